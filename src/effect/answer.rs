@@ -1,0 +1,149 @@
+//! What a host answers to a probe, and what it can do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey};
+use crate::topology::{Family, MacAddress, SysctlKey};
+
+/// What a host says to a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Those of the modules asked for that are loaded or built in.
+    Modules(Vec<String>),
+    /// The parameters asked for; `None` for one that the host does not have.
+    Sysctls(BTreeMap<SysctlKey, Option<String>>),
+    /// Every interface, in the kernel's order.
+    Links(Vec<Link>),
+    /// The default routes of the main table, in the kernel's order.
+    DefaultRoutes(Vec<LiveRoute>),
+    /// The text of `iptables-save` for this family, empty if no table is there.
+    Iptables(Family, String),
+    /// The services in the kernel's order; empty if the module is not loaded.
+    Ipvs(Vec<LiveService>),
+    /// A file, or `None` if there is none.
+    File(String, Option<FileState>),
+    /// The state of keepalived.
+    Daemon(DaemonState),
+}
+
+/// A file as it is. Its text may hold secrets that lvsctl does not know, so it is never shown as it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// The mode bits without the file type, such as `0o600`.
+    pub mode: u32,
+    /// The content; bytes that are not UTF-8 are replaced.
+    pub text: String,
+}
+
+impl fmt::Debug for FileState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "FileState {{ mode: {:o}, {} bytes }}", self.mode, self.text.len())
+    }
+}
+
+/// keepalived as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonState {
+    /// The parent process, if it runs.
+    pub pid: Option<u32>,
+    /// The digest of the configuration that it has read, if that is known.
+    pub configuration: Option<String>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The kernel's name.
+    pub name: String,
+    /// The hardware address, if it has one.
+    pub mac: Option<MacAddress>,
+    /// Its addresses in the kernel's order.
+    pub addresses: Vec<LinkAddress>,
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAddress {
+    /// The address with its prefix.
+    pub network: IpNet,
+    /// The label, if it differs from the interface's name.
+    pub label: Option<String>,
+}
+
+/// A default route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRoute {
+    /// The family.
+    pub family: Family,
+    /// The gateway; `None` for a route that names an interface only.
+    pub via: Option<IpAddr>,
+    /// The interface's name.
+    pub device: Option<String>,
+    /// The metric (`RTA_PRIORITY`), lower is preferred.
+    pub metric: u32,
+}
+
+/// A virtual service in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveService {
+    /// Its identity.
+    pub key: ServiceKey,
+    /// Its configuration.
+    pub config: ServiceConfig,
+    /// Its destinations in the kernel's order.
+    pub destinations: Vec<LiveDestination>,
+}
+
+/// A destination in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveDestination {
+    /// Its identity.
+    pub key: DestinationKey,
+    /// Its configuration.
+    pub config: DestinationConfig,
+    /// Connections that carry data (`IPVS_DEST_ATTR_ACTIVE_CONNS`).
+    pub active: u32,
+    /// Connections that are closing or were never established (`IPVS_DEST_ATTR_INACT_CONNS`).
+    pub inactive: u32,
+}
+
+/// Which iptables a host has; the two do not see each other's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IptablesVariant {
+    /// The kernel's x_tables, `iptables-legacy`.
+    Legacy,
+    /// nf_tables behind the same commands, `iptables-nft`.
+    Nft,
+}
+
+/// What a host has, read before anything else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Which iptables is in use, if any is installed.
+    pub iptables: Option<IptablesVariant>,
+    /// keepalived's version, such as `2.2.7`, if it is installed.
+    pub keepalived: Option<String>,
+    /// Whether systemd runs, and keepalived is its service.
+    pub systemd: bool,
+    /// Every interface with its hardware address and addresses.
+    pub links: Vec<Link>,
+}
+
+impl Capabilities {
+    /// Returns the interface that holds an address.
+    pub fn link_with(&self, address: IpAddr) -> Option<&Link> {
+        self.links.iter().find(|link| link.addresses.iter().any(|held| held.network.addr() == address))
+    }
+
+    /// Returns an interface by its name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+}

@@ -1,0 +1,16 @@
+//! What a kind of resource asks of a host, as plain data: probes, their answers, and effects.
+//!
+//! Kinds EMIT these and a host PERFORMS them, so a dry run, an undo, the fake host of the tests, the netlink call on this
+//! machine and the one made on a remote machine are one code path. Everything here can be serialised; a secret inside a
+//! text is masked when it is.
+
+mod answer;
+mod ipvs;
+mod probe;
+
+pub use answer::{
+    Answer, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination, LiveRoute,
+    LiveService,
+};
+pub use ipvs::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
+pub use probe::{Effect, Probe};

@@ -1,0 +1,137 @@
+//! The questions that can be put to a host, and the changes that can be made on one.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DestinationKey, IpvsCommand, ServiceKey};
+use crate::topology::{Family, SecretText, SysctlKey};
+
+/// Asks a host one thing and changes nothing: no module is loaded, no table or file comes into being.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Which of these modules are loaded or built in. Answered by `Answer::Modules`.
+    Modules(Vec<String>),
+    /// The values of these parameters. Answered by `Answer::Sysctls`.
+    Sysctls(Vec<SysctlKey>),
+    /// Every interface with its addresses. Answered by `Answer::Links`.
+    Links,
+    /// The default routes of the main table. Answered by `Answer::DefaultRoutes`.
+    DefaultRoutes,
+    /// What `iptables-save` or `ip6tables-save` prints. Answered by `Answer::Iptables`.
+    Iptables(Family),
+    /// The whole IPVS table. Answered by `Answer::Ipvs`.
+    Ipvs,
+    /// A file's mode and text. Answered by `Answer::File`.
+    File(String),
+    /// The state of keepalived. Answered by `Answer::Daemon`.
+    Keepalived,
+}
+
+/// Changes one thing on a host, or waits for one.
+///
+/// Paths are absolute; a host whose files lie below a folder of its own puts that folder in front.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Loads a module with its dependencies (modprobe(8)).
+    LoadModule(String),
+    /// Writes a kernel parameter.
+    WriteSysctl {
+        /// The parameter.
+        key: SysctlKey,
+        /// The text to write, without a newline.
+        value: String,
+    },
+    /// Adds an address (`RTM_NEWADDR` with `NLM_F_EXCL`).
+    AddAddress {
+        /// The interface's name.
+        device: String,
+        /// The address.
+        address: IpAddr,
+        /// The prefix length.
+        prefix: u8,
+        /// The label (`IFA_LABEL`), IPv4 only.
+        label: Option<String>,
+    },
+    /// Takes an address away (`RTM_DELADDR`).
+    RemoveAddress {
+        /// The interface's name.
+        device: String,
+        /// The address.
+        address: IpAddr,
+        /// The prefix length.
+        prefix: u8,
+    },
+    /// Makes a default route the only one of its metric (`RTM_NEWROUTE` with `NLM_F_REPLACE`).
+    ReplaceDefaultRoute {
+        /// The gateway.
+        via: IpAddr,
+        /// The interface's name; `None` lets the kernel find it.
+        device: Option<String>,
+    },
+    /// Takes a default route away.
+    RemoveDefaultRoute {
+        /// The gateway.
+        via: IpAddr,
+    },
+    /// Feeds a text to `iptables-restore --noflush` or `ip6tables-restore --noflush`.
+    IptablesRestore {
+        /// Which of the two.
+        family: Family,
+        /// The text, one table from `*` to `COMMIT` or several.
+        text: String,
+    },
+    /// Changes the IPVS table. Neighbouring effects of this sort are sent as one batch.
+    Ipvs(IpvsCommand),
+    /// Waits until a service is in the kernel's table, because keepalived is about to add it.
+    AwaitService {
+        /// The service.
+        service: ServiceKey,
+        /// Whether to wait for it to be there or to be gone.
+        present: bool,
+        /// How long at most; an error after that.
+        within: Duration,
+    },
+    /// Waits until a destination has no connection left, at most until the deadline, which is no error.
+    AwaitDrained {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        destination: DestinationKey,
+        /// How long at most.
+        within: Duration,
+    },
+    /// Replaces a file: writes a temporary one beside it, tests it, and renames it, so that no reader sees a half.
+    WriteFile {
+        /// The path.
+        path: String,
+        /// The content.
+        text: SecretText,
+        /// The mode bits, such as `0o600`.
+        mode: u32,
+        /// Whether `keepalived -t` must accept the temporary file first.
+        keepalived_test: bool,
+        /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, unless that exists already.
+        keep_previous: bool,
+    },
+    /// Removes a file; a missing one is fine.
+    RemoveFile {
+        /// The path.
+        path: String,
+    },
+    /// Starts keepalived and notes which configuration it has read.
+    StartKeepalived {
+        /// The digest of that configuration.
+        configuration: String,
+    },
+    /// Makes keepalived read its configuration again and notes which one it was.
+    ReloadKeepalived {
+        /// The digest of that configuration.
+        configuration: String,
+    },
+    /// Stops keepalived and waits until it is gone, with its VIPs and virtual servers.
+    StopKeepalived,
+}

@@ -1,0 +1,90 @@
+//! The kinds of resource: each knows how one sort of thing is desired, observed and changed.
+//!
+//! A kind does no input or output. It COMPILES a topology into entries, EMITS probes and PARSES their answers into
+//! entries, and turns a change into effects; a host performs those. To add a kind, add a folder or a file here, write its
+//! [`Kind`] and put one line into [`registry`]; `tests/registry.rs` fails if the line is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::effect::{Answer, Capabilities, Effect, Probe};
+use crate::resource::{Change, Entry, ResourceKey};
+use crate::source::Problems;
+use crate::topology::{Host, HostName, SecretValues, Topology};
+
+/// A topology together with what had to be looked up outside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// What the operator wrote.
+    pub topology: &'a Topology,
+    /// What each host that was reached is like; empty when no host is contacted.
+    pub facts: &'a BTreeMap<HostName, Capabilities>,
+    /// The secrets that were looked up.
+    pub secrets: &'a SecretValues,
+}
+
+impl<'a> Site<'a> {
+    /// Returns the name of a host's interface: the declared one, or the one that holds its first address.
+    pub fn interface_of(&self, host: &'a Host) -> Option<&'a str> {
+        if let Some(interface) = &host.interface {
+            return Some(&interface.name.value);
+        }
+        let first = host.addresses.first()?.addr();
+        self.facts.get(&host.name.value)?.link_with(first).map(|link| link.name.as_str())
+    }
+}
+
+/// What a kind may look at when it observes a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// What the host has.
+    pub capabilities: &'a Capabilities,
+    /// Everything that is desired or owned there; a kind may return more, which is then foreign.
+    pub keys: &'a BTreeSet<ResourceKey>,
+}
+
+/// What a kind may look at when it turns a change into effects.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What the host has.
+    pub capabilities: &'a Capabilities,
+    /// Everything that changes on this host in the same plan.
+    pub changed: &'a BTreeSet<ResourceKey>,
+}
+
+/// An answer that a kind could not read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{kind}: {message}")]
+pub struct ParseError {
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What could not be read.
+    pub message: String,
+}
+
+/// One sort of thing on a host.
+pub trait Kind: Sync {
+    /// Returns the kind's name, which is the first part of its keys.
+    fn name(&self) -> &'static str;
+
+    /// Tells whether a key is of this kind.
+    fn owns(&self, key: &ResourceKey) -> bool;
+
+    /// Returns what the topology asks for on a host, with requires edges and spans.
+    fn compile(&self, site: &Site<'_>, host: &Host, problems: &mut Problems) -> Vec<Entry>;
+
+    /// Returns the questions whose answers tell how things are; asking them changes nothing.
+    fn probes(&self, scope: &Scope<'_>) -> Vec<Probe>;
+
+    /// Returns how things are, in canonical form; `answers` holds those to this kind's own probes, in their order.
+    fn parse(&self, scope: &Scope<'_>, answers: &[Answer]) -> Result<Vec<Entry>, ParseError>;
+
+    /// Returns what makes a change true. The effects of [`Change::inverse`] undo it.
+    fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect>;
+}
+
+/// Returns every kind, in the order in which a host is observed.
+pub fn registry() -> &'static [&'static dyn Kind] {
+    &[]
+}

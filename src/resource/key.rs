@@ -1,0 +1,89 @@
+//! Which thing on a host a resource is.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{DestinationKey, ServiceKey};
+use crate::topology::{Family, SysctlKey};
+
+/// A table of iptables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Table {
+    /// Where marks are set.
+    Mangle,
+    /// Where addresses are translated.
+    Nat,
+}
+
+impl Table {
+    /// Returns the name that iptables uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Table::Mangle => "mangle",
+            Table::Nat => "nat",
+        }
+    }
+}
+
+/// Identifies a thing within its host; the order is that of listings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceKey {
+    /// A kernel module, with underscores.
+    Module(String),
+    /// A kernel parameter.
+    Sysctl(SysctlKey),
+    /// An address on an interface.
+    Address {
+        /// The interface's name.
+        device: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The default route.
+    DefaultRoute(Family),
+    /// A chain of iptables with its rules and the jump to it from `PREROUTING`.
+    Chain {
+        /// `iptables` or `ip6tables`.
+        family: Family,
+        /// The table.
+        table: Table,
+        /// The chain's name.
+        chain: String,
+    },
+    /// A virtual service of IPVS.
+    IpvsService(ServiceKey),
+    /// A destination of a virtual service.
+    IpvsDestination(ServiceKey, DestinationKey),
+    /// keepalived's configuration file.
+    KeepalivedConfiguration,
+    /// The running keepalived.
+    KeepalivedDaemon,
+    /// The record of what lvsctl put on the host.
+    Manifest,
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResourceKey::Module(name) => write!(formatter, "module/{name}"),
+            ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
+            ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
+            ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),
+            ResourceKey::Chain { family: Family::Ipv4, table, chain } => {
+                write!(formatter, "iptables/{}/{chain}", table.as_str())
+            }
+            ResourceKey::Chain { family: Family::Ipv6, table, chain } => {
+                write!(formatter, "ip6tables/{}/{chain}", table.as_str())
+            }
+            ResourceKey::IpvsService(service) => write!(formatter, "ipvs/{service}"),
+            ResourceKey::IpvsDestination(service, destination) => write!(formatter, "ipvs/{service}/{destination}"),
+            ResourceKey::KeepalivedConfiguration => formatter.write_str("keepalived/configuration"),
+            ResourceKey::KeepalivedDaemon => formatter.write_str("keepalived/daemon"),
+            ResourceKey::Manifest => formatter.write_str("manifest"),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The record of what lvsctl put on a host.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Programmer, Resource, ResourceKey};
+
+/// What is recorded of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// The digest of what was put there, to tell a change of the topology from one on the host.
+    pub digest: String,
+    /// Who programs a virtual service or destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programmer: Option<Programmer>,
+    /// What was there before and is put back when the thing is given up: a parameter's value, a default route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Resource>,
+}
+
+/// What lvsctl put on a host, by identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// Each thing with what is recorded of it.
+    pub owned: BTreeMap<ResourceKey, Owned>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: ResourceKey,
+    #[serde(flatten)]
+    owned: Owned,
+}
+
+impl Serialize for Manifest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.owned.iter().map(|(key, owned)| Line { key: key.clone(), owned: owned.clone() }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Manifest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let lines = Vec::<Line>::deserialize(deserializer)?;
+        Ok(Manifest { owned: lines.into_iter().map(|line| (line.key, line.owned)).collect() })
+    }
+}

@@ -1,0 +1,85 @@
+//! What can be on a host: its identity, its configuration, and the two together with where they come from.
+//!
+//! A [`ResourceKey`] says which thing it is and never changes; a [`Resource`] says how it is. An [`Entry`] of the desired
+//! state knows what must be there before it and the span of the topology that asks for it.
+
+mod change;
+mod key;
+mod manifest;
+mod rule;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use change::{Action, Change, Reason};
+pub use key::{ResourceKey, Table};
+pub use manifest::{Manifest, Owned};
+pub use rule::{ChainRule, PortMatch, RuleTarget};
+pub use value::{Programmer, Resource};
+
+use crate::source::Span;
+use crate::topology::HostName;
+
+/// Identifies a thing on a host; prints as `lb01/ipvs/fwm:1/10.4.1.151:80`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceId {
+    /// The host.
+    pub host: HostName,
+    /// The thing.
+    pub key: ResourceKey,
+}
+
+impl ResourceId {
+    /// Names a thing on a host.
+    pub fn new(host: &HostName, key: ResourceKey) -> Self {
+        ResourceId { host: host.clone(), key }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.host, self.key)
+    }
+}
+
+/// A thing on a host, desired or observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which one.
+    pub key: ResourceKey,
+    /// How it is, or is to be.
+    pub resource: Resource,
+    /// What must be there before it, on whichever host.
+    pub requires: Vec<ResourceId>,
+    /// What in the topology asks for it.
+    pub origin: Option<Span>,
+    /// Connections that a live destination carries: active and inactive.
+    pub connections: Option<(u32, u32)>,
+}
+
+impl Entry {
+    /// Makes an entry that requires nothing and comes from nowhere, as an observed one.
+    pub fn new(key: ResourceKey, resource: Resource) -> Self {
+        Entry { key, resource, requires: Vec::new(), origin: None, connections: None }
+    }
+
+    /// Sets the span that asks for it.
+    pub fn origin(mut self, span: Span) -> Self {
+        self.origin = Some(span);
+        self
+    }
+
+    /// Adds something that must be there before.
+    pub fn requires(mut self, id: ResourceId) -> Self {
+        if !self.requires.contains(&id) {
+            self.requires.push(id);
+        }
+        self
+    }
+}
+
+/// Everything of interest on one host, in the order of the keys.
+pub type HostState = BTreeMap<ResourceKey, Entry>;

@@ -1,0 +1,187 @@
+//! Errors and warnings about a topology, each with the spans it is about and the repair.
+//!
+//! A reader of the topology emits a [`Problem`] and goes on, so that one run reports every problem. To show one, ask for
+//! its [`ProblemReport`], which speaks miette's protocol.
+
+use std::fmt;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+use super::{SourceMap, Span};
+
+/// Tells an error, which stops the run, from a warning, which does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The topology cannot be used.
+    Error,
+    /// The topology can be used, and does something that its author may not want.
+    Warning,
+}
+
+/// Says something about one span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// What is to be said about the place.
+    pub text: String,
+}
+
+/// Says what is wrong, where, and what repairs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The stable name of the kind of problem, in kebab case.
+    pub code: &'static str,
+    /// Whether the topology can still be used.
+    pub severity: Severity,
+    /// What is wrong: sentence case, no final period.
+    pub message: String,
+    /// The places, the most telling one first.
+    pub labels: Vec<Label>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// Makes an error without a place.
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Problem { code, severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    /// Makes a warning without a place.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Problem { severity: Severity::Warning, ..Problem::error(code, message) }
+    }
+
+    /// Adds a labelled place.
+    pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Sets the repair.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Ties the problem to the texts that its spans point into.
+    pub fn report(&self, sources: &SourceMap) -> ProblemReport {
+        ProblemReport::new(self, sources)
+    }
+}
+
+/// Collects problems; order of emission is kept until [`Problems::sort`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Adds a problem unless the very same one is there.
+    pub fn push(&mut self, problem: Problem) {
+        if !self.list.contains(&problem) {
+            self.list.push(problem);
+        }
+    }
+
+    /// Takes over the problems of another collection.
+    pub fn extend(&mut self, other: Problems) {
+        other.list.into_iter().for_each(|problem| self.push(problem));
+    }
+
+    /// Tells whether any problem is an error.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Counts errors and warnings.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.list.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// Tells whether there is no problem at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Returns the problems.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// Orders the problems by place, so that the same topology always prints the same bytes.
+    pub fn sort(&mut self) {
+        self.list.sort_by_key(|problem| (problem.labels.first().map(|label| label.span), problem.code));
+    }
+}
+
+/// A problem with its source text, ready for miette's handlers.
+#[derive(Debug)]
+pub struct ProblemReport {
+    problem: Problem,
+    source: Option<NamedSource<String>>,
+    elsewhere: Vec<ProblemReport>,
+}
+
+impl ProblemReport {
+    fn new(problem: &Problem, sources: &SourceMap) -> Self {
+        let home = problem.labels.first().map(|label| label.span.file);
+        let (here, away): (Vec<_>, Vec<_>) =
+            problem.labels.iter().cloned().partition(|label| Some(label.span.file) == home);
+        let elsewhere = away
+            .into_iter()
+            .map(|label| {
+                let note = Problem { message: label.text.clone(), labels: vec![label], help: None, ..problem.clone() };
+                ProblemReport::new(&note, sources)
+            })
+            .collect();
+        let source = home
+            .and_then(|file| sources.get(file))
+            .map(|file| NamedSource::new(&file.name, file.text.to_string()).with_language("kdl"));
+        ProblemReport { problem: Problem { labels: here, ..problem.clone() }, source, elsewhere }
+    }
+}
+
+impl fmt::Display for ProblemReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for ProblemReport {}
+
+impl Diagnostic for ProblemReport {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.problem.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.problem.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(
+            self.problem
+                .labels
+                .iter()
+                .map(|label| LabeledSpan::new(Some(label.text.clone()), label.span.offset, label.span.length)),
+        ))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        (!self.elsewhere.is_empty())
+            .then(|| Box::new(self.elsewhere.iter().map(|report| report as &dyn Diagnostic)) as Box<_>)
+    }
+}

@@ -1,0 +1,73 @@
+//! The operator's model: hosts, failovers, VIPs, virtual services and real servers, resolved and free of syntax.
+//!
+//! `decode` turns a document into these types and `resolve` fills in defaults, follows names and checks what a single
+//! node cannot know. Every value that an operator can write wrongly keeps its span. What the kernel and keepalived make
+//! of a topology is decided later, by the kinds of resource; nothing here knows them.
+
+mod failover;
+mod host;
+mod name;
+mod secret;
+mod service;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use host::{Connection, Host, Interface, MacAddress, Role};
+pub use name::{Family, HostName, SysctlKey};
+pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
+pub use service::{
+    Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
+    Server, Service, Vip, VipHolder,
+};
+
+use crate::source::Spanned;
+
+/// A whole site: every host, who fails over to whom, and what is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Directors and real servers by name.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// Failover groups by name.
+    pub failovers: BTreeMap<String, Failover>,
+    /// VIPs by address.
+    pub vips: BTreeMap<IpAddr, Vip>,
+    /// Where keepalived sends its mail, if anywhere.
+    pub email: Option<Spanned<Email>>,
+}
+
+impl Topology {
+    /// Returns the hosts of one role in the order of their names.
+    pub fn hosts_of(&self, role: Role) -> impl Iterator<Item = &Host> {
+        self.hosts.values().filter(move |host| host.role == role)
+    }
+
+    /// Returns the hosts that lvsctl logs in to, in the order of their names.
+    pub fn managed_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values().filter(|host| host.managed)
+    }
+
+    /// Returns every service with its VIP, VIPs by address and services as written.
+    pub fn services(&self) -> impl Iterator<Item = (&Vip, &Service)> {
+        self.vips.values().flat_map(|vip| vip.services.iter().map(move |service| (vip, service)))
+    }
+
+    /// Returns the directors that can hold a VIP, the preferred one first.
+    pub fn holders<'a>(&'a self, vip: &'a Vip) -> Vec<&'a HostName> {
+        match &vip.holder {
+            VipHolder::Director(name) => vec![&name.value],
+            VipHolder::Failover(name) => self.failovers.get(&name.value).map(Failover::by_priority).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the VIPs that a director can hold, in the order of their addresses.
+    pub fn vips_of<'a>(&'a self, director: &'a HostName) -> impl Iterator<Item = &'a Vip> {
+        self.vips.values().filter(move |vip| self.holders(vip).contains(&director))
+    }
+
+    /// Returns the failovers that a director takes part in, in the order of their names.
+    pub fn failovers_of<'a>(&'a self, director: &'a HostName) -> impl Iterator<Item = &'a Failover> {
+        self.failovers.values().filter(move |failover| failover.members.contains_key(director))
+    }
+}
