@@ -4,6 +4,9 @@
 //! entries, and turns a change into effects; a host performs those. To add a kind, add a folder or a file here, write its
 //! [`Kind`] and put one line into [`registry`]; `tests/registry.rs` fails if the line is forgotten.
 
+pub mod delivery;
+pub mod ids;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;

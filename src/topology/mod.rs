@@ -5,6 +5,8 @@
 //! of a topology is decided later, by the kinds of resource; nothing here knows them.
 
 mod failover;
+#[cfg(test)]
+pub mod fixture;
 mod host;
 mod name;
 mod secret;
