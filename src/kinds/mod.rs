@@ -6,13 +6,14 @@
 
 pub mod delivery;
 pub mod ids;
+pub mod manifest;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::resource::{Change, Entry, ResourceKey};
+use crate::resource::{Change, Entry, HostState, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
@@ -54,6 +55,8 @@ pub struct Context<'a> {
     pub capabilities: &'a Capabilities,
     /// Everything that changes on this host in the same plan.
     pub changed: &'a BTreeSet<ResourceKey>,
+    /// Everything that is to be on this host afterwards.
+    pub desired: &'a HostState,
 }
 
 /// An answer that a kind could not read.
@@ -89,5 +92,5 @@ pub trait Kind: Sync {
 
 /// Returns every kind, in the order in which a host is observed.
 pub fn registry() -> &'static [&'static dyn Kind] {
-    &[]
+    &[&manifest::ManifestKind]
 }
