@@ -4,8 +4,14 @@
 //! entries, and turns a change into effects; a host performs those. To add a kind, add a folder or a file here, write its
 //! [`Kind`] and put one line into [`registry`]; `tests/registry.rs` fails if the line is forgotten.
 
+pub mod address;
+pub mod chain;
 pub mod delivery;
 pub mod ids;
+pub mod interface;
+pub mod module;
+pub mod route;
+pub mod sysctl;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,5 +95,5 @@ pub trait Kind: Sync {
 
 /// Returns every kind, in the order in which a host is observed.
 pub fn registry() -> &'static [&'static dyn Kind] {
-    &[]
+    &[&module::ModuleKind, &sysctl::SysctlKind, &address::AddressKind, &route::RouteKind, &chain::ChainKind]
 }
