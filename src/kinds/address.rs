@@ -176,3 +176,6 @@ fn quiet_arp() -> impl Iterator<Item = SysctlKey> {
     let parameters = ["arp_ignore", "arp_announce"];
     parameters.into_iter().flat_map(|name| ["all", LOOPBACK].map(|interface| SysctlKey::interface(interface, name)))
 }
+
+#[cfg(test)]
+mod tests;
