@@ -118,22 +118,43 @@ fn addresses_in_scope_and_what_could_be_a_vip_on_lo_are_seen() {
 }
 
 #[test]
-fn an_update_takes_the_address_away_and_puts_it_back() {
-    let key = key("lo", "192.0.2.100");
-    let (device, address) = ("lo".to_owned(), ip("192.0.2.100"));
-    let was = Resource::Address { prefix: 24, label: None };
-    let wanted = Resource::Address { prefix: 32, label: Some("lo:0".into()) };
-    let add = |prefix, label: Option<&str>| Effect::AddAddress {
-        device: device.clone(),
-        address,
+fn an_update_leaves_no_gap_where_the_kernel_lets_it() {
+    let effects_of = |address: &str, was: (u8, Option<&str>), wanted: (u8, Option<&str>)| {
+        let resource =
+            |(prefix, label): (u8, Option<&str>)| Some(Resource::Address { prefix, label: label.map(str::to_owned) });
+        let update = change(&key("lo", address), resource(was), resource(wanted));
+        (effects(&AddressKind, &update), effects(&AddressKind, &update.inverse()))
+    };
+    let add = |address: &str, prefix, label: Option<&str>| Effect::AddAddress {
+        device: "lo".into(),
+        address: ip(address),
         prefix,
         label: label.map(str::to_owned),
     };
-    let remove = |prefix| Effect::RemoveAddress { device: device.clone(), address, prefix };
-    let update = change(&key, Some(was.clone()), Some(wanted.clone()));
-    assert_eq!(effects(&AddressKind, &update), [remove(24), add(32, Some("lo:0"))]);
-    assert_eq!(effects(&AddressKind, &update.inverse()), [remove(32), add(24, None)]);
-    let create = change(&key, None, Some(wanted));
-    assert_eq!(effects(&AddressKind, &create), [add(32, Some("lo:0"))]);
-    assert_eq!(effects(&AddressKind, &create.inverse()), [remove(32)]);
+    let remove = |address: &str, prefix| Effect::RemoveAddress { device: "lo".into(), address: ip(address), prefix };
+    let four = "192.0.2.100";
+    assert_eq!(
+        effects_of(four, (24, None), (32, Some("lo:0"))),
+        (vec![add(four, 32, Some("lo:0")), remove(four, 24)], vec![add(four, 24, None), remove(four, 32)])
+    );
+    assert_eq!(
+        effects_of(four, (32, Some("lo:1")), (32, Some("lo:0"))),
+        (vec![remove(four, 32), add(four, 32, Some("lo:0"))], vec![remove(four, 32), add(four, 32, Some("lo:1"))])
+    );
+    let six = "2001:db8::100";
+    assert_eq!(
+        effects_of(six, (64, None), (128, None)),
+        (vec![remove(six, 64), add(six, 128, None)], vec![remove(six, 128), add(six, 64, None)])
+    );
+}
+
+#[test]
+fn a_creation_is_undone() {
+    let create = change(&key("lo", "192.0.2.100"), None, Some(Resource::Address { prefix: 32, label: None }));
+    let (device, address, prefix) = ("lo".to_owned(), ip("192.0.2.100"), 32);
+    let add = Effect::AddAddress { device: device.clone(), address, prefix, label: None };
+    let remove = Effect::RemoveAddress { device, address, prefix };
+    assert_eq!(effects(&AddressKind, &create), std::slice::from_ref(&add));
+    assert_eq!(effects(&AddressKind, &create.inverse()), [remove]);
+    assert_eq!(effects(&AddressKind, &create.inverse().inverse()), [add]);
 }

@@ -1,5 +1,6 @@
 mod compile;
 mod golden;
+mod meaning;
 mod restore;
 mod round_trip;
 
