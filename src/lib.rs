@@ -23,3 +23,4 @@ pub mod diff;
 pub mod plan;
 pub mod survey;
 pub mod apply;
+pub mod rehearsal;

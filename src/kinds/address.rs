@@ -1,8 +1,9 @@
 //! Addresses: a VIP on its one director's interface, and VIPs on the loopback interface of real servers.
 //!
 //! Under a failover a VIP on a director comes and goes with keepalived and is no entry here. The prefix and the label of
-//! an address cannot be changed in place (`inet_rtm_newaddr` in `net/ipv4/devinet.c` leaves both alone), so an update
-//! takes the address away and puts it back.
+//! an address cannot be changed in place (`inet_rtm_newaddr` in `net/ipv4/devinet.c` leaves both alone), so an update puts
+//! the address there once more and takes the old one away; where the kernel holds an address only once, which is so with
+//! one prefix (`__inet_insert_ifa`) and always in IPv6 (`ipv6_add_addr`), it is taken away first.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -86,7 +87,13 @@ impl Kind for AddressKind {
             }),
             _ => None,
         };
-        remove.into_iter().chain(add).collect()
+        match (&remove, &add) {
+            (
+                Some(Effect::RemoveAddress { prefix: old, .. }),
+                Some(Effect::AddAddress { prefix: new, address: IpAddr::V4(_), .. }),
+            ) if old != new => add.into_iter().chain(remove).collect(),
+            _ => remove.into_iter().chain(add).collect(),
+        }
     }
 }
 
@@ -176,3 +183,6 @@ fn quiet_arp() -> impl Iterator<Item = SysctlKey> {
     let parameters = ["arp_ignore", "arp_announce"];
     parameters.into_iter().flat_map(|name| ["all", LOOPBACK].map(|interface| SysctlKey::interface(interface, name)))
 }
+
+#[cfg(test)]
+mod tests;

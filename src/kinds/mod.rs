@@ -7,6 +7,8 @@
 pub mod address;
 pub mod chain;
 pub mod delivery;
+#[cfg(test)]
+mod fixture;
 pub mod ids;
 pub mod manifest;
 pub mod interface;
