@@ -12,7 +12,10 @@
 #![warn(missing_docs)]
 
 pub mod source;
+pub mod document;
 pub mod topology;
 pub mod effect;
 pub mod resource;
 pub mod kinds;
+pub mod view;
+pub mod cli;
