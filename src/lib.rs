@@ -14,6 +14,7 @@
 pub mod source;
 pub mod document;
 pub mod topology;
+pub mod lint;
 pub mod effect;
 pub mod resource;
 pub mod kinds;

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use lvsctl::cli::files::DiskReader;
-use lvsctl::topology::load;
+use lvsctl::lint::load;
 use lvsctl::view::problems;
 
 #[test]

@@ -124,7 +124,7 @@ fn judge_duration(name: &str, least: Duration, step: Duration, text: &str, value
             .label(value.span, "this duration")
             .help(format!("The shortest is \"{}\"", show(least))));
     }
-    if !step.is_zero() && length.as_millis() % step.as_millis().max(1) != 0 {
+    if !step.is_zero() && !length.as_millis().is_multiple_of(step.as_millis().max(1)) {
         return Err(Problem::error("out-of-range", format!("`{name}` is measured too finely"))
             .label(value.span, "this duration")
             .help(format!("Use a multiple of \"{}\"", show(step))));
@@ -160,7 +160,7 @@ pub fn show(duration: Duration) -> String {
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     units
         .into_iter()
-        .find(|(size, _)| milliseconds > 0 && milliseconds % size == 0)
+        .find(|(size, _)| milliseconds > 0 && milliseconds.is_multiple_of(*size))
         .map_or_else(|| format!("{milliseconds}ms"), |(size, unit)| format!("{}{unit}", milliseconds / size))
 }
 

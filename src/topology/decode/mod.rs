@@ -57,6 +57,7 @@ pub fn document(nodes: &[Node], problems: &mut Problems) -> Draft {
                 continue;
             }
             "email" => {
+                draft.declared.insert(("email", String::new()));
                 draft.email = draft.email.take().or_else(|| failover::email(node));
                 continue;
             }
