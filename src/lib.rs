@@ -12,7 +12,9 @@
 #![warn(missing_docs)]
 
 pub mod source;
+pub mod document;
 pub mod topology;
+pub mod lint;
 pub mod effect;
 pub mod resource;
 pub mod kinds;
@@ -24,3 +26,5 @@ pub mod plan;
 pub mod survey;
 pub mod apply;
 pub mod rehearsal;
+pub mod view;
+pub mod cli;
