@@ -9,6 +9,8 @@ pub mod chain;
 pub mod delivery;
 pub mod ids;
 pub mod interface;
+pub mod ipvs;
+pub mod keepalived;
 pub mod module;
 pub mod route;
 pub mod sysctl;
@@ -18,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::resource::{Change, Entry, ResourceKey};
+use crate::resource::{Change, Entry, HostState, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
@@ -60,6 +62,10 @@ pub struct Context<'a> {
     pub capabilities: &'a Capabilities,
     /// Everything that changes on this host in the same plan.
     pub changed: &'a BTreeSet<ResourceKey>,
+    /// How everything on this host is to be.
+    pub desired: &'a HostState,
+    /// How everything on this host was before the plan.
+    pub observed: &'a HostState,
 }
 
 /// An answer that a kind could not read.
@@ -95,5 +101,13 @@ pub trait Kind: Sync {
 
 /// Returns every kind, in the order in which a host is observed.
 pub fn registry() -> &'static [&'static dyn Kind] {
-    &[&module::ModuleKind, &sysctl::SysctlKind, &address::AddressKind, &route::RouteKind, &chain::ChainKind]
+    &[
+        &module::ModuleKind,
+        &sysctl::SysctlKind,
+        &address::AddressKind,
+        &route::RouteKind,
+        &chain::ChainKind,
+        &ipvs::IpvsKind,
+        &keepalived::KeepalivedKind,
+    ]
 }
