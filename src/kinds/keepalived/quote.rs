@@ -57,8 +57,10 @@ impl Word {
 
     /// Returns the text as it is written, in quotes where it needs them.
     pub fn written(&self) -> String {
-        let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:%+=,?&".contains(character);
-        if self.0.chars().all(plain) { self.0.clone() } else { format!("\"{}\"", self.0) }
+        let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:%+=,?&@".contains(character);
+        // A line that starts with `@` holds for the director of that name only.
+        let bare = self.0.chars().all(plain) && !self.0.starts_with('@');
+        if bare { self.0.clone() } else { format!("\"{}\"", self.0) }
     }
 }
 
@@ -112,6 +114,7 @@ mod tests {
         let written = |text: &str| Word::new(text).unwrap().written();
         assert_eq!(written("/lbtest.html?a=b&c=%20"), "/lbtest.html?a=b&c=%20");
         assert_eq!(written("a b"), "\"a b\"");
+        assert_eq!(written("me@home"), "me@home");
         assert_eq!(written("@home"), "\"@home\"");
         assert_eq!(written("/a#b!c{d}e'f"), "\"/a#b!c{d}e'f\"");
     }
