@@ -28,3 +28,4 @@ pub mod apply;
 pub mod rehearsal;
 pub mod view;
 pub mod cli;
+pub mod native;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::resource::{ResourceId, ResourceKey, Table};
-use crate::topology::{Family, HostName, Listen, Server, Service, SysctlKey, Vip};
+use crate::topology::{Family, Forwarding, HostName, Listen, Server, Service, SysctlKey, Vip};
 
 /// The chain that lvsctl owns in every table that it uses.
 pub const CHAIN: &str = "LVSCTL";
@@ -76,8 +76,12 @@ pub fn service_keys<'a>(vip: &Vip, service: &'a Service) -> Vec<(ServiceKey, &'a
 
 /// Returns a server's identity as a destination of the service that a listen stands for.
 ///
-/// A mark that covers more than one port has destinations of port 0: the kernel then keeps the packet's own port.
+/// Under a mark that is port 0, with which the kernel keeps the packet's own port, wherever no port is rewritten: under
+/// direct routing and tunnelling always (keepalived 2.2 complains of any other), and where the mark covers several ports.
 pub fn destination_key(service: &Service, listen: &Listen, server: &Server) -> DestinationKey {
+    if service.fwmark.is_some() && server.forwarding != Forwarding::Nat {
+        return DestinationKey { address: server.address, port: 0 };
+    }
     let listened = match (&service.fwmark, listen.ports.as_single()) {
         (None, _) => listen.ports.first,
         (Some(_), Some(port)) if service.listens.len() == 1 => port,
@@ -108,6 +112,7 @@ mod tests {
             .collect();
         service.fwmark = mark.map(at);
         service.servers[0].port = port.map(at);
+        service.servers[0].forwarding = Forwarding::Nat;
         names(&vip("10.0.0.100", crate::topology::VipHolder::Director(at(HostName::new("lb"))), vec![]), &service)
     }
 
@@ -124,5 +129,12 @@ mod tests {
         assert_eq!(site(&[(Protocol::Tcp, 80, 80), (Protocol::Tcp, 443, 443)], Some(7), None), ["fwm:7 10.0.0.2:0"]);
         assert_eq!(site(&[(Protocol::Tcp, 8000, 8010)], Some(7), None), ["fwm:7 10.0.0.2:0"]);
         assert_eq!(site(&[(Protocol::Tcp, 8000, 8010)], Some(7), Some(90)), ["fwm:7 10.0.0.2:90"]);
+    }
+
+    #[test]
+    fn a_mark_rewrites_no_port_under_direct_routing() {
+        let topology = reference_site();
+        let vip = topology.vips.values().next().unwrap();
+        assert_eq!(names(vip, &vip.services[0]), ["fwm:1 10.4.1.151:0"]);
     }
 }

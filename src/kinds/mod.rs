@@ -12,6 +12,8 @@ mod fixture;
 pub mod ids;
 pub mod manifest;
 pub mod interface;
+pub mod ipvs;
+pub mod keepalived;
 pub mod module;
 pub mod route;
 pub mod sysctl;
@@ -63,8 +65,10 @@ pub struct Context<'a> {
     pub capabilities: &'a Capabilities,
     /// Everything that changes on this host in the same plan.
     pub changed: &'a BTreeSet<ResourceKey>,
-    /// Everything that is to be on this host afterwards.
+    /// How everything on this host is to be.
     pub desired: &'a HostState,
+    /// How everything on this host was before the plan.
+    pub observed: &'a HostState,
 }
 
 /// An answer that a kind could not read.
@@ -107,5 +111,7 @@ pub fn registry() -> &'static [&'static dyn Kind] {
         &address::AddressKind,
         &route::RouteKind,
         &chain::ChainKind,
+        &ipvs::IpvsKind,
+        &keepalived::KeepalivedKind,
     ]
 }

@@ -150,10 +150,11 @@ fn steps(
                 capabilities: &observation.capabilities,
                 changed: changed.get(&host)?,
                 desired: desired.get(&host).unwrap_or(&nothing),
+                observed: &observation.state,
             };
             let kind = kind_of(&change.id.key)?;
             let effects = kind.effects(&change, &context);
-            let back = Context { desired: &observation.state, ..context };
+            let back = Context { desired: context.observed, observed: context.desired, ..context };
             let undo = kind.effects(&change.inverse(), &back);
             let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
             Some(Step { change, effects, undo, requires, connections })
