@@ -16,3 +16,4 @@ pub mod topology;
 pub mod effect;
 pub mod resource;
 pub mod kinds;
+pub mod host;
