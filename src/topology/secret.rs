@@ -121,6 +121,11 @@ impl SecretText {
         }
     }
 
+    /// Returns the pieces in order.
+    pub fn pieces(&self) -> &[TextPiece] {
+        &self.pieces
+    }
+
     /// Returns the text with every secret shown, or `None` if one was not looked up.
     pub fn expose(&self) -> Option<String> {
         self.pieces

@@ -1,0 +1,3 @@
+//! How results are shown: values come in, text goes out.
+
+pub mod problems;
