@@ -8,6 +8,7 @@
 mod chains;
 mod lab;
 mod runner;
+mod sites;
 mod smoke;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests()].into_iter().flatten().collect()
+    [smoke::tests(), chains::tests(), sites::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
