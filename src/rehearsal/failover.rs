@@ -134,10 +134,12 @@ fn kill_keepalived(layout: &Layout, director: &HostName) -> Result<(), String> {
     if pids.is_empty() {
         return Err(format!("No keepalived of {director} runs: {} holds no pid file of it", run.display()));
     }
-    // The parent is first, so that it does not start a child again.
+    // The parent is first, so that it does not start a child again; its children may end with it.
     for pid in pids {
-        rustix::process::kill_process(pid, Signal::KILL)
-            .map_err(|error| format!("The keepalived of {director} cannot be killed: {error}"))?;
+        match rustix::process::kill_process(pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(format!("The keepalived of {director} cannot be killed: {error}")),
+        }
     }
     Ok(())
 }
