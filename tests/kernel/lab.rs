@@ -53,15 +53,7 @@ impl Namespace {
 
     /// Does something on a thread that is in the namespace; child processes are then in it as well.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = fs::File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                let kind = Some(LinkNameSpaceType::Network);
-                rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).expect("setns");
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        enter(&self.name, work)
     }
 
     /// Runs a command in the namespace, which must succeed, and returns its standard output.
@@ -94,6 +86,23 @@ impl Drop for Namespace {
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Runs a command in a namespace of any name, which must succeed, and returns its standard output.
+pub fn within(namespace: &str, command: &[&str]) -> String {
+    enter(namespace, || check(Command::new(command[0]).args(&command[1..])))
+}
+
+fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+    let file = fs::File::open(Path::new("/run/netns").join(namespace)).expect("the namespace");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).expect("setns");
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn check(command: &mut Command) -> String {

@@ -7,6 +7,7 @@
 
 mod chains;
 mod lab;
+mod rehearsal;
 mod runner;
 mod smoke;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests()].into_iter().flatten().collect()
+    [smoke::tests(), rehearsal::tests(), chains::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -88,9 +88,12 @@ fn auth_pass(
     let secret = failover.auth_pass.as_ref()?;
     if version == VrrpVersion::V3 {
         problems.push(
-            Problem::error("auth-pass-ignored", format!("Failover {} has a password without effect", failover.name.value))
-                .label(secret.span, "VRRP version 3, which IPv6 needs, has no authentication (RFC 5798, section 9)")
-                .help("Take `auth-pass` away, or stay with version 2 and IPv4"),
+            Problem::error(
+                "auth-pass-ignored",
+                format!("Failover {} has a password without effect", failover.name.value),
+            )
+            .label(secret.span, "VRRP version 3, which IPv6 needs, has no authentication (RFC 5798, section 9)")
+            .help("Take `auth-pass` away, or stay with version 2 and IPv4"),
         );
         return None;
     }
@@ -98,11 +101,7 @@ fn auth_pass(
 }
 
 /// Returns the interval that keepalived takes: whole seconds under version 2, hundredths up to 40.95 under version 3.
-fn advert_interval(
-    failover: &Failover,
-    version: VrrpVersion,
-    problems: &mut Problems,
-) -> Option<std::time::Duration> {
+fn advert_interval(failover: &Failover, version: VrrpVersion, problems: &mut Problems) -> Option<std::time::Duration> {
     let interval = failover.advert_interval;
     let micros = interval.as_micros();
     let (fits, help) = match version {

@@ -54,9 +54,10 @@ pub fn digest(text: &SecretText) -> String {
 /// Returns the effect that puts a configuration in place.
 pub fn write(text: &SecretText) -> Effect {
     // What somebody else wrote is put back by an undo as it was, complaints included.
-    let own = text.pieces().first().is_some_and(
-        |piece| matches!(piece, crate::topology::TextPiece::Plain(plain) if plain.starts_with(HEADER)),
-    );
+    let own = text
+        .pieces()
+        .first()
+        .is_some_and(|piece| matches!(piece, crate::topology::TextPiece::Plain(plain) if plain.starts_with(HEADER)));
     Effect::WriteFile {
         path: CONFIGURATION.to_owned(),
         text: text.clone(),
