@@ -16,6 +16,8 @@ use crate::topology::{Delivery, Family, Host, SysctlKey, Topology, Vip, VipHolde
 
 /// The loopback interface.
 const LOOPBACK: &str = "lo";
+/// The label of every VIP there; one for all, so that a further VIP renames none.
+const LABEL: &str = "lo:0";
 
 /// The kind of addresses.
 #[derive(Clone, Copy, Debug)]
@@ -148,9 +150,8 @@ fn interface_unknown(site: &Site<'_>, vip: &Vip, host: &Host) -> Problem {
         .help("Name it, as in interface \"eth0\" on the director or interface=\"eth0\" on the VIP")
 }
 
-/// Returns the VIPs that a host takes packets for on its loopback interface, labelled in their order.
+/// Returns the VIPs that a host takes packets for on its loopback interface.
 fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
-    let mut labels = 0;
     let mut entries = Vec::new();
     for vip in topology.vips.values() {
         let Some(server) = vip
@@ -163,8 +164,7 @@ fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
         };
         let address: IpAddr = vip.address.value;
         let family = Family::of(address);
-        let label = (family == Family::Ipv4).then(|| format!("{LOOPBACK}:{labels}"));
-        labels += usize::from(label.is_some());
+        let label = (family == Family::Ipv4).then(|| LABEL.to_owned());
         let key = ResourceKey::Address { device: LOOPBACK.to_owned(), address };
         let resource = Resource::Address { prefix: family.host_prefix(), label };
         let mut entry = Entry::new(key, resource).origin(server.span);

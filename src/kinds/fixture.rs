@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Context, Kind, Scope, Site};
 use crate::effect::{Answer, Capabilities, Effect, IptablesVariant, Link, LinkAddress};
-use crate::resource::{Action, Change, Entry, Reason, Resource, ResourceId, ResourceKey};
+use crate::resource::{Action, Change, Entry, HostState, Reason, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{HostName, SecretValues, Topology};
 
@@ -72,7 +72,9 @@ pub fn change(key: &ResourceKey, before: Option<Resource>, after: Option<Resourc
 /// Returns the effects of a change.
 pub fn effects(kind: &dyn Kind, change: &Change) -> Vec<Effect> {
     let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
-    kind.effects(change, &Context { capabilities: &capabilities, changed: &changed })
+    let nothing = HostState::new();
+    let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+    kind.effects(change, &context)
 }
 
 /// Reads an address.

@@ -28,7 +28,7 @@ fn a_marked_service_has_its_chain_before_its_vip() {
     let mut topology = one_director("192.0.2.100", &["192.0.2.1/24"]);
     topology.vips.values_mut().next().unwrap().services[0].fwmark = Some(at(7));
     let (entries, _) = compile(&AddressKind, &topology, &Facts::new(), "lb");
-    assert_eq!(required(&entries[0]), ["lb/iptables/mangle/LVSCTL", "lb/ipvs/fwm:7", "lb/ipvs/fwm:7/192.0.2.20:80"]);
+    assert_eq!(required(&entries[0]), ["lb/iptables/mangle/LVSCTL", "lb/ipvs/fwm:7", "lb/ipvs/fwm:7/192.0.2.20:0"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn real_servers_hold_vips_on_lo_behind_quiet_arp() {
         listing(&entries),
         [
             r#"address/lo/192.0.2.100 Address { prefix: 32, label: Some("lo:0") }"#,
-            r#"address/lo/192.0.2.101 Address { prefix: 32, label: Some("lo:1") }"#,
+            r#"address/lo/192.0.2.101 Address { prefix: 32, label: Some("lo:0") }"#,
             "address/lo/2001:db8::100 Address { prefix: 128, label: None }",
         ]
     );
