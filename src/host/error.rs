@@ -108,6 +108,11 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// Returns the error of work on a host that ended without a result.
+    pub fn interrupted() -> Self {
+        HostError::Unreachable { text: "the work on it ended without a result".to_owned() }
+    }
+
     /// Returns what the operator can do about it, if anything general can be said.
     pub fn help(&self) -> Option<String> {
         match self {

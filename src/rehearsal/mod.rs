@@ -15,6 +15,7 @@ pub mod init;
 mod judge;
 mod keeper;
 mod layout;
+pub mod live;
 mod namespace;
 mod network;
 pub mod phases;
