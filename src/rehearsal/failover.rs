@@ -149,16 +149,22 @@ fn pid(file: &Path) -> Option<Pid> {
 /// Returns how many connections a director's IPVS has balanced.
 fn balanced(layout: &Layout, director: &HostName) -> u64 {
     let read = |namespace: &str| {
-        within(namespace, || fs::read_to_string("/proc/thread-self/net/ip_vs_stats").map_err(|error| error.to_string()))
+        within(namespace, || {
+            fs::read_to_string("/proc/thread-self/net/ip_vs_stats_percpu").map_err(|error| error.to_string())
+        })
     };
     let text = layout.places.get(director).and_then(|place| read(&place.namespace).ok()).unwrap_or_default();
     connections(&text)
 }
 
-/// Reads the first number below the two lines of headings of `/proc/net/ip_vs_stats`; it is hexadecimal.
+/// Adds up the connections of each processor in `/proc/net/ip_vs_stats_percpu`, whose numbers are hexadecimal. The sum
+/// that the kernel shows is up to two seconds old, the processors' counters are not.
 fn connections(statistics: &str) -> u64 {
-    let first = statistics.lines().nth(2).and_then(|line| line.split_whitespace().next());
-    first.and_then(|number| u64::from_str_radix(number, 16).ok()).unwrap_or(0)
+    let hexadecimal = |word: &str| u64::from_str_radix(word, 16).ok();
+    let rows = statistics.lines().skip(2).map(|line| line.split_whitespace());
+    let of_processors =
+        rows.filter_map(|mut row| row.next().and_then(hexadecimal).and(row.next()).and_then(hexadecimal));
+    of_processors.sum()
 }
 
 #[cfg(test)]
@@ -183,8 +189,14 @@ mod tests {
 
     #[test]
     fn the_kernels_counters_are_hexadecimal() {
-        let text = "   Total Incoming Outgoing         Incoming         Outgoing\n   Conns  Packets  Packets            Bytes            Bytes\n      1F        0        0                0                0\n";
-        assert_eq!(connections(text), 31);
+        let text = "       Total Incoming Outgoing         Incoming         Outgoing\n\
+                    CPU    Conns  Packets  Packets            Bytes            Bytes\n  \
+                      0       1F        0        0                0                0\n  \
+                      A        1        0        0                0                0\n  \
+                      ~        2        0        0                0                0\n\n     \
+                    Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n           \
+                          0        0        0                0                0\n";
+        assert_eq!(connections(text), 32);
         assert_eq!(connections(""), 0);
     }
 }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use lvsctl::effect::{Answer, Capabilities, Effect};
 use lvsctl::kinds::{Context, Kind, Scope, registry};
 use lvsctl::resource::{
-    Action, ChainRule, Change, Entry, PortMatch, Reason, Resource, ResourceId, ResourceKey, RuleTarget, Table,
+    Action, ChainRule, Change, Entry, HostState, PortMatch, Reason, Resource, ResourceId, ResourceKey, RuleTarget,
+    Table,
 };
 use lvsctl::topology::{Family, HostName, PortRange, Protocol};
 
@@ -73,7 +74,10 @@ impl Firewall {
     /// Performs what a change comes to.
     fn perform(&self, change: &Change) -> Result<(), String> {
         let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
-        let effects = kind().effects(change, &Context { capabilities: &capabilities, changed: &changed });
+        let (desired, observed) = (HostState::new(), HostState::new());
+        let context =
+            Context { capabilities: &capabilities, changed: &changed, desired: &desired, observed: &observed };
+        let effects = kind().effects(change, &context);
         let [Effect::IptablesRestore { family, text }] = &effects[..] else {
             panic!("{effects:?}");
         };
