@@ -16,6 +16,7 @@ mod judge;
 mod keeper;
 mod layout;
 pub mod live;
+mod names;
 mod namespace;
 mod network;
 pub mod phases;

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::report::{Convergence, Durations, FORMAT_VERSION, FailoverReport, HostReport, Report, Traffic};
 use super::target::{Target, offers, targets};
 use super::traffic::{ask, await_answer};
-use super::{network, servers};
+use super::{names, network, servers};
 use crate::topology::{Role, Topology};
 
 /// How long the services may take until each has answered once.
@@ -32,6 +32,7 @@ impl Rehearsal<'_> {
         let started = Instant::now();
         let layout = Layout::of(self.topology);
         network::build(&layout)?;
+        names::resolve(self.topology)?;
         servers::start(&layout, &offers(self.topology))?;
         durations.lay_out_ms = millis(started);
         tell(format!("{} hosts laid out, servers listen", layout.places.len()));

@@ -9,6 +9,7 @@ mod chains;
 mod lab;
 mod rehearsal;
 mod runner;
+mod sites;
 mod smoke;
 
 use std::process::ExitCode;
@@ -16,7 +17,8 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), rehearsal::tests(), chains::tests()].into_iter().flatten().collect()
+
+    [smoke::tests(), chains::tests(), rehearsal::tests(), sites::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
