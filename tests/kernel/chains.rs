@@ -74,14 +74,8 @@ impl Firewall {
     /// Performs what a change comes to.
     fn perform(&self, change: &Change) -> Result<(), String> {
         let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
-<<<<<<< HEAD
-        let (desired, observed) = (HostState::new(), HostState::new());
-        let context =
-            Context { capabilities: &capabilities, changed: &changed, desired: &desired, observed: &observed };
-=======
         let nothing = HostState::new();
         let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
->>>>>>> main
         let effects = kind().effects(change, &context);
         let [Effect::IptablesRestore { family, text }] = &effects[..] else {
             panic!("{effects:?}");

@@ -85,7 +85,7 @@ pub fn within(namespace: &str, command: &[&str]) -> String {
     enter(namespace, || check(Command::new(command[0]).args(&command[1..])))
 }
 
-/// Ends every namespace with its processes and its files, for a test that needs the names to be free.
+/// Ends every namespace with its processes and its files, so that the next test finds none.
 pub fn clear() {
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         end(&entry.file_name().to_string_lossy());

@@ -17,7 +17,6 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-
     [smoke::tests(), chains::tests(), rehearsal::tests(), sites::tests()].into_iter().flatten().collect()
 }
 

@@ -10,7 +10,7 @@ use lvsctl::rehearsal::phases::Rehearsal;
 use lvsctl::rehearsal::report::{ApplySummary, PlanSummary, Report};
 use lvsctl::topology::{Connection, HostName, Topology};
 
-use crate::lab::{clear, within};
+use crate::lab::within;
 use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -127,11 +127,8 @@ fn keepalived(priority: u8) -> String {
 }
 
 fn rehearse(topology: &Topology, by_hand: &mut ByHand, requests: u32) -> Report {
-    // A rehearsal has its guest for itself; here another one may have been before it.
-    clear();
     let rehearsal = Rehearsal { topology, path: "topology.kdl", requests };
     let report = rehearsal.run(by_hand, &mut |line| println!("{line}")).expect("a report");
-    clear();
     println!("{}", serde_json::to_string_pretty(&report).expect("JSON"));
     report
 }
