@@ -7,6 +7,7 @@
 
 mod chains;
 mod lab;
+mod rehearsal;
 mod runner;
 mod sites;
 mod smoke;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests(), sites::tests()].into_iter().flatten().collect()
+    [smoke::tests(), chains::tests(), rehearsal::tests(), sites::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
