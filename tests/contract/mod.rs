@@ -9,6 +9,8 @@ mod ipvs;
 mod network;
 mod rules;
 
+pub use network::everything;
+
 use std::fmt::Debug;
 
 use lvsctl::effect::{Answer, Effect, Probe};

@@ -5,6 +5,10 @@
 //! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
 //! fails and names it.
 
+#[path = "../contract/mod.rs"]
+mod contract;
+mod host_contract;
+mod host_machine;
 mod lab;
 mod runner;
 mod smoke;
@@ -14,7 +18,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests()].into_iter().flatten().collect()
+    [smoke::tests(), host_contract::tests(), host_machine::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -5,11 +5,11 @@
 
 use std::net::IpAddr;
 
-use super::{State, missing_program};
+use super::State;
 use crate::effect::{
     DaemonState, DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey,
 };
-use crate::host::HostError;
+use crate::host::{HostError, program};
 use crate::topology::{Family, Forwarding, Protocol};
 
 const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -57,7 +57,7 @@ impl State {
     /// Refuses what `keepalived -t` would refuse, as far as that is known here.
     pub(super) fn test_configuration(&self, doing: &str, text: &str) -> Result<(), HostError> {
         if self.keepalived.is_none() {
-            return Err(missing_program(doing, "keepalived", "keepalived"));
+            return Err(program::missing(doing, "keepalived"));
         }
         let complaint = match parse(text) {
             Some(nodes) => nodes.into_iter().find_map(|node| {
@@ -78,7 +78,7 @@ impl State {
         }
         let doing = "start keepalived";
         if self.keepalived.is_none() {
-            return Err(missing_program(doing, "keepalived", "keepalived"));
+            return Err(program::missing(doing, "keepalived"));
         }
         let servers = self.read_configuration(doing)?;
         self.daemon.starts += 1;

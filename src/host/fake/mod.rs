@@ -19,7 +19,7 @@ use self::iptables::Rules;
 use self::keepalived::Daemon;
 use self::network::Network;
 use self::table::Table;
-use super::{Host, HostError};
+use super::{Host, HostError, program};
 use crate::effect::{
     Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
 };
@@ -245,7 +245,7 @@ impl State {
             Effect::RemoveDefaultRoute { via } => self.network.remove_route(*via),
             Effect::IptablesRestore { family, text } => match self.iptables {
                 Some(_) => self.rules.entry(*family).or_default().restore(*family, text),
-                None => Err(missing_program("change the rules", "iptables-restore", "iptables")),
+                None => Err(program::missing("change the rules", "iptables-restore")),
             },
             Effect::Ipvs(command) => {
                 self.load_module("ip_vs")?;
@@ -332,8 +332,4 @@ impl State {
         self.files.insert(path.into(), FileState { mode, text: content });
         Ok(())
     }
-}
-
-fn missing_program(doing: &str, program: &str, package: &str) -> HostError {
-    HostError::MissingProgram { doing: doing.into(), program: program.into(), package: package.into() }
 }
