@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -31,6 +31,9 @@ const LOG: &str = "/var/log/keepalived.log";
 /// How long it may take to start, and to stop: it takes down one VIP and one service after the other.
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(20);
+
+/// How long a child without its parent may take to give up its VIPs and services before it is killed.
+const LEFTOVER: Duration = Duration::from_secs(5);
 
 /// A configuration that needs neither of its children leaves it alone; this long is waited for one of them.
 const CHILDREN: Duration = Duration::from_secs(2);
@@ -63,13 +66,14 @@ impl Keepalived<'_> {
             return self.reload(configuration);
         }
         let doing = "start keepalived";
-        if self.systemd {
+        let spawned = if self.systemd {
             self.systemctl(doing, "start")?;
+            None
         } else {
             self.end_leftovers()?;
-            self.spawn(doing)?;
-        }
-        let process = self.started(doing)?;
+            Some(self.spawn(doing)?)
+        };
+        let process = self.started(doing, spawned)?;
         self.note(&process, configuration)
     }
 
@@ -122,9 +126,9 @@ impl Keepalived<'_> {
             let place = self.files.locate(pid_file)?;
             if let Some(child) = Process::named_in(&place, PROGRAM) {
                 child.signal(Signal::TERM);
-                if !child.wait(STOP) {
+                if !child.wait(LEFTOVER) {
                     child.signal(Signal::KILL);
-                    child.wait(START);
+                    child.wait(LEFTOVER);
                 }
             }
             if !self.systemd {
@@ -136,38 +140,45 @@ impl Keepalived<'_> {
 
     /// Starts it in a session of its own: it must outlive this process and its terminal. It does not fork, because a
     /// daemon of its own making has no way left to say what is wrong where no syslog listens.
-    fn spawn(&self, doing: &str) -> Result<(), HostError> {
+    fn spawn(&self, doing: &str) -> Result<Child, HostError> {
         if program::find(PROGRAM).is_none() {
-            return program::command(doing, PROGRAM).map(drop);
+            return Err(program::missing(doing, PROGRAM));
         }
         let log = self.files.make_folder_of(LOG)?;
         let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o640).open(log);
         let log = log.map_err(|error| HostError::file("write", LOG, &error))?;
         let errors = log.try_clone().map_err(|error| HostError::file("write", LOG, &error))?;
         let mut command = program::command(doing, "setsid")?;
-        command.args(["--fork", PROGRAM, "--dont-fork", "--log-console", "--log-detail"]);
+        command.args([PROGRAM, "--dont-fork", "--log-console", "--log-detail"]);
         for (option, path) in [("-f", CONFIGURATION), ("-p", PID), ("-r", VRRP), ("-c", CHECKERS)] {
             command.arg(option).arg(self.files.make_folder_of(path)?);
         }
-        let status = command.current_dir("/").stdout(log).stderr(errors).stdin(Stdio::null()).status();
-        let status = status.map_err(|error| HostError::file("run", PROGRAM, &error))?;
-        if status.success() { Ok(()) } else { Err(self.did_not(doing, &program::ending(status))) }
+        let child = command.current_dir("/").stdout(log).stderr(errors).spawn();
+        child.map_err(|error| HostError::file("run", PROGRAM, &error))
     }
 
-    /// Waits until it has said its number and started a child.
-    fn started(&self, doing: &str) -> Result<Process, HostError> {
+    /// Waits until it has said its number and started a child of its own, or has ended.
+    fn started(&self, doing: &str, mut spawned: Option<Child>) -> Result<Process, HostError> {
+        let mut ended = move || spawned.as_mut().and_then(|child| child.try_wait().ok().flatten()).map(program::ending);
+        let mut ending = None;
         let mut process = None;
         wait_until(START, || {
             process = self.running().unwrap_or_default();
-            process.is_some()
+            ending = ended();
+            process.is_some() || ending.is_some()
         });
-        let process = process.ok_or_else(|| self.did_not(doing, "no process"))?;
         let has_child = || {
             let places = [VRRP, CHECKERS].map(|path| self.files.locate(path));
             places.iter().flatten().any(|place| Process::named_in(place, PROGRAM).is_some())
         };
-        wait_until(CHILDREN, || !process.is_running() || has_child());
-        if process.is_running() { Ok(process) } else { Err(self.did_not(doing, "its end right after the start")) }
+        if let Some(process) = process {
+            wait_until(CHILDREN, || !process.is_running() || has_child());
+            if process.is_running() {
+                return Ok(process);
+            }
+            ending = ended();
+        }
+        Err(self.did_not(doing, ending.as_deref().unwrap_or("no process that runs")))
     }
 
     fn did_not(&self, doing: &str, exit: &str) -> HostError {

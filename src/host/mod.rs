@@ -14,6 +14,7 @@
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
 mod error;
+pub mod fake;
 mod files;
 mod genl;
 mod iptables;

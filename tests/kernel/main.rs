@@ -6,6 +6,10 @@
 //! fails and names it.
 
 mod chains;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod host_contract;
+mod host_machine;
 mod lab;
 mod rehearsal;
 mod runner;
@@ -17,7 +21,15 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests(), rehearsal::tests(), sites::tests()].into_iter().flatten().collect()
+    let files = [
+        smoke::tests(),
+        host_contract::tests(),
+        host_machine::tests(),
+        chains::tests(),
+        rehearsal::tests(),
+        sites::tests(),
+    ];
+    files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
