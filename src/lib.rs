@@ -17,3 +17,4 @@ pub mod effect;
 pub mod resource;
 pub mod kinds;
 pub mod native;
+pub mod rehearsal;
