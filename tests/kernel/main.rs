@@ -5,6 +5,7 @@
 //! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
 //! fails and names it.
 
+mod keepalived;
 mod lab;
 mod runner;
 mod smoke;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests()].into_iter().flatten().collect()
+    [smoke::tests(), keepalived::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
