@@ -7,6 +7,7 @@
 
 mod keepalived;
 mod lab;
+mod native;
 mod runner;
 mod smoke;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), keepalived::tests()].into_iter().flatten().collect()
+    [smoke::tests(), keepalived::tests(), native::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

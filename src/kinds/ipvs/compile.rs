@@ -65,9 +65,8 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
     if service.scheduler.port {
         flags |= ServiceFlags::SCHED_2;
     }
-    let timeout = service.persistence.map_or(0, |persistence| {
-        u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX)
-    });
+    let timeout =
+        service.persistence.map_or(0, |persistence| u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX));
     let netmask = service.persistence.and_then(|persistence| persistence.netmask);
     ServiceConfig {
         scheduler: service.scheduler.name.clone(),
@@ -80,12 +79,7 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
 
 /// Returns the configuration of a destination.
 pub fn destination_config(server: &Server) -> DestinationConfig {
-    DestinationConfig {
-        forwarding: server.forwarding,
-        weight: server.weight,
-        upper: server.upper,
-        lower: server.lower,
-    }
+    DestinationConfig { forwarding: server.forwarding, weight: server.weight, upper: server.upper, lower: server.lower }
 }
 
 /// Makes a live configuration canonical: without persistence, timeout and mask have no effect.

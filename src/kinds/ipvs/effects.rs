@@ -86,11 +86,7 @@ pub(super) fn destination(
 }
 
 /// Returns what is left to be set of a destination that keepalived programs.
-fn adjusted(
-    live: &DestinationConfig,
-    wanted: &DestinationConfig,
-    context: &Context<'_>,
-) -> Option<DestinationConfig> {
+fn adjusted(live: &DestinationConfig, wanted: &DestinationConfig, context: &Context<'_>) -> Option<DestinationConfig> {
     let inhibited = live.weight == 0;
     if !reloads(context) {
         let weight = if inhibited { 0 } else { wanted.weight };
@@ -142,7 +138,9 @@ fn gone(service: ServiceKey) -> Effect {
 
 /// Tells whether keepalived reads a configuration, starts or stops in this plan.
 fn reloads(context: &Context<'_>) -> bool {
-    [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon].iter().any(|key| context.changed.contains(key))
+    [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon]
+        .iter()
+        .any(|key| context.changed.contains(key))
 }
 
 fn as_service(resource: Option<&Resource>) -> Option<(&ServiceConfig, Programmer)> {

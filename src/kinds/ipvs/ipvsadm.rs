@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn identities_are_those_of_ipvsadm() {
-        let key = |protocol, address: &str, port| ServiceKey::Address { protocol, address: address.parse().unwrap(), port };
+        let key =
+            |protocol, address: &str, port| ServiceKey::Address { protocol, address: address.parse().unwrap(), port };
         assert_eq!(service(key(Protocol::Tcp, "10.0.0.1", 80)), "-t 10.0.0.1:80");
         assert_eq!(service(key(Protocol::Udp, "fd00::1", 53)), "-u [fd00::1]:53");
         assert_eq!(service(key(Protocol::Sctp, "10.0.0.1", 9)), "--sctp-service 10.0.0.1:9");

@@ -9,7 +9,9 @@ use crate::effect::{ServiceConfig, ServiceFlags, ServiceKey};
 use crate::kinds::keepalived::KeepalivedKind;
 use crate::resource::{Action, HostState, Reason, ResourceId};
 use crate::topology::fixture::*;
-use crate::topology::{Forwarding, HostName, Persistence, Protocol, Role, Scheduler, SecretValues, Topology, VipHolder};
+use crate::topology::{
+    Forwarding, HostName, Persistence, Protocol, Role, Scheduler, SecretValues, Topology, VipHolder,
+};
 
 fn compiled(topology: &Topology, host: &str) -> Vec<Entry> {
     let (facts, secrets) = (BTreeMap::new(), SecretValues::default());
@@ -52,10 +54,7 @@ fn a_static_service_is_lvsctls_with_its_flags_and_limits() {
     );
     let requires = |at: usize| entries[at].requires.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(requires(0), ["lb/module/ip_vs", "lb/module/ip_vs_sh"]);
-    assert_eq!(
-        requires(1),
-        ["lb/ipvs/tcp:10.0.0.100:80", "a/address/lo/10.0.0.100", "a/route/default-ipv4"]
-    );
+    assert_eq!(requires(1), ["lb/ipvs/tcp:10.0.0.100:80", "a/address/lo/10.0.0.100", "a/route/default-ipv4"]);
     assert_eq!(requires(2), ["lb/ipvs/tcp:10.0.0.100:80", "b/address/lo/10.0.0.100"]);
 }
 
@@ -95,7 +94,9 @@ fn a_live_table_is_read_in_canonical_form() {
     assert_eq!(entries[1].connections, Some((3, 4)));
     let sticky = ServiceConfig { flags: ServiceFlags(0x3), netmask: 24, ..config };
     let answer = Answer::Ipvs(vec![LiveService { key, config: sticky, destinations: vec![] }]);
-    let Resource::IpvsService { config, .. } = &IpvsKind.parse(&scope, &[answer]).unwrap()[0].resource else { panic!() };
+    let Resource::IpvsService { config, .. } = &IpvsKind.parse(&scope, &[answer]).unwrap()[0].resource else {
+        panic!()
+    };
     assert_eq!((config.flags.0, config.timeout, config.netmask), (1, 360, 24));
     assert!(IpvsKind.parse(&scope, &[Answer::Links(vec![])]).is_err());
 }
@@ -126,7 +127,13 @@ impl Stage {
         self
     }
 
-    fn effects(&self, key: ResourceKey, reason: Reason, before: Option<Resource>, after: Option<Resource>) -> Vec<Effect> {
+    fn effects(
+        &self,
+        key: ResourceKey,
+        reason: Reason,
+        before: Option<Resource>,
+        after: Option<Resource>,
+    ) -> Vec<Effect> {
         let action = match (&before, &after) {
             (None, _) => Action::Create,
             (_, None) => Action::Delete,
@@ -197,9 +204,8 @@ fn a_static_destination_is_edited_in_place_and_drained_before_it_goes() {
 #[test]
 fn keepalived_is_left_to_do_what_a_reload_does() {
     let stage = Stage::quiet().reloading();
-    let service = |before, after| {
-        stage.effects(ResourceKey::IpvsService(SERVICE), Reason::TopologyChanged, before, after)
-    };
+    let service =
+        |before, after| stage.effects(ResourceKey::IpvsService(SERVICE), Reason::TopologyChanged, before, after);
     assert_eq!(service(None, service_of(Keepalived, "wrr")), [await_service(true)]);
     assert_eq!(service(service_of(Keepalived, "wrr"), None), [await_service(false)]);
     let destination = |before, after| {
@@ -225,7 +231,9 @@ fn drift_is_repaired_without_touching_health() {
     let key = ResourceKey::IpvsService(SERVICE);
     let (before, after) = (service_of(Keepalived, "rr"), service_of(Keepalived, "wrr"));
     let effects = stage.effects(key, Reason::AlteredOnHost, before, after);
-    assert!(matches!(&effects[..], [Effect::Ipvs(IpvsCommand::SetService(SERVICE, config))] if config.scheduler == "wrr"));
+    assert!(
+        matches!(&effects[..], [Effect::Ipvs(IpvsCommand::SetService(SERVICE, config))] if config.scheduler == "wrr")
+    );
 }
 
 #[test]

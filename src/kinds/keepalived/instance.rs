@@ -88,9 +88,12 @@ fn auth_pass(
     let secret = failover.auth_pass.as_ref()?;
     if version == VrrpVersion::V3 {
         problems.push(
-            Problem::error("auth-pass-ignored", format!("Failover {} has a password without effect", failover.name.value))
-                .label(secret.span, "VRRP version 3, which IPv6 needs, has no authentication (RFC 5798, section 9)")
-                .help("Take `auth-pass` away, or stay with version 2 and IPv4"),
+            Problem::error(
+                "auth-pass-ignored",
+                format!("Failover {} has a password without effect", failover.name.value),
+            )
+            .label(secret.span, "VRRP version 3, which IPv6 needs, has no authentication (RFC 5798, section 9)")
+            .help("Take `auth-pass` away, or stay with version 2 and IPv4"),
         );
         return None;
     }
@@ -98,19 +101,16 @@ fn auth_pass(
 }
 
 /// Returns the interval that keepalived takes: whole seconds under version 2, hundredths up to 40.95 under version 3.
-fn advert_interval(
-    failover: &Failover,
-    version: VrrpVersion,
-    problems: &mut Problems,
-) -> Option<std::time::Duration> {
+fn advert_interval(failover: &Failover, version: VrrpVersion, problems: &mut Problems) -> Option<std::time::Duration> {
     let interval = failover.advert_interval;
     let micros = interval.as_micros();
     let (fits, help) = match version {
-        VrrpVersion::V2 => {
-            (micros % 1_000_000 == 0 && (1..=255).contains(&interval.as_secs()), "Version 2 takes \"1s\" to \"255s\"")
-        }
+        VrrpVersion::V2 => (
+            micros.is_multiple_of(1_000_000) && (1..=255).contains(&interval.as_secs()),
+            "Version 2 takes \"1s\" to \"255s\"",
+        ),
         VrrpVersion::V3 => (
-            micros % 10_000 == 0 && (10_000..=40_950_000).contains(&micros),
+            micros.is_multiple_of(10_000) && (10_000..=40_950_000).contains(&micros),
             "Version 3 takes \"10ms\" to \"40950ms\" in steps of 10 ms",
         ),
     };

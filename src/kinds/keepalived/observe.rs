@@ -64,8 +64,14 @@ mod tests {
         assert_eq!(shown("  auth_pass cbrt\n}\n"), "  auth_pass (sensitive)\n}\n");
         assert_eq!(shown("\tauth_pass\t \"a b#c\" # why\n"), "\tauth_pass\t \"(sensitive)\" # why\n");
         assert_eq!(shown("auth_pass x\r\n"), "auth_pass (sensitive)\r\n");
-        assert_eq!(shown("authentication { auth_type PASS auth_pass x }"), "authentication { auth_type PASS auth_pass (sensitive) }");
-        assert_eq!(shown("# auth_pass old\nauth_pass \"open\nx"), "# auth_pass (sensitive)\nauth_pass \"(sensitive)\nx");
+        assert_eq!(
+            shown("authentication { auth_type PASS auth_pass x }"),
+            "authentication { auth_type PASS auth_pass (sensitive) }"
+        );
+        assert_eq!(
+            shown("# auth_pass old\nauth_pass \"open\nx"),
+            "# auth_pass (sensitive)\nauth_pass \"(sensitive)\nx"
+        );
         assert_eq!(shown("$VRRP_PASS=abc\nauth_pass $VRRP_PASS"), "$VRRP_PASS=(sensitive)\nauth_pass (sensitive)");
         assert_eq!(shown("auth_passive x\nauth_pass\nauth_type PASS\n"), "auth_passive x\nauth_pass\nauth_type PASS\n");
     }

@@ -131,7 +131,8 @@ fn vrrp_instance(writer: &mut Writer, instance: &VrrpInstance) {
         }
         writer.block("virtual_ipaddress", |writer| {
             for address in &instance.addresses {
-                let label = address.label.as_ref().map(|label| format!(" label {}", label.written())).unwrap_or_default();
+                let label =
+                    address.label.as_ref().map(|label| format!(" label {}", label.written())).unwrap_or_default();
                 let device = address.device.written();
                 writer.line(&format!("{}/{} dev {device}{label}", address.address, address.prefix));
             }

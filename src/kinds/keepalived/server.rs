@@ -49,9 +49,9 @@ fn virtual_server(
             checker,
         });
     }
-    let persistence = service.persistence.map(|persistence| {
-        (u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX), persistence.netmask)
-    });
+    let persistence = service
+        .persistence
+        .map(|persistence| (u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX), persistence.netmask));
     let scheduler = service.scheduler.clone();
     Some(VirtualServer { key, interval: first.interval, scheduler, forwarding, persistence, servers })
 }

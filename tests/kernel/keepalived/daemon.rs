@@ -32,7 +32,13 @@ impl<'a> Daemon<'a> {
         let process = namespace.enter(|| {
             let mut command = Command::new("keepalived");
             command.args(["-n", "-l", "-D", "-d", "-f"]).arg(configuration(namespace));
-            command.arg("-p").arg(path("k.pid")).arg("-r").arg(path("k_vrrp.pid")).arg("-c").arg(path("k_checkers.pid"));
+            command
+                .arg("-p")
+                .arg(path("k.pid"))
+                .arg("-r")
+                .arg(path("k_vrrp.pid"))
+                .arg("-c")
+                .arg(path("k_checkers.pid"));
             command.stdout(log.try_clone().expect("the log")).stderr(log).spawn().expect("keepalived starts")
         });
         Daemon { namespace, process }
@@ -91,7 +97,8 @@ fn odd_words_are_read_as_they_are() {
     vip.services.push(site::service("plain", 8080, None, vec![site::server(151, Family::Ipv4, None)]));
     let email = &mut topology.email.as_mut().expect("an email").value;
     email.to = vec!["a!b#c@d".into(), "x@y".into()];
-    topology.failovers.get_mut("ext").expect("a failover").auth_pass = Some(site::at(Secret::Literal("}#! {'$@".into())));
+    topology.failovers.get_mut("ext").expect("a failover").auth_pass =
+        Some(site::at(Secret::Literal("}#! {'$@".into())));
     let namespace = director();
     let text = site::text(&topology, "lb01").expect("a configuration");
     let daemon = Daemon::start(&namespace, &text);

@@ -2,7 +2,7 @@
 
 mod daemon;
 mod reload;
-mod site;
+pub mod site;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -128,7 +128,9 @@ virtual_server fwmark 1 {
 fn a_file_written_by_hand_is_complained_of() {
     let (lines, status) = complaints(&tested(&director(), BY_HAND));
     assert_eq!(status, Some(5));
-    for word in ["route_id", "Truncating auth_pass", "lvs_sync_daemon", "nopreempt", "protocol", "clearing", "nb_get_retry"] {
+    for word in
+        ["route_id", "Truncating auth_pass", "lvs_sync_daemon", "nopreempt", "protocol", "clearing", "nb_get_retry"]
+    {
         assert!(lines.iter().any(|line| line.contains(word)), "{word} in {lines:#?}");
     }
 }

@@ -46,7 +46,11 @@ impl<'a> Stage<'a> {
     fn until(&self, line: &str, present: bool) {
         let squeezed = || self.table().split_whitespace().collect::<Vec<_>>().join(" ");
         let what = format!("{line:?} {}", if present { "in the table" } else { "gone from the table" });
-        eventually(&what, || squeezed().contains(line) == present, || format!("{}\n{}", self.table(), self.daemon.log()));
+        eventually(
+            &what,
+            || squeezed().contains(line) == present,
+            || format!("{}\n{}", self.table(), self.daemon.log()),
+        );
     }
 
     /// Writes a topology's configuration and reloads, with one more service that shows when keepalived has done so.
@@ -110,10 +114,8 @@ impl<'a> Stage<'a> {
 
 /// A checked service of one server that is never up and one that nobody watches.
 fn checked(port: u16) -> Service {
-    let servers = vec![
-        site::server(150, Family::Ipv4, Some(site::check(CheckKind::Tcp))),
-        site::server(160, Family::Ipv4, None),
-    ];
+    let servers =
+        vec![site::server(150, Family::Ipv4, Some(site::check(CheckKind::Tcp))), site::server(160, Family::Ipv4, None)];
     site::service(&format!("port{port}"), port, None, servers)
 }
 
@@ -162,7 +164,8 @@ fn thresholds_are_not_compared() {
     (limited.servers[1].upper, limited.servers[1].lower) = (20, 10);
     stage.reload(std::slice::from_ref(&limited), 99);
     stage.until("-> 10.4.1.160:80 0 0", true);
-    let effects = stage.effects(&site::single(vec![limited.clone()]), &destination(80), Reason::TopologyChanged, &RELOADED);
+    let effects =
+        stage.effects(&site::single(vec![limited.clone()]), &destination(80), Reason::TopologyChanged, &RELOADED);
     stage.perform(&effects);
     stage.until("-> 10.4.1.160:80 20 10", true);
     // With a weight they are written.

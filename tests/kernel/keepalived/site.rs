@@ -12,8 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Every scheduler of the language.
-const SCHEDULERS: [&str; 13] =
-    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
+const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
 
 /// Ties a value to nowhere.
 pub fn at<T>(value: T) -> Spanned<T> {
@@ -25,7 +24,7 @@ fn span() -> Span {
 }
 
 /// Makes a host with IPv4 and IPv6 addresses that end in a number.
-fn host(role: Role, name: &str, number: u8) -> Host {
+pub fn host(role: Role, name: &str, number: u8) -> Host {
     let addresses = [format!("10.4.1.{number}/24"), format!("fd00::{number}/64")];
     Host {
         name: at(HostName::new(name)),
@@ -41,7 +40,15 @@ fn host(role: Role, name: &str, number: u8) -> Host {
 /// Makes a check.
 pub fn check(kind: CheckKind) -> Check {
     let seconds = Duration::from_secs;
-    Check { kind, interval: seconds(5), timeout: seconds(4), retries: 5, retry_delay: seconds(2), port: None, span: span() }
+    Check {
+        kind,
+        interval: seconds(5),
+        timeout: seconds(4),
+        retries: 5,
+        retry_delay: seconds(2),
+        port: None,
+        span: span(),
+    }
 }
 
 /// Makes a server that ends in a number, under direct routing.
@@ -122,7 +129,8 @@ fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) ->
 /// Returns the site of two directors with two marks that everything is measured by.
 pub fn reference() -> Topology {
     let page = HttpCheck { path: "/lbtest.html".into(), status: Some(200), host: Some("www.example.org".into()) };
-    let both = |kind: CheckKind| [151, 152].map(|number| server(number, Family::Ipv4, Some(check(kind.clone())))).into();
+    let both =
+        |kind: CheckKind| [151, 152].map(|number| server(number, Family::Ipv4, Some(check(kind.clone())))).into();
     let services = vec![
         service("http", 80, Some(1), both(CheckKind::Http(page.clone()))),
         service("https", 443, Some(2), both(CheckKind::Https(page.clone()))),
@@ -161,8 +169,10 @@ pub fn text(topology: &Topology, host: &str) -> Option<String> {
 /// Texts with everything that a configuration file could trip over.
 fn hostile(solid: bool) -> impl Strategy<Value = String> {
     let space = if solid { "" } else { " " };
-    proptest::string::string_regex(&format!("[a-z/]([a-zA-Z0-9/@~$_.:%+=,?&{{}}!#'()\\[\\]*|^`<>;é{space}-]){{0,12}}[a-z]"))
-        .expect("an expression")
+    proptest::string::string_regex(&format!(
+        "[a-z/]([a-zA-Z0-9/@~$_.:%+=,?&{{}}!#'()\\[\\]*|^`<>;é{space}-]){{0,12}}[a-z]"
+    ))
+    .expect("an expression")
 }
 
 fn check_kind() -> impl Strategy<Value = CheckKind> {
