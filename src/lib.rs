@@ -12,9 +12,20 @@
 #![warn(missing_docs)]
 
 pub mod source;
+pub mod document;
 pub mod topology;
+pub mod lint;
 pub mod effect;
 pub mod resource;
 pub mod kinds;
-pub mod native;
+pub mod host;
+pub mod observe;
+pub mod compile;
+pub mod diff;
+pub mod plan;
+pub mod survey;
+pub mod apply;
 pub mod rehearsal;
+pub mod view;
+pub mod cli;
+pub mod native;

@@ -1,8 +1,9 @@
 //! Addresses: a VIP on its one director's interface, and VIPs on the loopback interface of real servers.
 //!
 //! Under a failover a VIP on a director comes and goes with keepalived and is no entry here. The prefix and the label of
-//! an address cannot be changed in place (`inet_rtm_newaddr` in `net/ipv4/devinet.c` leaves both alone), so an update
-//! takes the address away and puts it back.
+//! an address cannot be changed in place (`inet_rtm_newaddr` in `net/ipv4/devinet.c` leaves both alone), so an update puts
+//! the address there once more and takes the old one away; where the kernel holds an address only once, which is so with
+//! one prefix (`__inet_insert_ifa`) and always in IPv6 (`ipv6_add_addr`), it is taken away first.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use crate::topology::{Delivery, Family, Host, SysctlKey, Topology, Vip, VipHolde
 
 /// The loopback interface.
 const LOOPBACK: &str = "lo";
+/// The label of every VIP there; one for all, so that a further VIP renames none.
+const LABEL: &str = "lo:0";
 
 /// The kind of addresses.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +89,13 @@ impl Kind for AddressKind {
             }),
             _ => None,
         };
-        remove.into_iter().chain(add).collect()
+        match (&remove, &add) {
+            (
+                Some(Effect::RemoveAddress { prefix: old, .. }),
+                Some(Effect::AddAddress { prefix: new, address: IpAddr::V4(_), .. }),
+            ) if old != new => add.into_iter().chain(remove).collect(),
+            _ => remove.into_iter().chain(add).collect(),
+        }
     }
 }
 
@@ -141,9 +150,8 @@ fn interface_unknown(site: &Site<'_>, vip: &Vip, host: &Host) -> Problem {
         .help("Name it, as in interface \"eth0\" on the director or interface=\"eth0\" on the VIP")
 }
 
-/// Returns the VIPs that a host takes packets for on its loopback interface, labelled in their order.
+/// Returns the VIPs that a host takes packets for on its loopback interface.
 fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
-    let mut labels = 0;
     let mut entries = Vec::new();
     for vip in topology.vips.values() {
         let Some(server) = vip
@@ -156,8 +164,7 @@ fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
         };
         let address: IpAddr = vip.address.value;
         let family = Family::of(address);
-        let label = (family == Family::Ipv4).then(|| format!("{LOOPBACK}:{labels}"));
-        labels += usize::from(label.is_some());
+        let label = (family == Family::Ipv4).then(|| LABEL.to_owned());
         let key = ResourceKey::Address { device: LOOPBACK.to_owned(), address };
         let resource = Resource::Address { prefix: family.host_prefix(), label };
         let mut entry = Entry::new(key, resource).origin(server.span);
@@ -176,3 +183,6 @@ fn quiet_arp() -> impl Iterator<Item = SysctlKey> {
     let parameters = ["arp_ignore", "arp_announce"];
     parameters.into_iter().flat_map(|name| ["all", LOOPBACK].map(|interface| SysctlKey::interface(interface, name)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,15 @@
 //!
 //! A kind does no input or output. It COMPILES a topology into entries, EMITS probes and PARSES their answers into
 //! entries, and turns a change into effects; a host performs those. To add a kind, add a folder or a file here, write its
-//! [`Kind`] and put one line into [`registry`]; `tests/registry.rs` fails if the line is forgotten.
+//! [`Kind`] and put one line into [`registry`]; `tests/layering.rs` fails if the line is forgotten.
 
 pub mod address;
 pub mod chain;
 pub mod delivery;
+#[cfg(test)]
+mod fixture;
 pub mod ids;
+pub mod manifest;
 pub mod interface;
 pub mod ipvs;
 pub mod keepalived;
@@ -102,6 +105,7 @@ pub trait Kind: Sync {
 /// Returns every kind, in the order in which a host is observed.
 pub fn registry() -> &'static [&'static dyn Kind] {
     &[
+        &manifest::ManifestKind,
         &module::ModuleKind,
         &sysctl::SysctlKind,
         &address::AddressKind,

@@ -103,3 +103,6 @@ impl Kind for ModuleKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,6 @@ fn conflict(host: &Host, one: (IpAddr, Span), two: (IpAddr, Span)) -> Problem {
         .label(two.1, format!("replies must pass {}", two.0))
         .help("Serve both VIPs from one failover, or from different real servers")
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,15 @@
 //! node cannot know. Every value that an operator can write wrongly keeps its span. What the kernel and keepalived make
 //! of a topology is decided later, by the kinds of resource; nothing here knows them.
 
+pub mod decode;
 mod failover;
 #[cfg(test)]
 pub mod fixture;
+pub mod grammar;
 mod host;
+mod load;
 mod name;
+pub mod resolve;
 mod secret;
 mod service;
 
@@ -17,6 +21,7 @@ use std::net::IpAddr;
 
 pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
 pub use host::{Connection, Host, Interface, MacAddress, Role};
+pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};
 pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
 pub use service::{

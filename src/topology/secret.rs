@@ -148,6 +148,15 @@ impl SecretText {
             .collect()
     }
 
+    /// Masks this text's secrets in another one, such as a program's complaints about this one.
+    pub fn mask(&self, other: &str) -> String {
+        let secrets = self.pieces.iter().filter_map(|piece| match piece {
+            TextPiece::Secret(Some(value)) if !value.is_empty() => Some(value),
+            _ => None,
+        });
+        secrets.fold(other.to_owned(), |text, secret| text.replace(secret, MASK))
+    }
+
     /// Tells whether the text holds a secret.
     pub fn is_sensitive(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, TextPiece::Secret(_)))

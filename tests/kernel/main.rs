@@ -5,10 +5,12 @@
 //! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
 //! fails and names it.
 
+mod chains;
 mod keepalived;
 mod lab;
 mod native;
 mod runner;
+mod sites;
 mod smoke;
 
 use std::process::ExitCode;
@@ -16,7 +18,10 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), keepalived::tests(), native::tests()].into_iter().flatten().collect()
+    [smoke::tests(), chains::tests(), keepalived::tests(), native::tests(), sites::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {

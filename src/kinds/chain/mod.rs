@@ -15,7 +15,7 @@ mod words;
 
 use super::{Context, Kind, ParseError, Scope, Site};
 use crate::effect::{Answer, Effect, Probe};
-use crate::resource::{ChainRule, Change, Entry, Resource, ResourceKey};
+use crate::resource::{ChainRule, Change, Entry, Resource, ResourceKey, Table};
 use crate::source::Problems;
 use crate::topology::{Family, Host};
 
@@ -53,14 +53,18 @@ impl Kind for ChainKind {
         [Family::Ipv4, Family::Ipv6].into_iter().filter(asked).map(Probe::Iptables).collect()
     }
 
-    fn parse(&self, _scope: &Scope<'_>, answers: &[Answer]) -> Result<Vec<Entry>, ParseError> {
+    fn parse(&self, scope: &Scope<'_>, answers: &[Answer]) -> Result<Vec<Entry>, ParseError> {
         let mut entries = Vec::new();
         for answer in answers {
             let Answer::Iptables(family, text) = answer else {
                 return Err(ParseError { kind: self.name(), message: "expected the rules of iptables".into() });
             };
-            let chains = save::parse(*family, text).map_err(|message| ParseError { kind: self.name(), message })?;
-            entries.extend(chains);
+            let needed = |table: Table| {
+                let same = |key: &ResourceKey| matches!(key, ResourceKey::Chain { family: f, table: t, .. } if (f, *t) == (family, table));
+                scope.keys.iter().any(same)
+            };
+            let chains = save::parse(*family, text, needed);
+            entries.extend(chains.map_err(|message| ParseError { kind: self.name(), message })?);
         }
         Ok(entries)
     }
@@ -93,3 +97,6 @@ impl<'a> State<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub(super) fn canonical(rules: Vec<ChainRule>) -> Vec<ChainRule> {
     ordered
 }
 
-fn exchangeable(one: &ChainRule, two: &ChainRule) -> bool {
+pub(super) fn exchangeable(one: &ChainRule, two: &ChainRule) -> bool {
     match (one, two) {
         (ChainRule::UnknownPeer { .. }, ChainRule::UnknownPeer { .. }) => true,
         (ChainRule::Known { target: one_target, .. }, ChainRule::Known { target: two_target, .. }) => {

@@ -23,15 +23,18 @@ struct SavedChain {
 
 type Chains = BTreeMap<String, SavedChain>;
 
-/// Reads the text of `iptables-save` or `ip6tables-save`.
-pub(super) fn parse(family: Family, text: &str) -> Result<Vec<Entry>, String> {
+/// Reads the text of `iptables-save` or `ip6tables-save`; `needed` tells of which tables something is expected.
+pub(super) fn parse(family: Family, text: &str, needed: impl Fn(Table) -> bool) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     let mut open: Option<(&str, Chains)> = None;
     for (at, line) in text.lines().enumerate() {
         let line = line.trim_end();
         let wrong = || format!("line {} of iptables-save is not understood: {line:?}", at + 1);
         if line.is_empty() || line.starts_with('#') {
-            continue;
+            match unreadable(line).and_then(table) {
+                Some(table) if needed(table) => return Err(line.trim_start_matches("# ").to_owned()),
+                _ => continue,
+            }
         }
         if let Some(name) = line.strip_prefix('*') {
             if open.replace((name, Chains::new())).is_some() {
@@ -63,6 +66,13 @@ pub(super) fn parse(family: Family, text: &str) -> Result<Vec<Entry>, String> {
         Some((name, _)) => Err(format!("The text of iptables-save breaks off in table {name}")),
         None => Ok(entries),
     }
+}
+
+/// Returns the table of which `iptables-nft-save` says that rules beyond its grammar keep it from printing any
+/// (`__do_output` in `iptables/xtables-save.c`).
+fn unreadable(comment: &str) -> Option<&str> {
+    let (name, rest) = comment.strip_prefix("# Table `")?.split_once('\'')?;
+    rest.contains("incompatible").then_some(name)
 }
 
 fn table(name: &str) -> Option<Table> {

@@ -135,3 +135,6 @@ fn conflict(host: &Host, key: &SysctlKey, value: &str, span: Span, need: &Need) 
         .label(need.origin, format!("needs {}: {}", need.value, need.because))
         .help(format!("Set it to {}, or leave it out", need.value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The files and variables that a topology names, read from this machine.
+
+use std::fs;
+use std::path::Path;
+
+use crate::document::{MAXIMUM_BYTES, ReadSource};
+use crate::source::{Problem, Problems, Span};
+use crate::topology::{Secret, SecretReference, SecretValues, Topology, grammar};
+
+/// Reads topologies from the file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskReader;
+
+impl ReadSource for DiskReader {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let length = fs::metadata(path).map_err(|error| reason(&error))?.len();
+        if length > MAXIMUM_BYTES as u64 {
+            return Err(format!("it has {length} bytes, and {MAXIMUM_BYTES} is the most"));
+        }
+        let bytes = fs::read(path).map_err(|error| reason(&error))?;
+        String::from_utf8(bytes).map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+    }
+
+    fn list(&self, folder: &str) -> Option<Vec<String>> {
+        let entries = fs::read_dir(folder).ok()?;
+        let files = entries.filter_map(Result::ok).filter(|entry| entry.path().is_file());
+        Some(files.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+}
+
+/// Returns the folder that a topology's relative paths start from: the path itself, or the folder of a file.
+pub fn base_folder(path: &str) -> &Path {
+    let path = Path::new(path);
+    if path.is_dir() {
+        return path;
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Looks up every secret that a topology refers to; no value is part of any problem.
+pub fn secrets(topology: &Topology, base_folder: &Path) -> (SecretValues, Problems) {
+    let mut values = SecretValues::default();
+    let mut problems = Problems::default();
+    for secret in topology.failovers.values().filter_map(|failover| failover.auth_pass.as_ref()) {
+        let Secret::Reference(reference) = &secret.value else { continue };
+        match look_up(reference, base_folder) {
+            Ok(value) if grammar::is_password(&value) => values.insert(reference.clone(), value),
+            Ok(value) => problems.push(unfit(reference, &value, secret.span)),
+            Err(problem) => problems.push(problem.label(secret.span, "wanted here")),
+        }
+    }
+    problems.sort();
+    (values, problems)
+}
+
+fn look_up(reference: &SecretReference, base_folder: &Path) -> Result<String, Problem> {
+    match reference {
+        SecretReference::Environment(name) => std::env::var(name).map_err(|error| match error {
+            std::env::VarError::NotPresent => {
+                Problem::error("missing-secret", format!("The environment variable {name} is not set"))
+                    .help(format!("Set it for this command: read -rs {name} && export {name}"))
+            }
+            std::env::VarError::NotUnicode(_) => {
+                Problem::error("missing-secret", format!("The environment variable {name} is not UTF-8"))
+                    .help("Set it to printable characters")
+            }
+        }),
+        SecretReference::File(name) => {
+            let path = base_folder.join(name);
+            let shown = path.display();
+            let unreadable = |reason: String| {
+                Problem::error("missing-secret", format!("The secret's file {shown} cannot be read: {reason}"))
+                    .help("Put the secret there, readable by you alone; the path is relative to the topology's folder")
+            };
+            // A secret is short: a large file is a mistake, and need not be read to say so.
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.len() > 4096 => return Err(unreadable("it is larger than 4096 bytes".into())),
+                Ok(_) => {}
+                Err(error) => return Err(unreadable(reason(&error))),
+            }
+            let text = fs::read_to_string(&path).map_err(|error| unreadable(reason(&error)))?;
+            Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+        }
+    }
+}
+
+fn unfit(reference: &SecretReference, value: &str, span: Span) -> Problem {
+    let message = match value.len() {
+        0 => format!("The secret {reference} is empty"),
+        length if length > 8 => format!("The secret {reference} is longer than 8 bytes"),
+        _ => format!("The secret {reference} holds a character that means something to keepalived"),
+    };
+    Problem::error("bad-secret", message)
+        .label(span, "wanted here")
+        .help("Use 1 to 8 printable characters without spaces, quotes and ! # { } \\ $ ~ @; keepalived would cut a longer one")
+}
+
+/// Says why a file cannot be had, without the number that Rust adds.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,20 @@
+//! From the text of KDL files to a tree of nodes that know where they were written.
+//!
+//! [`load`] reads a file or a folder with everything it includes, through a [`ReadSource`] that is passed in, and turns
+//! every syntax error into a problem with a span. [`grammar`] says which nodes, arguments and properties there are, as
+//! plain tables; [`check`] holds a tree against such a table. What the nodes mean is for `topology` to say: nothing here
+//! knows about load balancing. To support a new sort of value, add a [`grammar::Shape`] and teach [`shape`] to judge it.
+
+pub mod check;
+pub mod grammar;
+mod load;
+mod nesting;
+mod node;
+mod path;
+mod read;
+pub mod shape;
+pub mod suggest;
+
+pub use load::{MAXIMUM_BYTES, MAXIMUM_FILES, ReadSource, load};
+pub use nesting::MAXIMUM_DEPTH;
+pub use node::{Literal, Node, Property, Value};

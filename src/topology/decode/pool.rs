@@ -1,0 +1,81 @@
+//! Servers, alone and in pools.
+
+use super::check;
+use crate::document::Node;
+use crate::source::{Problem, Problems, Span, Spanned};
+use crate::topology::{Check, Forwarding};
+
+/// A server before its host is looked up.
+#[derive(Clone, Debug)]
+pub struct ServerDraft {
+    /// The host's name or one of its addresses.
+    pub host: Spanned<String>,
+    /// The port.
+    pub port: Option<Spanned<u16>>,
+    /// The weight, 1 unless written.
+    pub weight: u32,
+    /// The upper threshold, 0 unless written.
+    pub upper: u32,
+    /// The lower threshold, 0 unless written.
+    pub lower: u32,
+    /// The forwarding method of its own.
+    pub forwarding: Option<Spanned<Forwarding>>,
+    /// The check of its own.
+    pub check: Option<Check>,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// A pool.
+#[derive(Clone, Debug)]
+pub struct PoolDraft {
+    /// The servers in order.
+    pub servers: Vec<ServerDraft>,
+    /// The check for servers without one.
+    pub check: Option<Check>,
+}
+
+/// Decodes a pool.
+pub fn pool(node: &Node, problems: &mut Problems) -> PoolDraft {
+    PoolDraft { servers: servers(node, problems), check: check(node, problems) }
+}
+
+/// Decodes the servers in a node's braces.
+pub fn servers(node: &Node, problems: &mut Problems) -> Vec<ServerDraft> {
+    node.children_named("server").filter_map(|child| server(child, problems)).collect()
+}
+
+fn server(node: &Node, problems: &mut Problems) -> Option<ServerDraft> {
+    let host = node.argument(0)?.text()?.map(str::to_owned);
+    let number = |name: &str| node.property(name).and_then(|value| value.integer::<u32>());
+    if let (Some(lower), upper) = (number("lower"), number("upper").map_or(0, |upper| upper.value))
+        && lower.value > upper
+    {
+        problems.push(
+            Problem::error("conflict", "The lower threshold is above the upper one")
+                .label(lower.span, format!("more than {upper}"))
+                .help("Give `upper=` a number that is at least as large; the kernel refuses the rest"),
+        );
+    }
+    Some(ServerDraft {
+        host,
+        port: node.property("port").and_then(|value| value.integer()),
+        weight: number("weight").map_or(1, |weight| weight.value),
+        upper: number("upper").map_or(0, |upper| upper.value),
+        lower: number("lower").map_or(0, |lower| lower.value),
+        forwarding: forwarding(node),
+        check: check(node, problems),
+        span: node.span,
+    })
+}
+
+/// Reads the forwarding method of a server or VIP, if it has one.
+pub fn forwarding(node: &Node) -> Option<Spanned<Forwarding>> {
+    let word = node.property("forwarding")?.text()?;
+    let method = match word.value {
+        "nat" => Forwarding::Nat,
+        "dr" => Forwarding::Dr,
+        _ => return None,
+    };
+    Some(Spanned::new(method, word.span))
+}
