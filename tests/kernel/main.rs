@@ -10,7 +10,9 @@ mod chains;
 mod contract;
 mod host_contract;
 mod host_machine;
+mod keepalived;
 mod lab;
+mod native;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -26,6 +28,8 @@ fn tests() -> Vec<Test> {
         host_contract::tests(),
         host_machine::tests(),
         chains::tests(),
+        keepalived::tests(),
+        native::tests(),
         rehearsal::tests(),
         sites::tests(),
     ];
