@@ -186,7 +186,7 @@ impl Session {
             let service = session.find(service)?;
             let found =
                 service.and_then(|service| service.destinations.into_iter().find(|one| one.key == *destination));
-            Ok(found.is_none_or(|found| found.active == 0 && found.inactive == 0))
+            Ok(found.is_none_or(|found| found.active == 0))
         };
         self.wait(within, drained).map(drop)
     }

@@ -72,7 +72,9 @@ pub fn table(host: &mut dyn Host) -> Vec<LiveService> {
 }
 
 /// Returns what is configured, without counters.
-fn shape(services: &[LiveService]) -> Vec<(ServiceKey, ServiceConfig, Vec<(DestinationKey, DestinationConfig)>)> {
+type Shape = (ServiceKey, ServiceConfig, Vec<(DestinationKey, DestinationConfig)>);
+
+fn shape(services: &[LiveService]) -> Vec<Shape> {
     let destinations = |service: &LiveService| {
         service.destinations.iter().map(|destination| (destination.key, destination.config.clone())).collect()
     };

@@ -15,7 +15,7 @@ use lvsctl::topology::{Family, Forwarding, Protocol, SecretText, SysctlKey};
 use rustix::process::{Pid, Signal};
 use rustix::thread::Uid;
 
-use crate::contract::everything;
+use crate::contract::network::everything;
 use crate::host_contract::{bench, open};
 use crate::runner::{Test, test};
 
