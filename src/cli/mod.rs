@@ -8,6 +8,7 @@ mod compile;
 pub mod files;
 mod output;
 mod plan;
+mod rehearse;
 mod site;
 mod write;
 
@@ -75,6 +76,8 @@ pub enum Command {
     Apply(apply::ApplyArguments),
     /// Take away all that lvsctl put on the hosts
     Destroy(apply::DestroyArguments),
+    /// Try a topology in a disposable kernel: plan, apply, requests, failover
+    Rehearse(rehearse::RehearseArguments),
 }
 
 /// Does what the arguments say and returns the exit code.
@@ -86,5 +89,6 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Plan(arguments) => plan::run(arguments, &output),
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
+        Command::Rehearse(arguments) => rehearse::run(arguments, &output),
     }
 }

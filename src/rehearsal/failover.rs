@@ -134,10 +134,12 @@ fn kill_keepalived(layout: &Layout, director: &HostName) -> Result<(), String> {
     if pids.is_empty() {
         return Err(format!("No keepalived of {director} runs: {} holds no pid file of it", run.display()));
     }
-    // The parent is first, so that it does not start a child again.
+    // The parent is first, so that it does not start a child again; its children may end with it.
     for pid in pids {
-        rustix::process::kill_process(pid, Signal::KILL)
-            .map_err(|error| format!("The keepalived of {director} cannot be killed: {error}"))?;
+        match rustix::process::kill_process(pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(format!("The keepalived of {director} cannot be killed: {error}")),
+        }
     }
     Ok(())
 }
@@ -149,16 +151,22 @@ fn pid(file: &Path) -> Option<Pid> {
 /// Returns how many connections a director's IPVS has balanced.
 fn balanced(layout: &Layout, director: &HostName) -> u64 {
     let read = |namespace: &str| {
-        within(namespace, || fs::read_to_string("/proc/thread-self/net/ip_vs_stats").map_err(|error| error.to_string()))
+        within(namespace, || {
+            fs::read_to_string("/proc/thread-self/net/ip_vs_stats_percpu").map_err(|error| error.to_string())
+        })
     };
     let text = layout.places.get(director).and_then(|place| read(&place.namespace).ok()).unwrap_or_default();
     connections(&text)
 }
 
-/// Reads the first number below the two lines of headings of `/proc/net/ip_vs_stats`; it is hexadecimal.
+/// Adds up the connections of each processor in `/proc/net/ip_vs_stats_percpu`, which are hexadecimal.
+///
+/// The line of all processors, `~`, and the file without `_percpu` are only brought up to date every two seconds
+/// (`estimation_timer` in `net/netfilter/ipvs/ip_vs_est.c`).
 fn connections(statistics: &str) -> u64 {
-    let first = statistics.lines().nth(2).and_then(|line| line.split_whitespace().next());
-    first.and_then(|number| u64::from_str_radix(number, 16).ok()).unwrap_or(0)
+    let lines = statistics.lines().skip(2).take_while(|line| !line.trim_start().starts_with('~'));
+    let numbers = lines.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+    numbers.sum()
 }
 
 #[cfg(test)]
@@ -183,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_kernels_counters_are_hexadecimal() {
-        let text = "   Total Incoming Outgoing         Incoming         Outgoing\n   Conns  Packets  Packets            Bytes            Bytes\n      1F        0        0                0                0\n";
+        let text = "       Total Incoming Outgoing\nCPU    Conns  Packets  Packets\n  0        F        0        0\n  \
+                    1       10        0        0\n  ~        2        0        0\n\n     Conns/s   Pkts/s\n           2\n";
         assert_eq!(connections(text), 31);
         assert_eq!(connections(""), 0);
     }

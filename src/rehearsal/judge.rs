@@ -34,7 +34,9 @@ pub fn traffic(target: &Target, traffic: &Traffic, when: &str) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for (host, expected) in target.expected(traffic.answered).unwrap_or_default() {
+    // Where requests were lost, the spread of the rest says nothing more.
+    let expected = if traffic.failed == 0 { target.expected(traffic.answered) } else { None };
+    for (host, expected) in expected.unwrap_or_default() {
         let count = traffic.spread.get(&host).copied().unwrap_or(0);
         let allowed = (f64::from(traffic.answered) * TOLERANCE).max(2.0);
         if (f64::from(count) - expected).abs() > allowed {

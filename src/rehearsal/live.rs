@@ -10,7 +10,7 @@ use crate::survey::{Goal, Survey, Surveyed};
 use crate::topology::{Secret, SecretValues, Topology};
 
 /// What stands for every secret in a rehearsal; a real one never enters the guest.
-const STAND_IN: &str = "rehearse";
+pub const STAND_IN: &str = "rehearse";
 
 /// Plans and applies for real.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,7 +11,7 @@ use super::target::{Language, Target};
 use crate::topology::HostName;
 
 /// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a request that only asks whether a service is ready may take.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const READY_TIMEOUT: Duration = Duration::from_millis(500);
 const READY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many clients ask at once.
-const CLIENTS: u32 = 4;
+const CLIENTS: u32 = 8;
 
 /// How many errors a report quotes.
 const QUOTED_ERRORS: usize = 3;

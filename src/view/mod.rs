@@ -9,6 +9,7 @@ pub mod paint;
 pub mod plan_human;
 pub mod plan_json;
 pub mod problems;
+pub mod rehearsal;
 pub mod textdiff;
 
 /// The version of every JSON document; a minor version only adds.

@@ -53,15 +53,7 @@ impl Namespace {
 
     /// Does something on a thread that is in the namespace; child processes are then in it as well.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = fs::File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace");
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                let kind = Some(LinkNameSpaceType::Network);
-                rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).expect("setns");
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        enter(&self.name, work)
     }
 
     /// Runs a command in the namespace, which must succeed, and returns its standard output.
@@ -83,17 +75,47 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output();
-        let pids = pids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let own = std::process::id() as i32;
-        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != own) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        end(&self.name);
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Runs a command in a namespace of any name, which must succeed, and returns its standard output.
+pub fn within(namespace: &str, command: &[&str]) -> String {
+    enter(namespace, || check(Command::new(command[0]).args(&command[1..])))
+}
+
+/// Ends every namespace with its processes and its files, so that the next test finds none.
+pub fn clear() {
+    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        end(&entry.file_name().to_string_lossy());
+    }
+    let _ = fs::remove_dir_all("/run/lab");
+    fs::create_dir_all("/run/lab").expect("the folder of all hosts");
+}
+
+fn end(namespace: &str) {
+    let pids = Command::new("ip").args(["netns", "pids", namespace]).output();
+    let pids = pids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let own = std::process::id() as i32;
+    for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != own) {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
+}
+
+fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+    let file = fs::File::open(Path::new("/run/netns").join(namespace)).expect("the namespace");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), kind).expect("setns");
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn check(command: &mut Command) -> String {

@@ -9,6 +9,7 @@ mod chains;
 mod keepalived;
 mod lab;
 mod native;
+mod rehearsal;
 mod runner;
 mod sites;
 mod smoke;
@@ -18,10 +19,9 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests(), keepalived::tests(), native::tests(), sites::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all =
+        [smoke::tests(), chains::tests(), keepalived::tests(), native::tests(), rehearsal::tests(), sites::tests()];
+    all.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

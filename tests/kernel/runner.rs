@@ -1,7 +1,7 @@
 //! Runs kernel tests in one guest and prints them the way libtest does.
 //!
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
-//! is killed at its deadline. Sockets, namespaces and threads go with it.
+//! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,6 +13,8 @@ use lvsctl::rehearsal::prerequisites;
 use lvsctl::rehearsal::vm::Machine;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+
+use crate::lab;
 
 /// The variable that names the one test that a process runs.
 const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
@@ -128,6 +130,7 @@ pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
         let (failure, output) = run_process(test, &request.variables)?;
+        lab::clear();
         let milliseconds = started.elapsed().as_millis() as u64;
         guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
     }
