@@ -8,6 +8,7 @@
 #[path = "../contract/mod.rs"]
 mod contract;
 mod host_contract;
+mod host_keepalived;
 mod host_machine;
 mod lab;
 mod runner;
@@ -18,7 +19,10 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), host_contract::tests(), host_machine::tests()].into_iter().flatten().collect()
+    [smoke::tests(), host_contract::tests(), host_machine::tests(), host_keepalived::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {
