@@ -71,7 +71,7 @@ pub fn table(host: &mut dyn Host) -> Vec<LiveService> {
     services
 }
 
-/// Returns what is configured, without counters.
+/// What is configured of a service, without counters.
 type Shape = (ServiceKey, ServiceConfig, Vec<(DestinationKey, DestinationConfig)>);
 
 fn shape(services: &[LiveService]) -> Vec<Shape> {
