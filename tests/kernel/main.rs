@@ -14,6 +14,7 @@ mod host_machine;
 mod keepalived;
 mod lab;
 mod native;
+mod random;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -21,9 +22,14 @@ mod smoke;
 
 use std::process::ExitCode;
 
-use runner::Test;
+use runner::{SOAK_VARIABLE, Test};
 
-fn tests() -> Vec<Test> {
+/// Returns how many topologies `make soak N=…` asks for, if it does.
+fn soak() -> Option<u64> {
+    std::env::var(SOAK_VARIABLE).ok()?.parse().ok()
+}
+
+fn tests(soak: Option<u64>) -> Vec<Test> {
     let files = [
         smoke::tests(),
         host_contract::tests(),
@@ -34,12 +40,13 @@ fn tests() -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        random::tests(soak),
     ];
     files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
-    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
-    runner::run_if_test(&tests());
-    runner::run_on_host(&tests())
+    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, tests));
+    runner::run_if_test(&tests(soak()));
+    runner::run_on_host(&tests(soak()))
 }
