@@ -62,9 +62,9 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| forgets_table(change) || is_keepalived(change),
             |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Chain { .. }),
         ));
-        // Parameters outlive the addresses that need them, and modules the rest.
+        // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
-            |change| change.action == Action::Delete && !is_parameter(change),
+            |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
             |change| change.action == Action::Delete && is_parameter(change),
         ));
         // keepalived stops before its file goes.

@@ -96,11 +96,16 @@ fn service(real_servers: usize) -> impl Strategy<Value = ServiceDraw> {
 
 /// Returns the strategy for topologies of so many directors and real servers.
 pub fn draw(directors: usize, real_servers: usize) -> impl Strategy<Value = Draw> {
-    let vip =
-        (holder(directors), any::<bool>(), select(vec!["loopback", "redirect", "none"]), vec(service(real_servers), 0..=3))
-            .prop_map(|(holder, nat, delivery, services)| VipDraw { holder, nat, delivery, services });
-    let failover = (select(vec![2u8, 3, 3, 3]), any::<bool>(), any::<bool>(), select(vec![(100, 50), (50, 100), (200, 190)]))
-        .prop_map(|(version, preempt, unicast, priorities)| Failover { version, preempt, unicast, priorities });
+    let vip = (
+        holder(directors),
+        any::<bool>(),
+        select(vec!["loopback", "redirect", "none"]),
+        vec(service(real_servers), 0..=3),
+    )
+        .prop_map(|(holder, nat, delivery, services)| VipDraw { holder, nat, delivery, services });
+    let failover =
+        (select(vec![2u8, 3, 3, 3]), any::<bool>(), any::<bool>(), select(vec![(100, 50), (50, 100), (200, 190)]))
+            .prop_map(|(version, preempt, unicast, priorities)| Failover { version, preempt, unicast, priorities });
     (
         btree_map(VIPS.0..VIPS.2, vip, 0..=4),
         holder(directors),

@@ -53,7 +53,8 @@ pub fn tests(soak: Option<u64>) -> Vec<Test> {
 /// Runs so many cases from a seed that is printed.
 fn run(cases: u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seed = number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
+    let seed =
+        number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
     let first = number("LVSCTL_TEST_FIRST").unwrap_or(0);
     let cases = number("LVSCTL_TEST_CASES").unwrap_or(cases);
     println!("seed {seed}: {cases} topologies (again with LVSCTL_TEST_SEED={seed})");
@@ -82,7 +83,7 @@ fn run(cases: u64) {
         bench = Bench::new();
         previous = None;
     }
-    println!("{tally:?}");
+    println!("{tally:#?}");
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
 }
 
@@ -108,11 +109,16 @@ fn drawn(seed: u64, case: u64) -> Draw {
 
 /// Says what failed, whether it fails without the history before it, and how little of it is enough.
 fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, problem: &str) -> String {
+    let start = |text: &str| text.chars().take(30).collect::<String>();
     let alone = |previous: Option<&Draw>, draw: &Draw| {
         let mut bench = Bench::new();
         let mut tally = Tally::default();
         let first = previous.map_or(Ok(()), |previous| bench.step(&previous.site(), &mut tally));
-        first.and_then(|()| bench.step(&draw.site(), &mut tally)).and_then(|()| bench.destroy(&draw.site())).err()
+        first
+            .and_then(|()| bench.step(&draw.site(), &mut tally))
+            .and_then(|()| bench.destroy(&draw.site()))
+            .err()
+            .filter(|other| start(other) == start(problem))
     };
     let (mut one, mut two) = (previous.cloned(), draw.clone());
     let mut told = alone(one.as_ref(), &two);

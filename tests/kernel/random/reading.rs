@@ -66,8 +66,11 @@ fn addresses(host: &Namespace, state: &mut State) {
 fn chains(saved: &str, program: &str, state: &mut State) {
     for table in saved.split("*").skip(1) {
         let name = table.lines().next().unwrap_or_default();
-        let mut lines: Vec<String> =
-            table.lines().filter(|line| line.contains("LVSCTL") && !line.starts_with(':')).map(str::to_lowercase).collect();
+        let mut lines: Vec<String> = table
+            .lines()
+            .filter(|line| line.contains("LVSCTL") && !line.starts_with(':'))
+            .map(str::to_lowercase)
+            .collect();
         lines.iter_mut().for_each(|line| *line = as_printed(line));
         let rank = |line: &str| match line {
             line if line.starts_with("-A PREROUTING") => 0,

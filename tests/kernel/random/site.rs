@@ -125,7 +125,8 @@ impl Site {
         for (kind, places) in [("director", &ground.directors), ("real-server", &ground.real_servers)] {
             for place in places {
                 let (four, six) = (address(false, place.number), address(true, place.number));
-                let _ = writeln!(out, "{kind} {:?} {{\n    address \"{four}/24\"\n    address \"{six}/64\"", place.name);
+                let _ =
+                    writeln!(out, "{kind} {:?} {{\n    address \"{four}/24\"\n    address \"{six}/64\"", place.name);
                 let _ = writeln!(out, "    interface \"eth0\"\n    netns {:?} root={:?}", place.namespace, place.root);
                 let parameter = match kind {
                     "director" => self.director_parameter.map(|on| (DIRECTOR_PARAMETER, u32::from(on))),
