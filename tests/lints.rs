@@ -31,7 +31,8 @@ fn no_rule_is_forgotten() {
 #[test]
 fn explanations_are_true() {
     for rule in lint::registry() {
-        let blocks: Vec<&str> = rule.explanation.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        let blocks: Vec<&str> =
+            rule.explanation.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         let [example, repair] = blocks.as_slice() else { panic!("{} needs an example and a repair", rule.name) };
         let trips = |text: &str| {
             let loaded = lint::load("x.kdl", &Text(text.to_owned()));
