@@ -7,6 +7,7 @@
 mod answer;
 mod ipvs;
 mod probe;
+pub mod wire;
 
 pub use answer::{
     Answer, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination, LiveRoute,

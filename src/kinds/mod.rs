@@ -2,17 +2,28 @@
 //!
 //! A kind does no input or output. It COMPILES a topology into entries, EMITS probes and PARSES their answers into
 //! entries, and turns a change into effects; a host performs those. To add a kind, add a folder or a file here, write its
-//! [`Kind`] and put one line into [`registry`]; `tests/registry.rs` fails if the line is forgotten.
+//! [`Kind`] and put one line into [`registry`]; `tests/layering.rs` fails if the line is forgotten.
 
+pub mod address;
+pub mod chain;
 pub mod delivery;
+#[cfg(test)]
+mod fixture;
 pub mod ids;
+pub mod manifest;
+pub mod interface;
+pub mod ipvs;
+pub mod keepalived;
+pub mod module;
+pub mod route;
+pub mod sysctl;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::resource::{Change, Entry, ResourceKey};
+use crate::resource::{Change, Entry, HostState, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
@@ -54,6 +65,10 @@ pub struct Context<'a> {
     pub capabilities: &'a Capabilities,
     /// Everything that changes on this host in the same plan.
     pub changed: &'a BTreeSet<ResourceKey>,
+    /// How everything on this host is to be.
+    pub desired: &'a HostState,
+    /// How everything on this host was before the plan.
+    pub observed: &'a HostState,
 }
 
 /// An answer that a kind could not read.
@@ -89,5 +104,14 @@ pub trait Kind: Sync {
 
 /// Returns every kind, in the order in which a host is observed.
 pub fn registry() -> &'static [&'static dyn Kind] {
-    &[]
+    &[
+        &manifest::ManifestKind,
+        &module::ModuleKind,
+        &sysctl::SysctlKind,
+        &address::AddressKind,
+        &route::RouteKind,
+        &chain::ChainKind,
+        &ipvs::IpvsKind,
+        &keepalived::KeepalivedKind,
+    ]
 }

@@ -121,6 +121,11 @@ impl SecretText {
         }
     }
 
+    /// Returns the pieces in order.
+    pub fn pieces(&self) -> &[TextPiece] {
+        &self.pieces
+    }
+
     /// Returns the text with every secret shown, or `None` if one was not looked up.
     pub fn expose(&self) -> Option<String> {
         self.pieces
@@ -141,6 +146,15 @@ impl SecretText {
                 TextPiece::Secret(_) => MASK,
             })
             .collect()
+    }
+
+    /// Masks this text's secrets in another one, such as a program's complaints about this one.
+    pub fn mask(&self, other: &str) -> String {
+        let secrets = self.pieces.iter().filter_map(|piece| match piece {
+            TextPiece::Secret(Some(value)) if !value.is_empty() => Some(value),
+            _ => None,
+        });
+        secrets.fold(other.to_owned(), |text, secret| text.replace(secret, MASK))
     }
 
     /// Tells whether the text holds a secret.

@@ -14,23 +14,36 @@ struct Document<'a> {
     summary: Summary,
 }
 
-#[derive(Serialize)]
-struct Diagnostic<'a> {
-    code: &'a str,
-    severity: &'static str,
-    message: &'a str,
-    help: Option<&'a str>,
-    labels: Vec<Place<'a>>,
+/// A problem as JSON.
+#[derive(Debug, Serialize)]
+pub struct Diagnostic<'a> {
+    /// The stable name of the kind of problem.
+    pub code: &'a str,
+    /// `error` or `warning`.
+    pub severity: &'static str,
+    /// What is wrong.
+    pub message: &'a str,
+    /// What to write instead.
+    pub help: Option<&'a str>,
+    /// The places, the most telling one first.
+    pub labels: Vec<Place<'a>>,
 }
 
-#[derive(Serialize)]
-struct Place<'a> {
-    file: String,
-    line: usize,
-    column: usize,
-    offset: usize,
-    length: usize,
-    text: &'a str,
+/// A place as JSON.
+#[derive(Debug, Serialize)]
+pub struct Place<'a> {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+    /// The first byte, counted from 0.
+    pub offset: usize,
+    /// How many bytes.
+    pub length: usize,
+    /// What is to be said about the place.
+    pub text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -42,13 +55,18 @@ struct Summary {
 /// Renders problems as one JSON document; `complete` tells whether everything could be looked at.
 pub fn json(problems: &Problems, sources: &SourceMap, complete: bool) -> String {
     let document = Document {
-        format_version: "1.0",
+        format_version: super::FORMAT_VERSION,
         lvsctl_version: env!("CARGO_PKG_VERSION"),
         complete,
-        diagnostics: problems.iter().map(|problem| diagnostic(problem, sources)).collect(),
+        diagnostics: diagnostics(problems, sources),
         summary: Summary { errors: problems.count(Severity::Error), warnings: problems.count(Severity::Warning) },
     };
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// Returns problems as they stand in every JSON document.
+pub fn diagnostics<'a>(problems: &'a Problems, sources: &SourceMap) -> Vec<Diagnostic<'a>> {
+    problems.iter().map(|problem| diagnostic(problem, sources)).collect()
 }
 
 fn diagnostic<'a>(problem: &'a Problem, sources: &SourceMap) -> Diagnostic<'a> {

@@ -1,0 +1,28 @@
+# `make demo` shows the tool at work, `make test` runs every test, `make soak` and `make bench` run long and by hand.
+
+EXAMPLE ?= examples/dr-fwmark-redirect
+N ?= 1000
+
+.PHONY: all setup build demo test soak clean
+
+all: build
+
+setup:
+	@tools/setup
+
+build:
+	cargo build --locked
+
+demo: setup build
+	@target/debug/lvsctl rehearse $(EXAMPLE)
+
+test: setup
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked
+
+soak: setup
+	LVSCTL_SOAK=$(N) cargo test --locked --test kernel -- soak
+
+clean:
+	cargo clean

@@ -1,0 +1,142 @@
+//! `lvsctl apply` and `lvsctl destroy`.
+
+use clap::{Args, ValueEnum};
+
+use super::plan::Format;
+use super::site::{Site, SiteArguments};
+use super::{ERROR, Level, Output, STALE};
+use crate::apply::{self, OnFailure};
+use crate::survey::{Goal, Survey, Surveyed};
+use crate::view::{apply as view, plan_human};
+
+/// What happens to what was applied when a later step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Failure {
+    /// It is taken back
+    Undo,
+    /// It is kept, and the report says what it is
+    Keep,
+}
+
+/// What both commands take.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    site: SiteArguments,
+    /// Ask no question
+    #[arg(long)]
+    auto_approve: bool,
+    /// How to print the report
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    format: Format,
+    /// What to do with what was applied when a later step fails
+    #[arg(long, value_enum, default_value = "undo", value_name = "WHAT")]
+    on_failure: Failure,
+}
+
+/// What `lvsctl apply` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 converged, 1 error and nothing changed, 4 the plan is stale, 5 partly applied, \
+    6 rolled back, 7 unknown.\n\nExample:\n  lvsctl apply prod/ --auto-approve"
+)]
+pub struct ApplyArguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What `lvsctl destroy` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: as of apply.\n\nExample:\n  lvsctl destroy lab/ --auto-approve")]
+pub struct DestroyArguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Applies.
+pub fn run(arguments: &ApplyArguments, output: &Output) -> u8 {
+    converge(&arguments.common, Goal::Converge, output)
+}
+
+/// Takes away what lvsctl put there.
+pub fn destroy(arguments: &DestroyArguments, output: &Output) -> u8 {
+    converge(&arguments.common, Goal::Destroy, output)
+}
+
+fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
+    // What is taken away needs no secret.
+    let loaded = match goal {
+        Goal::Converge => Site::load(&arguments.site, output),
+        Goal::Destroy => Site::load_without_secrets(&arguments.site, output),
+    };
+    let Some(site) = loaded else {
+        return ERROR;
+    };
+    let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
+    if let Err((host, error)) = survey.lock() {
+        output.error(&format!("{host}: {error}"), error.help().as_deref());
+        return ERROR;
+    }
+    let Some(surveyed) = site.survey(&mut survey, output) else {
+        return ERROR;
+    };
+    let shown = plan_human::render(&surveyed.plan, &site.path, &site.sources, output.paint);
+    match arguments.format {
+        Format::Human => output.result(&shown),
+        Format::Json => output.message(Level::Info, &shown),
+    }
+    if !surveyed.plan.is_complete() {
+        output.error("Nothing was changed, because a host could not be read", None);
+        return ERROR;
+    }
+    let surveyed = match approve(arguments, &site, &mut survey, surveyed, output) {
+        Ok(surveyed) => surveyed,
+        Err(code) => return code,
+    };
+    let on_failure = match arguments.on_failure {
+        Failure::Undo => OnFailure::Undo,
+        Failure::Keep => OnFailure::Keep,
+    };
+    let report = apply::apply(&mut survey, surveyed, on_failure, &mut |_, step| {
+        output.message(Level::Info, &view::step(step, output.messages));
+    });
+    match arguments.format {
+        Format::Human => output.result(&view::human(&report, output.paint)),
+        Format::Json => output.json(&view::document(&report)),
+    }
+    report.outcome.exit_code()
+}
+
+/// Asks, and reads the hosts again after a wait, because they may have changed meanwhile.
+fn approve(
+    arguments: &Common,
+    site: &Site,
+    survey: &mut Survey<'_>,
+    surveyed: Surveyed,
+    output: &Output,
+) -> Result<Surveyed, u8> {
+    if arguments.auto_approve || surveyed.plan.is_empty() {
+        return Ok(surveyed);
+    }
+    match output.ask("Apply this plan? [y/N]") {
+        None => {
+            output.error(
+                "Nothing was changed, because nobody could be asked",
+                Some("Give --auto-approve where standard input is not a terminal"),
+            );
+            Err(ERROR)
+        }
+        Some(false) => {
+            output.message(Level::Info, "Nothing was changed");
+            Err(ERROR)
+        }
+        Some(true) => {
+            let again = site.survey(survey, output).ok_or(ERROR)?;
+            if again.plan.id == surveyed.plan.id {
+                return Ok(again);
+            }
+            output.error("The hosts have changed since the plan was shown, and nothing was done", Some("Plan again"));
+            Err(STALE)
+        }
+    }
+}

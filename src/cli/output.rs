@@ -1,0 +1,73 @@
+//! Standard output and standard error.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::{Colour, Level};
+use crate::view::paint::Paint;
+
+/// Where results and messages go.
+pub struct Output {
+    /// How results are painted.
+    pub paint: Paint,
+    /// How messages are painted.
+    pub messages: Paint,
+    level: Level,
+}
+
+impl Output {
+    /// Decides about colour for both streams.
+    pub fn new(colour: Colour, level: Level) -> Self {
+        let decide = |terminal: bool| match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Output {
+            paint: Paint { colour: decide(std::io::stdout().is_terminal()) },
+            messages: Paint { colour: decide(std::io::stderr().is_terminal()) },
+            level,
+        }
+    }
+
+    /// Writes a result; a reader that has gone away is no error.
+    pub fn result(&self, text: &str) {
+        let mut stream = std::io::stdout().lock();
+        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    }
+
+    /// Writes a result as JSON.
+    pub fn json<T: Serialize>(&self, document: &T) {
+        match serde_json::to_string_pretty(document) {
+            Ok(text) => self.result(&format!("{text}\n")),
+            Err(error) => self.error(&format!("The result cannot be written as JSON: {error}"), None),
+        }
+    }
+
+    /// Writes a message if it is wanted.
+    pub fn message(&self, level: Level, text: &str) {
+        if level <= self.level {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Writes an error with what to do about it.
+    pub fn error(&self, text: &str, help: Option<&str>) {
+        self.message(Level::Error, &format!("{} {text}", self.messages.bad("error:")));
+        if let Some(help) = help {
+            self.message(Level::Error, &format!("  help: {help}"));
+        }
+    }
+
+    /// Asks a question on a terminal; `None` where standard input is none.
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        let _ = write!(std::io::stderr().lock(), "{question} ");
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        Some(read.is_ok() && matches!(answer.trim(), "y" | "yes"))
+    }
+}

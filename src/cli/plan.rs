@@ -1,0 +1,55 @@
+//! `lvsctl plan`.
+
+use clap::{Args, ValueEnum};
+
+use super::site::{Site, SiteArguments};
+use super::{CHANGES, ERROR, Output};
+use crate::survey::{Goal, Survey};
+use crate::view::{plan_human, plan_json};
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// For pipelines
+    Json,
+}
+
+/// What `lvsctl plan` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 1 error or a host that could not be read, 2 changes (with \
+    --detailed-exitcode).\n\nExample:\n  lvsctl plan prod/ --detailed-exitcode --format json")]
+pub struct PlanArguments {
+    #[command(flatten)]
+    site: SiteArguments,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    format: Format,
+    /// Exit with 2 if there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+/// Plans.
+pub fn run(arguments: &PlanArguments, output: &Output) -> u8 {
+    let Some(site) = Site::load(&arguments.site, output) else {
+        return ERROR;
+    };
+    let mut survey = Survey::connect(&site.topology, &site.secrets, Goal::Converge, site.only.as_ref());
+    let Some(surveyed) = site.survey(&mut survey, output) else {
+        return ERROR;
+    };
+    let plan = &surveyed.plan;
+    match arguments.format {
+        Format::Human => output.result(&plan_human::render(plan, &site.path, &site.sources, output.paint)),
+        Format::Json => {
+            output.json(&plan_json::document(plan, &site.sources, site.source(), &site.problems));
+        }
+    }
+    match (plan.is_complete(), plan.is_empty()) {
+        (false, _) => ERROR,
+        (true, false) if arguments.detailed_exitcode => CHANGES,
+        (true, _) => 0,
+    }
+}

@@ -1,0 +1,67 @@
+//! Turns a topology into the desired state of each host.
+//!
+//! Every kind contributes its own entries and says what they require; this module only puts them together, notices two
+//! kinds or two services that want one thing in different ways, and drops an edge to a thing that nobody asks for (such
+//! as the address of a real server that lvsctl does not manage).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::kinds::{Site, registry};
+use crate::resource::{Entry, HostState, ResourceId};
+use crate::source::{Problem, Problems};
+use crate::topology::HostName;
+
+/// The desired state of every managed host.
+pub type Desired = BTreeMap<HostName, HostState>;
+
+/// Compiles every managed host of a site; problems that only show here are added to `problems`.
+pub fn compile(site: &Site<'_>, problems: &mut Problems) -> Desired {
+    let mut desired = Desired::new();
+    for host in site.topology.managed_hosts() {
+        let state = desired.entry(host.name.value.clone()).or_default();
+        for kind in registry() {
+            for entry in kind.compile(site, host, problems) {
+                insert(state, entry, &host.name.value, problems);
+            }
+        }
+    }
+    drop_unanswered_edges(&mut desired);
+    desired
+}
+
+fn insert(state: &mut HostState, entry: Entry, host: &HostName, problems: &mut Problems) {
+    match state.get_mut(&entry.key) {
+        None => {
+            state.insert(entry.key.clone(), entry);
+        }
+        Some(there) if there.resource == entry.resource => {
+            for id in entry.requires {
+                if !there.requires.contains(&id) {
+                    there.requires.push(id);
+                }
+            }
+        }
+        Some(there) => {
+            let mut problem = Problem::error(
+                "conflicting-wishes",
+                format!("{host}/{} is asked for in two different ways", entry.key),
+            );
+            for (span, text) in [(entry.origin, "asked for here"), (there.origin, "and differently here")] {
+                if let Some(span) = span {
+                    problem = problem.label(span, text);
+                }
+            }
+            problems.push(problem.help("Make the two agree, or give them different addresses, ports or marks"));
+        }
+    }
+}
+
+fn drop_unanswered_edges(desired: &mut Desired) {
+    let known: BTreeSet<ResourceId> = desired
+        .iter()
+        .flat_map(|(host, state)| state.keys().map(move |key| ResourceId::new(host, key.clone())))
+        .collect();
+    for entry in desired.values_mut().flat_map(BTreeMap::values_mut) {
+        entry.requires.retain(|id| known.contains(id));
+    }
+}

@@ -1,0 +1,123 @@
+//! Compares the desired state of a host with the observed one.
+//!
+//! Both sides come here in canonical form; `normalise` takes out what is not lvsctl's to decide (the health of servers
+//! that keepalived watches), `ownership` knows the manifest. What is left is a dull comparison of two ordered maps:
+//!
+//! | desired | live | in the manifest | result |
+//! |---|---|---|---|
+//! | yes | no | | create |
+//! | yes | different | | update in place, or replace |
+//! | no | yes | yes | delete |
+//! | no | yes | no | foreign: listed and left alone |
+
+mod normalise;
+mod ownership;
+
+pub use normalise::RuntimeState;
+
+use crate::observe::Observation;
+use crate::resource::{
+    Action, Change, Entry, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
+};
+use crate::topology::HostName;
+
+/// Something on a host that lvsctl neither wants nor put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Which thing.
+    pub id: ResourceId,
+    /// How it is.
+    pub resource: Resource,
+}
+
+/// What a comparison of one host came to.
+#[derive(Clone, Debug, Default)]
+pub struct HostDiff {
+    /// What has to change, the manifest last.
+    pub changes: Vec<Change>,
+    /// What differs and is keepalived's business.
+    pub runtime: Vec<RuntimeState>,
+    /// What is neither wanted nor owned.
+    pub foreign: Vec<Foreign>,
+    /// How many desired things are there as they should be.
+    pub unchanged: usize,
+}
+
+/// Compares one host.
+pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> HostDiff {
+    let mut result = HostDiff::default();
+    let manifest = observed.manifest.clone().unwrap_or_default();
+    for (key, wanted) in desired {
+        let id = ResourceId::new(host, key.clone());
+        let live = observed.state.get(key);
+        if let Some(runtime) = normalise::health(&id, wanted, live, observed, &manifest) {
+            result.runtime.push(runtime);
+            result.unchanged += 1;
+            continue;
+        }
+        let live =
+            live.map(|entry| normalise::with_programmer(&entry.resource, &wanted.resource, manifest.owned.get(key)));
+        match wish(&id, wanted, live, &manifest) {
+            Some(change) => result.changes.push(change),
+            None => result.unchanged += 1,
+        }
+    }
+    for (key, live) in observed.state.iter().filter(|(key, _)| !desired.contains_key(*key)) {
+        let id = ResourceId::new(host, key.clone());
+        match manifest.owned.get(key) {
+            _ if *key == ResourceKey::Manifest => {}
+            Some(owned) => result.changes.push(Change {
+                id,
+                action: Action::Delete,
+                before: Some(normalise::with_owner(&live.resource, owned)),
+                after: None,
+                reason: Reason::RemovedFromTopology,
+                previous: owned.previous.clone(),
+                origin: None,
+            }),
+            None => result.foreign.push(Foreign { id, resource: live.resource.clone() }),
+        }
+    }
+    result.changes.extend(ownership::manifest_change(host, desired, observed));
+    result
+}
+
+/// Returns the manifest that a host has once it is as desired.
+pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest {
+    ownership::desired_manifest(desired, observed)
+}
+
+fn wish(id: &ResourceId, wanted: &Entry, live: Option<Resource>, manifest: &Manifest) -> Option<Change> {
+    let owned = manifest.owned.get(&id.key);
+    let unchanged_wish = owned.is_some_and(|owned| owned.digest == ownership::digest(&wanted.resource));
+    let (action, reason) = match (&live, owned) {
+        (None, None) => (Action::Create, Reason::New),
+        (None, Some(_)) if unchanged_wish => (Action::Create, Reason::RemovedOnHost),
+        (None, Some(_)) => (Action::Create, Reason::TopologyChanged),
+        (Some(live), _) if *live == wanted.resource => return None,
+        (Some(live), owned) => {
+            let reason = match owned {
+                None => Reason::Adopted,
+                Some(_) if unchanged_wish => Reason::AlteredOnHost,
+                Some(_) => Reason::TopologyChanged,
+            };
+            let moved = normalise::programmer(live) != normalise::programmer(&wanted.resource);
+            (if moved { Action::Replace } else { Action::Update }, reason)
+        }
+    };
+    Some(Change {
+        id: id.clone(),
+        action,
+        before: live,
+        after: Some(wanted.resource.clone()),
+        reason,
+        previous: owned.and_then(|owned| owned.previous.clone()),
+        origin: wanted.origin,
+    })
+}
+
+/// Tells whether a change is about what keepalived puts into the kernel, some time after it was told.
+pub fn is_keepalived_programmed(change: &Change) -> bool {
+    let resource = change.after.as_ref().or(change.before.as_ref());
+    resource.and_then(normalise::programmer) == Some(Programmer::Keepalived)
+}

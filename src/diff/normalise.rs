@@ -1,0 +1,81 @@
+//! Takes out of a comparison what is not lvsctl's to decide.
+//!
+//! The kernel does not say who programmed a virtual service, so the manifest does, and else the topology. Presence and
+//! weight 0 of a destination that keepalived watches are health: keepalived removed it, or inhibited it, because its check
+//! failed. That holds only while the service itself is there, keepalived runs, and the destination was put there before;
+//! otherwise the destination is missing because nobody has put it there yet.
+
+use serde::Serialize;
+
+use crate::observe::Observation;
+use crate::resource::{Entry, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
+
+/// A state of a live host that differs from the topology and is right all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuntimeState {
+    /// Which thing.
+    pub id: ResourceId,
+    /// What is to be said of it.
+    pub state: String,
+}
+
+/// Returns who programs a virtual service or a destination.
+pub fn programmer(resource: &Resource) -> Option<Programmer> {
+    match resource {
+        Resource::IpvsService { programmer, .. } | Resource::IpvsDestination { programmer, .. } => Some(*programmer),
+        _ => None,
+    }
+}
+
+/// Returns a live resource with the programmer that the manifest knows, or else the desired one.
+pub fn with_programmer(live: &Resource, wanted: &Resource, owned: Option<&Owned>) -> Resource {
+    let known = owned.and_then(|owned| owned.programmer).or_else(|| programmer(wanted));
+    replace_programmer(live, known)
+}
+
+/// Returns a live resource with the programmer that the manifest knows.
+pub fn with_owner(live: &Resource, owned: &Owned) -> Resource {
+    replace_programmer(live, owned.programmer)
+}
+
+fn replace_programmer(live: &Resource, known: Option<Programmer>) -> Resource {
+    let mut resource = live.clone();
+    if let (Resource::IpvsService { programmer, .. } | Resource::IpvsDestination { programmer, .. }, Some(known)) =
+        (&mut resource, known)
+    {
+        *programmer = known;
+    }
+    resource
+}
+
+/// Returns what is to be said of a destination whose difference is its health.
+pub fn health(
+    id: &ResourceId,
+    wanted: &Entry,
+    live: Option<&Entry>,
+    observed: &Observation,
+    manifest: &Manifest,
+) -> Option<RuntimeState> {
+    let Resource::IpvsDestination { config: wish, programmer: Programmer::Keepalived } = &wanted.resource else {
+        return None;
+    };
+    let ResourceKey::IpvsDestination(service, _) = &id.key else {
+        return None;
+    };
+    let say = |state: &str| Some(RuntimeState { id: id.clone(), state: state.to_owned() });
+    match live.map(|entry| &entry.resource) {
+        None => {
+            let running = observed.state.contains_key(&ResourceKey::KeepalivedDaemon);
+            let serving = observed.state.contains_key(&ResourceKey::IpvsService(*service));
+            let was_there =
+                manifest.owned.get(&id.key).is_some_and(|owned| owned.programmer == Some(Programmer::Keepalived));
+            (running && serving && was_there).then(|| say("out of the table: keepalived's check fails")).flatten()
+        }
+        Some(Resource::IpvsDestination { config, .. }) if config.weight == 0 && wish.weight != 0 => {
+            let mut healthy = config.clone();
+            healthy.weight = wish.weight;
+            (healthy == *wish).then(|| say("weight 0: keepalived's check fails")).flatten()
+        }
+        Some(_) => None,
+    }
+}

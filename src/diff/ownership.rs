@@ -1,0 +1,69 @@
+//! What the manifest of a host is to say.
+
+use sha2::{Digest, Sha256};
+
+use super::normalise;
+use crate::observe::Observation;
+use crate::resource::{Action, Change, HostState, Manifest, Owned, Reason, Resource, ResourceId, ResourceKey};
+use crate::topology::HostName;
+
+/// Returns the digest of a resource as the manifest records it, over the real content of a file.
+pub fn digest(resource: &Resource) -> String {
+    let text = match resource {
+        Resource::File { text, mode } => format!("{mode:o} {}", text.expose().unwrap_or_else(|| text.masked())),
+        Resource::Daemon { .. } => "running".to_owned(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    };
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Returns the manifest that a host has once it is as desired.
+///
+/// What was there before lvsctl first came is recorded where giving the thing up means putting that back.
+pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest {
+    let before = observed.manifest.as_ref();
+    let owned = desired
+        .iter()
+        .map(|(key, entry)| {
+            let known = before.and_then(|manifest| manifest.owned.get(key));
+            let previous = match known {
+                Some(known) => known.previous.clone(),
+                None => observed.state.get(key).map(|live| live.resource.clone()).filter(is_put_back),
+            };
+            let programmer = normalise::programmer(&entry.resource);
+            (key.clone(), Owned { digest: digest(&entry.resource), programmer, previous })
+        })
+        .collect();
+    Manifest { owned }
+}
+
+fn is_put_back(resource: &Resource) -> bool {
+    matches!(resource, Resource::Sysctl(_) | Resource::DefaultRoute { .. })
+}
+
+/// Returns the change of the manifest itself, if it has to change.
+pub fn manifest_change(host: &HostName, desired: &HostState, observed: &Observation) -> Option<Change> {
+    let before = observed.manifest.clone();
+    let after = Some(desired_manifest(desired, observed)).filter(|manifest| !manifest.owned.is_empty());
+    let action = match (&before, &after) {
+        (None, None) => return None,
+        (Some(before), Some(after)) if before == after => return None,
+        (None, Some(_)) => Action::Create,
+        (Some(_), Some(_)) => Action::Update,
+        (Some(_), None) => Action::Delete,
+    };
+    let reason = match action {
+        Action::Create => Reason::New,
+        Action::Delete => Reason::RemovedFromTopology,
+        _ => Reason::TopologyChanged,
+    };
+    Some(Change {
+        id: ResourceId::new(host, ResourceKey::Manifest),
+        action,
+        before: before.map(Resource::Manifest),
+        after: after.map(Resource::Manifest),
+        reason,
+        previous: None,
+        origin: None,
+    })
+}

@@ -1,0 +1,101 @@
+//! The IPVS messages of generic netlink as bytes: what a command is on the wire, and what a dump says in canonical form.
+//!
+//! Pure, so that it can be tested on any bytes; a host sends and receives. The numbers are those of
+//! `uapi/linux/ip_vs.h`, in which only new ones are ever added. A message here starts with the generic netlink header;
+//! the netlink header in front of it belongs to whoever sends.
+//!
+//! Canonical means: the kernel's own flag "hashed" is gone, a netmask is a prefix, and a service without persistence has
+//! no timeout and the netmask of a single client, whatever the kernel remembers of earlier times.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use neli::consts::genl::{Cmd, NlAttrType};
+use neli::neli_enum;
+use thiserror::Error;
+
+pub use decode::{destination, family_number, service};
+pub use encode::{command, get_destinations, get_family, get_info, get_service, get_services};
+
+/// The name under which the kernel registers the family (`IPVS_GENL_NAME`).
+const FAMILY: &str = "IPVS";
+
+/// The family's version (`IPVS_GENL_VERSION`), and that of the controller which knows the families.
+const VERSION: u8 = 1;
+
+/// `AF_INET` and `AF_INET6` of `linux/socket.h`, which are the same on every architecture.
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// `IP_VS_CONN_F_FWD_MASK`: the bits of the connection flags that say how packets are forwarded.
+const FORWARDING_MASK: u32 = 0x7;
+
+/// A message that could not be made or read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WireError {
+    /// An attribute that every such message has is not there.
+    #[error("the attribute {0} is missing")]
+    Missing(&'static str),
+    /// An attribute holds what nobody knows.
+    #[error("the attribute {0} holds {1}")]
+    Unknown(&'static str, String),
+    /// The bytes are no message.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// `IPVS_CMD_*`, those that lvsctl sends or receives.
+#[neli_enum(serialized_type = "u8")]
+pub(crate) enum Command {
+    NewService = 1,
+    SetService = 2,
+    DeleteService = 3,
+    GetService = 4,
+    NewDestination = 5,
+    SetDestination = 6,
+    DeleteDestination = 7,
+    GetDestination = 8,
+    GetInfo = 15,
+}
+impl Cmd for Command {}
+
+/// `IPVS_CMD_ATTR_*`: the outermost attributes.
+#[neli_enum(serialized_type = "u16")]
+pub(crate) enum Outer {
+    Service = 1,
+    Destination = 2,
+}
+impl NlAttrType for Outer {}
+
+/// `IPVS_SVC_ATTR_*`.
+#[neli_enum(serialized_type = "u16")]
+pub(crate) enum ServiceAttribute {
+    Family = 1,
+    Protocol = 2,
+    Address = 3,
+    Port = 4,
+    Mark = 5,
+    Scheduler = 6,
+    Flags = 7,
+    Timeout = 8,
+    Netmask = 9,
+    Engine = 11,
+}
+impl NlAttrType for ServiceAttribute {}
+
+/// `IPVS_DEST_ATTR_*`.
+#[neli_enum(serialized_type = "u16")]
+pub(crate) enum DestinationAttribute {
+    Address = 1,
+    Port = 2,
+    Forwarding = 3,
+    Weight = 4,
+    Upper = 5,
+    Lower = 6,
+    Active = 7,
+    Inactive = 8,
+    Family = 11,
+}
+impl NlAttrType for DestinationAttribute {}

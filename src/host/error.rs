@@ -1,0 +1,228 @@
+//! What can go wrong on a host: what was tried, what came back, and what the operator can do about it.
+//!
+//! Every variant names its attempt in an infinitive (`doing`), so that its text reads "Cannot add 10.0.0.1/32 to lo: ...".
+//! No variant ever holds the text of a secret. To add one, add its help to [`HostError::help`], which matches all of them.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use serde::Serialize;
+use thiserror::Error;
+
+/// Something that could not be done on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostError {
+    /// This version of lvsctl cannot do it on any host.
+    #[error("{what} is not supported yet")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
+    /// The kernel or a program wants more rights than this process has.
+    #[error("Cannot {doing}: permission denied")]
+    MissingRights {
+        /// What was tried.
+        doing: String,
+    },
+    /// A program that lvsctl calls is not installed.
+    #[error("Cannot {doing}: the program {program} is not installed")]
+    MissingProgram {
+        /// What was tried.
+        doing: String,
+        /// The program's name.
+        program: String,
+        /// The Debian package that holds it.
+        package: String,
+    },
+    /// A text needs a secret that was not looked up.
+    #[error("Cannot {doing}: a secret in it was not looked up")]
+    MissingSecret {
+        /// What was tried.
+        doing: String,
+    },
+    /// The host itself could not be reached.
+    #[error("Cannot reach the host: {text}")]
+    Unreachable {
+        /// Why.
+        text: String,
+    },
+    /// A file could not be read or written.
+    #[error("Cannot {doing} {path}: {text}")]
+    Io {
+        /// What was tried, such as `write`.
+        doing: String,
+        /// The path on the host.
+        path: String,
+        /// The system's words.
+        text: String,
+    },
+    /// The kernel refused.
+    #[error("Cannot {doing}: {meaning} ({errno})")]
+    Kernel {
+        /// What was tried.
+        doing: String,
+        /// The symbol of errno(3), such as `EEXIST`.
+        errno: String,
+        /// What that number means for what was tried.
+        meaning: String,
+    },
+    /// The kernel's answer could not be read.
+    #[error("Cannot {doing}: the kernel's answer is malformed: {text}")]
+    Malformed {
+        /// What was tried.
+        doing: String,
+        /// What is wrong with the answer.
+        text: String,
+    },
+    /// A program ran and failed.
+    #[error("Cannot {doing}: {program} ended with {exit}: {text}")]
+    Program {
+        /// What was tried.
+        doing: String,
+        /// The program's name.
+        program: String,
+        /// How it ended, such as `exit status 5`.
+        exit: String,
+        /// What it printed, secrets masked.
+        text: String,
+    },
+    /// Something did not come to pass in time.
+    #[error("Cannot {doing}: nothing came of it within {}", seconds(*within))]
+    Timeout {
+        /// What was waited for.
+        doing: String,
+        /// How long.
+        within: Duration,
+    },
+    /// Another apply holds the host's lock.
+    #[error("Another lvsctl works on this host: {holder}")]
+    Locked {
+        /// Who holds it, such as `process 123`.
+        holder: String,
+    },
+    /// Something before it failed.
+    #[error("Not tried, because something before it failed")]
+    NotTried,
+}
+
+impl HostError {
+    /// Returns the error of work on a host that ended without a result.
+    pub fn interrupted() -> Self {
+        HostError::Unreachable { text: "the work on it ended without a result".to_owned() }
+    }
+
+    /// Returns what the operator can do about it, if anything general can be said.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            HostError::Unsupported { .. } => Some("Use the connection \"local\" or \"netns\"".into()),
+            HostError::MissingRights { .. } => Some("Run as root, or with the capability CAP_NET_ADMIN".into()),
+            HostError::MissingProgram { package, .. } => Some(format!("apt-get install {package}")),
+            HostError::MissingSecret { .. } => {
+                Some("Set the environment variable, or write the file, that the topology names".into())
+            }
+            HostError::Unreachable { .. } => Some("Look at the connection of this host in the topology".into()),
+            HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
+                Some("Something else changed the host in the meantime; plan again".into())
+            }
+            HostError::Locked { .. } => Some("Wait until it has ended, then plan again".into()),
+            HostError::Io { .. }
+            | HostError::Kernel { .. }
+            | HostError::Malformed { .. }
+            | HostError::Program { .. }
+            | HostError::Timeout { .. }
+            | HostError::NotTried => None,
+        }
+    }
+
+    /// Makes the error of a file operation.
+    pub(super) fn file(doing: &str, path: &str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => HostError::MissingRights { doing: format!("{doing} {path}") },
+            _ => HostError::Io { doing: doing.into(), path: path.into(), text: error.to_string() },
+        }
+    }
+
+    /// Makes the error of a refusal by the kernel; `meaning` says what a number means here, if it means something special.
+    pub(super) fn kernel(doing: &str, errno: Errno, meaning: impl FnOnce(Errno) -> Option<&'static str>) -> Self {
+        if matches!(errno, Errno::PERM | Errno::ACCESS) {
+            return HostError::MissingRights { doing: doing.into() };
+        }
+        HostError::Kernel {
+            doing: doing.into(),
+            errno: errno_name(errno),
+            meaning: meaning(errno).map_or_else(|| plain_meaning(errno), str::to_owned),
+        }
+    }
+
+    /// Returns the symbol of the kernel's refusal, such as `EEXIST`.
+    pub fn errno(&self) -> Option<&str> {
+        match self {
+            HostError::Kernel { errno, .. } => Some(errno),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the symbol of an error number as errno(3) lists it; a rare one is shown as its number.
+fn errno_name(errno: Errno) -> String {
+    let name = match errno {
+        Errno::PERM => "EPERM",
+        Errno::NOENT => "ENOENT",
+        Errno::SRCH => "ESRCH",
+        Errno::INTR => "EINTR",
+        Errno::IO => "EIO",
+        Errno::NXIO => "ENXIO",
+        Errno::AGAIN => "EAGAIN",
+        Errno::NOMEM => "ENOMEM",
+        Errno::ACCESS => "EACCES",
+        Errno::BUSY => "EBUSY",
+        Errno::EXIST => "EEXIST",
+        Errno::NODEV => "ENODEV",
+        Errno::INVAL => "EINVAL",
+        Errno::NOSPC => "ENOSPC",
+        Errno::ROFS => "EROFS",
+        Errno::RANGE => "ERANGE",
+        Errno::MSGSIZE => "EMSGSIZE",
+        Errno::OPNOTSUPP => "EOPNOTSUPP",
+        Errno::PROTONOSUPPORT => "EPROTONOSUPPORT",
+        Errno::AFNOSUPPORT => "EAFNOSUPPORT",
+        Errno::ADDRINUSE => "EADDRINUSE",
+        Errno::ADDRNOTAVAIL => "EADDRNOTAVAIL",
+        Errno::NETDOWN => "ENETDOWN",
+        Errno::NETUNREACH => "ENETUNREACH",
+        Errno::HOSTUNREACH => "EHOSTUNREACH",
+        Errno::NOBUFS => "ENOBUFS",
+        other => return format!("error {}", other.raw_os_error()),
+    };
+    name.to_owned()
+}
+
+/// Returns the system's words for an error number, without the number that Rust adds.
+fn plain_meaning(errno: Errno) -> String {
+    let text = io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_reads_as_a_sentence_and_missing_rights_are_told_apart() {
+        let refused = HostError::kernel("add fwm:1", Errno::EXIST, |_| Some("the service is there already"));
+        assert_eq!(refused.to_string(), "Cannot add fwm:1: the service is there already (EEXIST)");
+        assert_eq!(refused.errno(), Some("EEXIST"));
+        assert!(refused.help().is_some_and(|help| help.contains("plan again")));
+        let denied = HostError::kernel("read the IPVS table", Errno::PERM, |_| None);
+        assert_eq!(denied, HostError::MissingRights { doing: "read the IPVS table".into() });
+        assert!(denied.help().is_some_and(|help| help.starts_with("Run as root")));
+        let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
+        assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
+    }
+}

@@ -1,0 +1,221 @@
+//! Files below the host's root: read, replaced in one step, removed.
+//!
+//! A file is replaced by a rename, so that a reader, or a machine that loses power, finds the old or the new one and
+//! never a half. The temporary file has the final mode from its first moment, because it may hold a secret.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::HostError;
+use crate::effect::FileState;
+
+/// The folder that only root may look into: the manifest tells what is on the host.
+const PRIVATE: &str = "/var/lib/lvsctl";
+
+/// How many names are tried for a temporary file before something must be wrong.
+const NAMES: u32 = 100;
+
+/// The files of one host.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Names the folder that stands for `/`.
+    pub(super) fn new(root: &Path) -> Self {
+        Files { root: root.to_owned() }
+    }
+
+    /// Returns where an absolute path of the host is on this machine.
+    pub(super) fn locate(&self, path: &str) -> Result<PathBuf, HostError> {
+        let below = path.strip_prefix('/').map(Path::new);
+        let below = below.filter(|below| below.components().all(|part| matches!(part, Component::Normal(_))));
+        below.map(|below| self.root.join(below)).ok_or_else(|| HostError::Io {
+            doing: "use".into(),
+            path: path.into(),
+            text: "the path must be absolute and without \"..\"".into(),
+        })
+    }
+
+    /// Returns a file's mode and text, or `None` if there is no file.
+    pub(super) fn read(&self, path: &str) -> Result<Option<FileState>, HostError> {
+        let place = self.locate(path)?;
+        let state = || {
+            let mode = fs::metadata(&place)?.permissions().mode() & 0o7777;
+            let text = String::from_utf8_lossy(&fs::read(&place)?).into_owned();
+            Ok(FileState { mode, text })
+        };
+        match state() {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(HostError::file("read", path, &error)),
+        }
+    }
+
+    /// Replaces a file in one step; `test` may refuse the temporary file before that, and `keep` saves the old one.
+    pub(super) fn write(
+        &self,
+        path: &str,
+        text: &str,
+        mode: u32,
+        keep: bool,
+        test: impl FnOnce(&Path) -> Result<(), HostError>,
+    ) -> Result<(), HostError> {
+        let place = self.locate(path)?;
+        let failed = |error: io::Error| HostError::file("write", path, &error);
+        let folder = place.parent().unwrap_or(&self.root);
+        self.make_folder(folder).map_err(failed)?;
+        let (temporary, mut file) = Temporary::create(&place, mode).map_err(failed)?;
+        // The mode at creation is cut by the umask.
+        file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        test(&temporary.path)?;
+        if keep {
+            keep_previous(&place).map_err(failed)?;
+        }
+        temporary.rename(&place).map_err(failed)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// Removes a file; a missing one is fine.
+    pub(super) fn remove(&self, path: &str) -> Result<(), HostError> {
+        let place = self.locate(path)?;
+        match fs::remove_file(&place) {
+            Ok(()) => {
+                let folder = place.parent().unwrap_or(&self.root);
+                File::open(folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(|error| HostError::file("remove", path, &error))
+            }
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(HostError::file("remove", path, &error)),
+        }
+    }
+
+    /// Makes the folder of a path that is about to be written by somebody else.
+    pub(super) fn make_folder_of(&self, path: &str) -> Result<PathBuf, HostError> {
+        let place = self.locate(path)?;
+        self.make_folder(place.parent().unwrap_or(&self.root))
+            .map_err(|error| HostError::file("write", path, &error))?;
+        Ok(place)
+    }
+
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let private = self.locate(PRIVATE).is_ok_and(|private| folder == private);
+        if private && let Some(parent) = folder.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+        }
+        DirBuilder::new().recursive(true).mode(if private { 0o700 } else { 0o755 }).create(folder)
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Gives the file that is there a second name, once: what lvsctl itself wrote later must not take its place.
+fn keep_previous(place: &Path) -> io::Result<()> {
+    let mut name = place.as_os_str().to_owned();
+    name.push(".before-lvsctl");
+    match fs::hard_link(place, &name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// A temporary file that is gone unless it was renamed.
+struct Temporary {
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Temporary {
+    fn create(place: &Path, mode: u32) -> io::Result<(Self, File)> {
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        let process = std::process::id();
+        for attempt in 0..NAMES {
+            let path = place.with_file_name(format!(".{name}.lvsctl-{process}-{attempt}"));
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+                Ok(file) => return Ok((Temporary { path, renamed: false }, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many temporary files of earlier runs are beside it"))
+    }
+
+    fn rename(mut self, place: &Path) -> io::Result<()> {
+        fs::rename(&self.path, place)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // Nothing more can be done about a file that cannot be removed.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_with_its_mode_and_the_first_one_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        let path = "/etc/keepalived/keepalived.conf";
+        assert_eq!(files.read(path), Ok(None));
+        for text in ["by hand", "first", "second"] {
+            files.write(path, text, 0o600, text != "by hand", |_| Ok(())).unwrap();
+        }
+        assert_eq!(files.read(path), Ok(Some(FileState { mode: 0o600, text: "second".into() })));
+        let kept = files.read("/etc/keepalived/keepalived.conf.before-lvsctl").unwrap().unwrap();
+        assert_eq!(kept.text, "by hand");
+        files.remove(path).unwrap();
+        files.remove(path).unwrap();
+        assert_eq!(names(&root.path().join("etc/keepalived")), ["keepalived.conf.before-lvsctl"]);
+    }
+
+    #[test]
+    fn a_refused_file_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        files.write("/etc/file", "old", 0o644, false, |_| Ok(())).unwrap();
+        let refusal = HostError::NotTried;
+        let seen = files.write("/etc/file", "new", 0o600, true, |temporary| {
+            assert_eq!(fs::metadata(temporary).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_to_string(temporary).unwrap(), "new");
+            Err(refusal.clone())
+        });
+        assert_eq!(seen, Err(refusal));
+        assert_eq!(names(&root.path().join("etc")), ["file"]);
+        assert_eq!(files.read("/etc/file").unwrap().unwrap().text, "old");
+    }
+
+    #[test]
+    fn the_manifest_is_in_a_folder_of_its_own_and_paths_stay_below_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        files.write("/var/lib/lvsctl/manifest.json", "{}", 0o600, false, |_| Ok(())).unwrap();
+        let mode = |below: &str| fs::metadata(root.path().join(below)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("var/lib"), mode("var/lib/lvsctl")), (0o755, 0o700));
+        for path in ["etc/passwd", "/../etc/passwd", "/etc/../../passwd"] {
+            assert!(matches!(files.read(path), Err(HostError::Io { .. })), "{path}");
+        }
+    }
+}

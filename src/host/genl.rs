@@ -1,0 +1,162 @@
+//! The IPVS table over generic netlink.
+//!
+//! Asking the kernel for the family's number loads the module, so a probe asks only where the module is there already.
+//! In a batch nothing is transactional: the kernel goes on after a refusal, and each refusal is given to its command.
+
+use neli::consts::nl::{GenlId, NlmF};
+use rustix::io::Errno;
+use rustix::net::netlink;
+
+use super::HostError;
+use super::netlink::{ANSWER, Failure, Socket};
+use crate::effect::wire::{self, WireError};
+use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey};
+
+/// The IPVS table of one network namespace.
+pub(super) struct Table {
+    socket: Socket,
+    family: u16,
+}
+
+impl Table {
+    /// Opens the table of the calling thread's namespace, and loads the module if need be.
+    pub(super) fn open() -> Result<Self, HostError> {
+        let doing = "open the IPVS table";
+        let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure, None))?;
+        let question = wire::get_family().map_err(|error| malformed(doing, &error))?;
+        let mut family = Err(WireError::Missing("family number"));
+        socket
+            .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
+            .map_err(|failure| refused(doing, failure, None))?;
+        let family = family.map_err(|error| malformed(doing, &error))?;
+        Ok(Table { socket, family })
+    }
+
+    /// Returns every service with its destinations.
+    pub(super) fn read(&mut self) -> Result<Vec<LiveService>, HostError> {
+        let doing = "read the IPVS table";
+        let question = wire::get_services().map_err(|error| malformed(doing, &error))?;
+        let services = self
+            .socket
+            .dump(self.family, &question, |bytes| Ok(wire::service(bytes)?))
+            .map_err(|trouble: Trouble| trouble.error(doing))?;
+        services.into_iter().map(|(key, config)| self.with_destinations(key, config)).collect()
+    }
+
+    /// Returns one service with its destinations, if it is there.
+    pub(super) fn find(&mut self, key: &ServiceKey) -> Result<Option<LiveService>, HostError> {
+        let doing = format!("read {key} in the IPVS table");
+        let question = wire::get_service(key).map_err(|error| malformed(&doing, &error))?;
+        let mut found = None;
+        match self.socket.request(self.family, NlmF::empty(), &question, |bytes| found = Some(wire::service(bytes))) {
+            Err(Failure::Refused(Errno::SRCH)) => return Ok(None),
+            other => other.map_err(|failure| refused(&doing, failure, None))?,
+        }
+        match found {
+            Some(Ok((key, config))) => self.with_destinations(key, config).map(Some),
+            Some(Err(error)) => Err(malformed(&doing, &error)),
+            None => Ok(None),
+        }
+    }
+
+    fn with_destinations(&mut self, key: ServiceKey, config: ServiceConfig) -> Result<LiveService, HostError> {
+        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"));
+        let question = wire::get_destinations(&key).map_err(|error| failed(Trouble::Wire(error)))?;
+        let destinations = self
+            .socket
+            .dump(self.family, &question, |bytes| Ok(wire::destination(bytes, key.family())?))
+            .map_err(failed)?;
+        Ok(LiveService { key, config, destinations })
+    }
+
+    /// Performs commands in order; every one is tried, whatever became of those before it.
+    pub(super) fn perform(&mut self, commands: &[&IpvsCommand]) -> Vec<Result<(), HostError>> {
+        let encoded: Result<Vec<Vec<u8>>, WireError> = commands.iter().map(|command| wire::command(command)).collect();
+        let (payloads, sentinel) = match (encoded, wire::get_info()) {
+            (Ok(payloads), Ok(sentinel)) => (payloads, sentinel),
+            (Err(error), _) | (_, Err(error)) => {
+                return vec![Err(malformed("encode IPVS commands", &error)); commands.len()];
+            }
+        };
+        let results = self.socket.batch(self.family, &payloads, &sentinel);
+        let named = commands.iter().zip(results);
+        named
+            .map(|(command, result)| result.map_err(|failure| refused(&describe(command), failure, Some(command))))
+            .collect()
+    }
+}
+
+/// Why a dump failed: the kernel refused, or its answer could not be read.
+enum Trouble {
+    Failure(Failure),
+    Wire(WireError),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Trouble::Failure(failure)
+    }
+}
+
+impl From<WireError> for Trouble {
+    fn from(error: WireError) -> Self {
+        Trouble::Wire(error)
+    }
+}
+
+impl Trouble {
+    fn error(self, doing: &str) -> HostError {
+        match self {
+            Trouble::Failure(failure) => refused(doing, failure, None),
+            Trouble::Wire(error) => malformed(doing, &error),
+        }
+    }
+}
+
+fn malformed(doing: &str, error: &dyn std::fmt::Display) -> HostError {
+    HostError::Malformed { doing: doing.into(), text: error.to_string() }
+}
+
+fn refused(doing: &str, failure: Failure, command: Option<&IpvsCommand>) -> HostError {
+    match failure {
+        Failure::Silent => HostError::Timeout { doing: doing.into(), within: ANSWER },
+        Failure::Refused(errno) => HostError::kernel(doing, errno, |errno| meaning(errno, command)),
+    }
+}
+
+/// Says what a number means for a command (`ip_vs_genl_set_cmd` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'static str> {
+    use IpvsCommand as Command;
+    let Some(command) = command else {
+        return (errno == Errno::NOENT).then_some("the kernel has no module ip_vs");
+    };
+    Some(match (errno, command) {
+        (Errno::EXIST, Command::NewService(..)) => "the service is there already",
+        (Errno::EXIST, _) => "the destination is there already",
+        (Errno::SRCH, _) => "the service is not there",
+        (Errno::NOENT, Command::NewService(..) | Command::SetService(..)) => {
+            "the kernel does not have this scheduler or persistence engine"
+        }
+        (Errno::NOENT, _) => "the destination is not there",
+        (Errno::RANGE, Command::NewService(..) | Command::SetService(..)) => "a name is longer than the kernel takes",
+        (Errno::RANGE, _) => "the weight is above 2147483647, or the lower threshold above the upper one",
+        (Errno::INVAL, Command::NewDestination(..)) => {
+            "the address is neither local nor that of another machine, or the families differ"
+        }
+        (Errno::INVAL, _) => "the kernel refuses this combination of values",
+        (Errno::NOBUFS, _) => "answers were lost, and what became of it is not known",
+        _ => return None,
+    })
+}
+
+/// Says what a command does, as an infinitive.
+pub(super) fn describe(command: &IpvsCommand) -> String {
+    match command {
+        IpvsCommand::NewService(key, _) => format!("add the service {key}"),
+        IpvsCommand::SetService(key, _) => format!("change the service {key}"),
+        IpvsCommand::DeleteService(key) => format!("delete the service {key}"),
+        IpvsCommand::NewDestination(key, server, _) => format!("add the destination {server} to {key}"),
+        IpvsCommand::SetDestination(key, server, _) => format!("change the destination {server} of {key}"),
+        IpvsCommand::DeleteDestination(key, server) => format!("delete the destination {server} of {key}"),
+    }
+}

@@ -1,0 +1,111 @@
+//! iptables by its own programs: `iptables-save` to read, `iptables-restore --noflush` to change.
+//!
+//! Two kernels' worth of rules hide behind one name. Which one the operator's `iptables` means is told by the file that
+//! it is a link to, without running it: the nf_tables one loads modules even to print its version. Where the kernel
+//! cannot do nf_tables after all, `iptables-legacy` is taken. Nothing here ever passes `-t` to `iptables-save`, because
+//! that would make the table.
+
+use std::fs;
+use std::time::Duration;
+
+use super::{HostError, module, program};
+use crate::effect::IptablesVariant;
+use crate::topology::Family;
+
+/// How long a program may take; it waits for another one's lock at most half of it.
+const WITHIN: Duration = Duration::from_secs(30);
+const LOCK_SECONDS: &str = "15";
+
+/// The module whose half of the kernel the newer programs speak to.
+const NF_TABLES: &str = "nf_tables";
+
+/// What an nf_tables program prints where the kernel lacks its half.
+const NO_NFT: &str = "Failed to initialize nft";
+
+/// Tells which iptables is in use, if any is installed.
+pub(super) fn variant(family: Family) -> Option<IptablesVariant> {
+    let name = name(family);
+    let path = program::find(name)?;
+    let file = fs::canonicalize(&path).unwrap_or(path);
+    let file = file.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+    if file.contains("legacy") {
+        return Some(IptablesVariant::Legacy);
+    }
+    if file.contains("nft") && module::is_loadable(NF_TABLES) {
+        return Some(IptablesVariant::Nft);
+    }
+    let version = program::run("ask for the version", name, &[&"--version"], None, WITHIN).ok()?;
+    match (version.text().contains("nf_tables"), version.status.success()) {
+        (true, true) => Some(IptablesVariant::Nft),
+        (_, false) if has_legacy(family) => Some(IptablesVariant::Legacy),
+        (_, false) => None,
+        (false, true) => Some(IptablesVariant::Legacy),
+    }
+}
+
+/// Returns what `iptables-save` prints, empty where no table is.
+pub(super) fn save(family: Family) -> Result<String, HostError> {
+    let doing = format!("read the rules of {}", name(family));
+    let saved = match variant(family) {
+        None => return Ok(String::new()),
+        // Where the kernel's half is not loaded there are no rules, and asking would load it.
+        Some(IptablesVariant::Nft) if module::is_loadable(NF_TABLES) => return Ok(String::new()),
+        Some(IptablesVariant::Legacy) if !has_tables(family)? => return Ok(String::new()),
+        Some(variant) => tool(family, variant, "save"),
+    };
+    program::succeed(&doing, &saved, &[], None, WITHIN)
+}
+
+/// Feeds a text to `iptables-restore --noflush`.
+pub(super) fn restore(family: Family, text: &str) -> Result<(), HostError> {
+    let doing = format!("change the rules of {}", name(family));
+    let variant = variant(family).unwrap_or(IptablesVariant::Legacy);
+    let run = |program: &str| {
+        let arguments: [&dyn AsRef<std::ffi::OsStr>; 3] = [&"--noflush", &"-w", &LOCK_SECONDS];
+        program::run(&doing, program, &arguments, Some(text), WITHIN)
+    };
+    let mut program = tool(family, variant, "restore");
+    let mut output = run(&program)?;
+    if variant == IptablesVariant::Nft && output.stderr.contains(NO_NFT) && has_legacy(family) {
+        program = legacy(family, "restore");
+        output = run(&program)?;
+    }
+    if output.status.success() { Ok(()) } else { Err(program::failure(&doing, &program, &output)) }
+}
+
+/// Tells whether the kernel has any legacy table in this namespace.
+fn has_tables(family: Family) -> Result<bool, HostError> {
+    let path = match family {
+        Family::Ipv4 => "/proc/thread-self/net/ip_tables_names",
+        Family::Ipv6 => "/proc/thread-self/net/ip6_tables_names",
+    };
+    match fs::read_to_string(path) {
+        Ok(names) => Ok(!names.trim().is_empty()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(HostError::file("read", path, &error)),
+    }
+}
+
+fn name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
+    }
+}
+
+/// Returns the name of a program of a variant: the plain one where that is the variant that it means.
+fn tool(family: Family, variant: IptablesVariant, what: &str) -> String {
+    let plain = format!("{}-{what}", name(family));
+    let means_legacy = program::find(&plain)
+        .and_then(|path| fs::canonicalize(path).ok())
+        .is_none_or(|path| !path.to_string_lossy().contains("nft"));
+    if variant == IptablesVariant::Legacy && !means_legacy { legacy(family, what) } else { plain }
+}
+
+fn legacy(family: Family, what: &str) -> String {
+    format!("{}-legacy-{what}", name(family))
+}
+
+fn has_legacy(family: Family) -> bool {
+    program::find(&legacy(family, "save")).is_some()
+}

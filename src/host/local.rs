@@ -1,0 +1,79 @@
+//! This machine, or a network namespace of it that stands for a machine.
+//!
+//! The two are one implementation: a thread that is inside the namespace, if there is one, and a folder in front of the
+//! paths of files. `/proc` and `/sys` are always the machine's; what of them belongs to the network follows the thread.
+
+use std::path::Path;
+
+use super::session::Session;
+use super::worker::Worker;
+use super::{Host, HostError};
+use crate::effect::{Answer, Capabilities, Effect, Probe};
+
+/// A host that this process reaches without a network.
+pub struct LocalHost {
+    worker: Worker,
+}
+
+impl LocalHost {
+    /// Opens this machine.
+    pub fn machine() -> Result<Self, HostError> {
+        Ok(LocalHost { worker: Worker::start(Path::new("/"), None)? })
+    }
+
+    /// Opens a network namespace below `/run/netns`, whose files lie below a folder of their own.
+    pub fn namespace(name: &str, root: &Path) -> Result<Self, HostError> {
+        Ok(LocalHost { worker: Worker::start(root, Some(name))? })
+    }
+}
+
+impl Host for LocalHost {
+    fn capabilities(&mut self) -> Result<Capabilities, HostError> {
+        self.worker.call(Session::capabilities)?
+    }
+
+    fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError> {
+        let probe = probe.clone();
+        self.worker.call(move |session| session.probe(&probe))?
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
+        let effect = effect.clone();
+        self.worker.call(move |session| session.perform(&effect))?
+    }
+
+    fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        let length = effects.len();
+        let effects = effects.to_vec();
+        match self.worker.call(move |session| session.perform_all(&effects)) {
+            Ok(results) => results,
+            Err(error) => vec![Err(error); length],
+        }
+    }
+
+    fn lock(&mut self) -> Result<(), HostError> {
+        self.worker.call(Session::lock)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_answers_without_any_rights() {
+        let mut machine = LocalHost::machine().unwrap();
+        let Answer::Links(links) = machine.probe(&Probe::Links).unwrap() else { panic!("not the answer to the probe") };
+        let loopback = links.iter().find(|link| link.name == "lo").unwrap();
+        assert_eq!(loopback.mac, None);
+        assert_eq!(machine.capabilities().unwrap().links, links);
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_named() {
+        let missing = LocalHost::namespace("no-such-namespace", Path::new("/nonexistent")).map(drop).unwrap_err();
+        assert!(missing.to_string().contains("no-such-namespace"), "{missing}");
+        let crooked = LocalHost::namespace("../self/ns/net", Path::new("/nonexistent")).map(drop).unwrap_err();
+        assert!(matches!(crooked, HostError::Unreachable { .. }), "{crooked}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Where probes are answered and effects performed: the only layer, with `rehearsal` and `cli`, that touches a machine.
+//!
+//! A [`Host`] is one machine, or one network namespace that stands for a machine. [`connect`] opens the one that a
+//! topology names. [`fake::FakeHost`] is one in memory with the kernel's own refusals, for the tests of other layers; it
+//! and the real kernel pass the same contract (`tests/contract`).
+//!
+//! ```text
+//! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
+//! genl.rs      the IPVS table            rtnetlink.rs  links, addresses, routes      netlink.rs  what both share
+//! iptables.rs  module.rs  sysctl.rs  files.rs  keepalived.rs (process.rs)  program.rs  lock.rs
+//! ```
+//!
+//! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
+//! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
+
+mod error;
+pub mod fake;
+mod files;
+mod genl;
+mod iptables;
+mod keepalived;
+mod local;
+mod lock;
+mod module;
+mod netlink;
+mod process;
+mod program;
+mod routes;
+mod rtnetlink;
+mod session;
+mod sysctl;
+mod worker;
+
+pub use error::HostError;
+pub use local::LocalHost;
+
+use crate::effect::{Answer, Capabilities, Effect, Probe};
+use crate::topology::{self, Connection};
+
+/// A machine, or what stands for one.
+pub trait Host: Send {
+    /// Tells what the host has; changes nothing.
+    fn capabilities(&mut self) -> Result<Capabilities, HostError>;
+
+    /// Answers a question; changes nothing.
+    fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError>;
+
+    /// Makes one change, or waits for one.
+    fn perform(&mut self, effect: &Effect) -> Result<(), HostError>;
+
+    /// Performs in order and returns one result an effect.
+    ///
+    /// Neighbouring [`Effect::Ipvs`] are one batch, in which every command is tried whatever became of the others. After
+    /// a batch with a failure, and after any other failure, the rest is [`HostError::NotTried`].
+    fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        in_runs(effects, |run| run.iter().map(|effect| self.perform(effect)).collect())
+    }
+
+    /// Takes the host's lock for an apply, which is released when the host is dropped.
+    fn lock(&mut self) -> Result<(), HostError>;
+}
+
+/// Opens the host that a topology names.
+pub fn connect(host: &topology::Host) -> Result<Box<dyn Host>, HostError> {
+    match &host.connection.value {
+        Connection::Local => Ok(Box::new(LocalHost::machine()?)),
+        Connection::Namespace { name, root } => Ok(Box::new(LocalHost::namespace(name, root.as_ref())?)),
+        Connection::Ssh { host: to, .. } => {
+            Err(HostError::Unsupported { what: format!("Connecting to {} over SSH ({to})", host.name.value) })
+        }
+    }
+}
+
+/// Hands over effects in runs, a batch or a single one, and stops after a run with a failure.
+fn in_runs(
+    effects: &[Effect],
+    mut perform: impl FnMut(&[Effect]) -> Vec<Result<(), HostError>>,
+) -> Vec<Result<(), HostError>> {
+    let mut results = Vec::with_capacity(effects.len());
+    let batched = |effect: &Effect| matches!(effect, Effect::Ipvs(_));
+    for run in effects.chunk_by(|one, next| batched(one) && batched(next)) {
+        let ended = perform(run);
+        let failed = ended.iter().any(Result::is_err);
+        results.extend(ended);
+        if failed {
+            break;
+        }
+    }
+    results.resize(effects.len(), Err(HostError::NotTried));
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{IpvsCommand, ServiceKey};
+    use crate::topology::Family;
+
+    fn delete(mark: u32) -> Effect {
+        Effect::Ipvs(IpvsCommand::DeleteService(ServiceKey::Mark { mark, family: Family::Ipv4 }))
+    }
+
+    #[test]
+    fn neighbouring_commands_are_one_run_and_a_failure_ends_what_follows_it() {
+        let load = Effect::LoadModule("ip_vs".into());
+        let effects = [load.clone(), delete(1), delete(2), load.clone(), delete(3)];
+        let mut runs = Vec::new();
+        let results = in_runs(&effects, |run| {
+            runs.push(run.len());
+            run.iter().map(|effect| if *effect == delete(1) { Err(HostError::NotTried) } else { Ok(()) }).collect()
+        });
+        assert_eq!(runs, [1, 2], "the batch is one run, and nothing after it is tried");
+        let not_tried = Err(HostError::NotTried);
+        assert_eq!(results, [Ok(()), not_tried.clone(), Ok(()), not_tried.clone(), not_tried]);
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs a program to its end, within a deadline, and keeps what it says.
+//!
+//! No shell is involved. A program is looked for in `PATH` and in the folders for system programs, which a plain user's
+//! `PATH` may lack, and runs in English. It inherits the network namespace of the calling thread.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::HostError;
+
+/// Where Debian keeps system programs.
+const SYSTEM: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
+
+/// What came of a program.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    /// How it ended.
+    pub(super) status: ExitStatus,
+    /// Its standard output.
+    pub(super) stdout: String,
+    /// Its standard error.
+    pub(super) stderr: String,
+}
+
+impl Output {
+    /// Returns both texts, trimmed, standard error first.
+    pub(super) fn text(&self) -> String {
+        let parts: Vec<&str> =
+            [&self.stderr, &self.stdout].into_iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+        parts.join("\n")
+    }
+
+    /// Says how it ended, such as `exit status 5`.
+    pub(super) fn ending(&self) -> String {
+        ending(self.status)
+    }
+}
+
+/// Says how a program ended.
+pub(super) fn ending(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exit status {code}"),
+        None => status.to_string(),
+    }
+}
+
+/// Returns the path of a program, if it is installed.
+pub(super) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
+    folders.chain(SYSTEM.map(PathBuf::from)).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Prepares a program that is installed.
+pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> {
+    let path = find(program).ok_or_else(|| missing(doing, program))?;
+    let mut command = Command::new(path);
+    command.env("LC_ALL", "C").stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Makes the error of a program that is not installed.
+pub(super) fn missing(doing: &str, program: &str) -> HostError {
+    HostError::MissingProgram { doing: doing.into(), program: program.into(), package: package(program).into() }
+}
+
+/// Runs a program with a text on its standard input and returns what came of it, whatever its exit status.
+pub(super) fn run(
+    doing: &str,
+    program: &str,
+    arguments: &[&dyn AsRef<OsStr>],
+    input: Option<&str>,
+    within: Duration,
+) -> Result<Output, HostError> {
+    let mut command = command(doing, program)?;
+    command.args(arguments.iter().map(|argument| argument.as_ref()));
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let failed = |error: io::Error| HostError::file("run", program, &error);
+    let mut child = command.spawn().map_err(failed)?;
+    // The three pipes are served at once, or a program that prints much before it has read all would stand still.
+    let writer = child.stdin.take().zip(input.map(str::to_owned));
+    let writer = writer.map(|(mut pipe, text)| thread::spawn(move || pipe.write_all(text.as_bytes())));
+    let stdout = reader(child.stdout.take());
+    let stderr = reader(child.stderr.take());
+    let status = wait(&mut child, within).map_err(failed)?;
+    // A program that did not read its input to the end says why by its exit status.
+    let _ = writer.map(thread::JoinHandle::join);
+    let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    match status {
+        Some(status) => Ok(Output { status, stdout, stderr }),
+        None => Err(HostError::Timeout { doing: format!("{doing} ({program})"), within }),
+    }
+}
+
+/// Runs a program that must succeed and returns its standard output.
+pub(super) fn succeed(
+    doing: &str,
+    program: &str,
+    arguments: &[&dyn AsRef<OsStr>],
+    input: Option<&str>,
+    within: Duration,
+) -> Result<String, HostError> {
+    let output = run(doing, program, arguments, input, within)?;
+    if output.status.success() { Ok(output.stdout) } else { Err(failure(doing, program, &output)) }
+}
+
+/// Makes the error of a program that failed.
+pub(super) fn failure(doing: &str, program: &str, output: &Output) -> HostError {
+    let text = output.text();
+    if ["Permission denied", "you must be root", "Operation not permitted"].iter().any(|sign| text.contains(sign)) {
+        return HostError::MissingRights { doing: doing.into() };
+    }
+    HostError::Program { doing: doing.into(), program: program.into(), exit: output.ending(), text }
+}
+
+/// Waits until a child of ours has ended, and ends it when the deadline is over.
+fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + within;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is worth showing.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Returns the Debian package that holds a program.
+fn package(program: &str) -> &'static str {
+    match Path::new(program).file_name().and_then(OsStr::to_str) {
+        Some("keepalived") => "keepalived",
+        Some("modprobe") => "kmod",
+        Some("setsid") => "util-linux",
+        Some("systemctl") => "systemd",
+        _ => "iptables",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_reads_its_input_and_its_end_is_told() {
+        let text = "word ".repeat(100_000);
+        let echoed = succeed("echo", "cat", &[], Some(&text), Duration::from_secs(10)).unwrap();
+        assert_eq!(echoed, text);
+        let failed = succeed("list", "ls", &[&"/nonexistent"], None, Duration::from_secs(10)).unwrap_err();
+        assert!(failed.to_string().starts_with("Cannot list: ls ended with exit status 2: "), "{failed}");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended_and_a_missing_one_is_named() {
+        let slow = run("wait", "sleep", &[&"30"], None, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
+        let missing = run("try", "no-such-program", &[], None, Duration::from_secs(1)).unwrap_err();
+        assert!(matches!(&missing, HostError::MissingProgram { program, .. } if program == "no-such-program"));
+    }
+}

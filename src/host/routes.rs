@@ -1,0 +1,165 @@
+//! The default routes of the main table over rtnetlink(7).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use neli::attr::Attribute;
+use neli::consts::nl::NlmF;
+use neli::consts::rtnl::{RtAddrFamily, RtScope, RtTable, Rta, Rtm, Rtn, Rtprot};
+use neli::rtnl::{Rtmsg, RtmsgBuilder};
+use neli::types::RtBuffer;
+use rustix::io::Errno;
+
+use super::HostError;
+use super::rtnetlink::{Network, address, attribute, encode, family, octets, refused};
+use crate::effect::LiveRoute;
+use crate::topology::Family;
+
+/// `RTA_VIA`, a gateway of another family, which neli names on some targets only.
+const VIA: u16 = 18;
+
+impl Network {
+    /// Returns the default routes, IPv4 first, each family in the kernel's order.
+    pub(super) fn default_routes(&mut self) -> Result<Vec<LiveRoute>, HostError> {
+        let doing = "list the default routes";
+        let names: BTreeMap<u32, String> =
+            self.interfaces()?.into_iter().map(|(index, link)| (index, link.name)).collect();
+        let mut routes = Vec::new();
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let asked = match family {
+                Family::Ipv4 => RtAddrFamily::Inet,
+                Family::Ipv6 => RtAddrFamily::Inet6,
+            };
+            let question = encode(doing, route(asked).rtm_scope(RtScope::Universe).rtm_type(Rtn::Unspec).build())?;
+            let found = self.dump(doing, Rtm::Getroute, &question, |message: Rtmsg| {
+                let wanted = *message.rtm_family() == asked
+                    && *message.rtm_dst_len() == 0
+                    && *message.rtm_table() == RtTable::Main
+                    && *message.rtm_type() == Rtn::Unicast;
+                wanted.then(|| hops(&message, family, &names))
+            });
+            match found {
+                Ok(found) => routes.extend(found.into_iter().flatten()),
+                // A kernel without IPv6 has no IPv6 routes.
+                Err(error) if error.errno() == Some("EOPNOTSUPP") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Makes a default route the only one of its metric.
+    pub(super) fn replace_default_route(&mut self, via: IpAddr, device: Option<&str>) -> Result<(), HostError> {
+        let doing = format!("set the default route to {via}");
+        let mut attributes = vec![attribute(&doing, Rta::Gateway, octets(via))?];
+        if let Some(device) = device {
+            attributes.push(attribute(&doing, Rta::Oif, self.index_of(&doing, device)?)?);
+        }
+        let message = route(family(via))
+            .rtm_protocol(Rtprot::Static)
+            .rtm_scope(RtScope::Universe)
+            .rtm_type(Rtn::Unicast)
+            .rtattrs(attributes.into_iter().collect::<RtBuffer<_, _>>());
+        let message = encode(&doing, message.build())?;
+        let flags = NlmF::CREATE | NlmF::REPLACE;
+        self.socket.request(Rtm::Newroute.into(), flags, &message, |_| ()).map_err(|failure| {
+            refused(&doing, failure, |errno| match errno {
+                Errno::NETUNREACH | Errno::HOSTUNREACH => Some("the gateway is in none of the host's networks"),
+                Errno::INVAL => Some("the gateway is one of the host's own addresses, or no gateway at all"),
+                _ => None,
+            })
+        })
+    }
+
+    /// Takes a default route away; `ESRCH` if it is not there.
+    pub(super) fn remove_default_route(&mut self, via: IpAddr) -> Result<(), HostError> {
+        let doing = format!("remove the default route to {via}");
+        let attributes = [attribute(&doing, Rta::Gateway, octets(via))?];
+        // RT_SCOPE_NOWHERE is the wildcard of a deletion.
+        let message = route(family(via))
+            .rtm_scope(RtScope::Nowhere)
+            .rtm_type(Rtn::Unspec)
+            .rtattrs(attributes.into_iter().collect::<RtBuffer<_, _>>());
+        let message = encode(&doing, message.build())?;
+        self.socket.request(Rtm::Delroute.into(), NlmF::empty(), &message, |_| ()).map_err(|failure| {
+            refused(&doing, failure, |errno| (errno == Errno::SRCH).then_some("the route is not there"))
+        })
+    }
+}
+
+/// Begins a message about routes to everywhere in the main table.
+fn route(family: RtAddrFamily) -> RtmsgBuilder {
+    RtmsgBuilder::default()
+        .rtm_family(family)
+        .rtm_dst_len(0)
+        .rtm_src_len(0)
+        .rtm_tos(0)
+        .rtm_table(RtTable::Main)
+        .rtm_protocol(Rtprot::Unspec)
+}
+
+/// Returns one route for each gateway; a multipath route has several (`struct rtnexthop`).
+fn hops(message: &Rtmsg, family: Family, names: &BTreeMap<u32, String>) -> Vec<LiveRoute> {
+    let attributes = message.rtattrs().get_attr_handle();
+    let metric = attributes.get_attr_payload_as::<u32>(Rta::Priority).unwrap_or(0);
+    let payload = |kind| attributes.get_attribute(kind).map(|found| found.payload().as_ref());
+    let live = |via: Option<IpAddr>, device: Option<u32>| LiveRoute {
+        family,
+        via,
+        device: device.and_then(|index| names.get(&index).cloned()),
+        metric,
+    };
+    if let Some(bytes) = payload(Rta::Multipath) {
+        return next_hops(bytes).into_iter().map(|(via, device)| live(via, Some(device))).collect();
+    }
+    let via = payload(Rta::Gateway).and_then(address);
+    // `struct rtvia` is a family of two bytes and an address.
+    let other = || payload(Rta::from(VIA)).and_then(|bytes| address(bytes.get(2..)?));
+    vec![live(via.or_else(other), attributes.get_attr_payload_as::<u32>(Rta::Oif).ok())]
+}
+
+/// Reads `struct rtnexthop`s: length, flags, hops, interface, attributes, of which only the gateway matters.
+fn next_hops(mut bytes: &[u8]) -> Vec<(Option<IpAddr>, u32)> {
+    let mut hops = Vec::new();
+    while let Some(hop) = bytes.first_chunk::<8>() {
+        let [low, high, _, _, index @ ..] = *hop;
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let Some(mut attributes) = bytes.get(8..length) else { break };
+        let mut via = None;
+        while let Some(header) = attributes.first_chunk::<4>() {
+            let [low, high, kind @ ..] = *header;
+            let end = usize::from(u16::from_ne_bytes([low, high]));
+            let Some(payload) = attributes.get(4..end) else { break };
+            if u16::from_ne_bytes(kind) == u16::from(Rta::Gateway) {
+                via = address(payload);
+            }
+            attributes = attributes.get(end.next_multiple_of(4)..).unwrap_or_default();
+        }
+        hops.push((via, u32::from_ne_bytes(index)));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    hops
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_hops_panic_or_go_on_forever(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(next_hops(&bytes).len() <= bytes.len() / 8);
+        }
+    }
+
+    #[test]
+    fn every_gateway_of_a_multipath_route_is_read() {
+        let hop =
+            |index: u32, octets: [u8; 4]| [&[16, 0, 0, 0][..], &index.to_ne_bytes(), &[8, 0, 5, 0], &octets].concat();
+        let bytes = [hop(2, [10, 0, 0, 1]), hop(3, [10, 0, 1, 1])].concat();
+        let wanted = [("10.0.0.1", 2), ("10.0.1.1", 3)].map(|(via, index)| (Some(via.parse().unwrap()), index));
+        assert_eq!(next_hops(&bytes), wanted);
+    }
+}

@@ -1,0 +1,214 @@
+//! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::genl::Table;
+use super::keepalived::{self, Keepalived};
+use super::rtnetlink::Network;
+use super::{HostError, in_runs, iptables, lock, module, sysctl};
+use crate::effect::{Answer, Capabilities, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
+use crate::topology::{Family, SecretText};
+
+/// The module that must be there before the IPVS table may be asked for.
+const IPVS: &str = "ip_vs";
+
+/// The first and the longest pause between two looks at something that is waited for.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is open on a host.
+pub(super) struct Session {
+    files: Files,
+    systemd: bool,
+    table: Option<Table>,
+    network: Option<Network>,
+    lock: Option<File>,
+}
+
+impl Session {
+    /// Begins on a host; its files are below `root`. Only a machine can have systemd, a namespace of it cannot.
+    pub(super) fn new(root: &Path, is_machine: bool) -> Self {
+        let systemd = is_machine && PathBuf::from("/run/systemd/system").is_dir();
+        Session { files: Files::new(root), systemd, table: None, network: None, lock: None }
+    }
+
+    /// Tells what the host has.
+    pub(super) fn capabilities(&mut self) -> Result<Capabilities, HostError> {
+        Ok(Capabilities {
+            iptables: iptables::variant(Family::Ipv4),
+            keepalived: keepalived::version(),
+            systemd: self.systemd,
+            links: self.network()?.links()?,
+        })
+    }
+
+    /// Answers a question.
+    pub(super) fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError> {
+        Ok(match probe {
+            Probe::Modules(names) => {
+                Answer::Modules(names.iter().filter(|name| module::is_present(name)).cloned().collect())
+            }
+            Probe::Sysctls(keys) => Answer::Sysctls(sysctl::read(keys)?),
+            Probe::Links => Answer::Links(self.network()?.links()?),
+            Probe::DefaultRoutes => Answer::DefaultRoutes(self.network()?.default_routes()?),
+            Probe::Iptables(family) => Answer::Iptables(*family, iptables::save(*family)?),
+            Probe::Ipvs if !module::is_present(IPVS) => Answer::Ipvs(Vec::new()),
+            Probe::Ipvs => Answer::Ipvs(self.with_table(Table::read)?),
+            Probe::File(path) => Answer::File(path.clone(), self.files.read(path)?),
+            Probe::Keepalived => Answer::Daemon(self.keepalived().state()?),
+        })
+    }
+
+    /// Performs in order, neighbouring IPVS commands as one batch.
+    pub(super) fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        in_runs(effects, |run| {
+            let commands: Vec<&IpvsCommand> = run
+                .iter()
+                .filter_map(|effect| match effect {
+                    Effect::Ipvs(command) => Some(command),
+                    _ => None,
+                })
+                .collect();
+            if commands.is_empty() {
+                run.iter().map(|effect| self.perform(effect)).collect()
+            } else {
+                self.batch(&commands)
+            }
+        })
+    }
+
+    /// Makes one change, or waits for one.
+    pub(super) fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
+        match effect {
+            Effect::LoadModule(name) => module::load(name),
+            Effect::WriteSysctl { key, value } => sysctl::write(key, value),
+            Effect::AddAddress { device, address, prefix, label } => {
+                self.network()?.add_address(device, *address, *prefix, label.as_deref())
+            }
+            Effect::RemoveAddress { device, address, prefix } => {
+                self.network()?.remove_address(device, *address, *prefix)
+            }
+            Effect::ReplaceDefaultRoute { via, device } => {
+                self.network()?.replace_default_route(*via, device.as_deref())
+            }
+            Effect::RemoveDefaultRoute { via } => self.network()?.remove_default_route(*via),
+            Effect::IptablesRestore { family, text } => iptables::restore(*family, text),
+            Effect::Ipvs(command) => self.batch(&[command]).into_iter().collect(),
+            Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
+            Effect::AwaitDrained { service, destination, within } => self.await_drained(service, destination, *within),
+            Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
+                self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
+            }
+            Effect::RemoveFile { path } => self.files.remove(path),
+            Effect::StartKeepalived { configuration } => self.keepalived().start(configuration),
+            Effect::ReloadKeepalived { configuration } => self.keepalived().reload(configuration),
+            Effect::StopKeepalived => self.keepalived().stop(),
+        }
+    }
+
+    /// Takes the host's lock and keeps it.
+    pub(super) fn lock(&mut self) -> Result<(), HostError> {
+        if self.lock.is_none() {
+            self.lock = Some(lock::take(&self.files)?);
+        }
+        Ok(())
+    }
+
+    fn keepalived(&self) -> Keepalived<'_> {
+        Keepalived { files: &self.files, systemd: self.systemd }
+    }
+
+    fn write_file(&self, path: &str, text: &SecretText, mode: u32, test: bool, keep: bool) -> Result<(), HostError> {
+        let doing = format!("write {path}");
+        let content = text.expose().ok_or_else(|| HostError::MissingSecret { doing: doing.clone() })?;
+        self.files.write(path, &content, mode, keep, |temporary| {
+            if test { keepalived::test(&doing, temporary, path, text) } else { Ok(()) }
+        })
+    }
+
+    fn network(&mut self) -> Result<&mut Network, HostError> {
+        match &mut self.network {
+            Some(network) => Ok(network),
+            none => Ok(none.insert(Network::open()?)),
+        }
+    }
+
+    /// Uses the table, and opens it anew the next time if an answer is still on its way.
+    fn with_table<T>(&mut self, use_it: impl FnOnce(&mut Table) -> Result<T, HostError>) -> Result<T, HostError> {
+        let table = match &mut self.table {
+            Some(table) => table,
+            none => none.insert(Table::open()?),
+        };
+        let result = use_it(table);
+        if matches!(result, Err(HostError::Timeout { .. } | HostError::Malformed { .. })) {
+            self.table = None;
+        }
+        result
+    }
+
+    fn batch(&mut self, commands: &[&IpvsCommand]) -> Vec<Result<(), HostError>> {
+        let mut results = match self.with_table(|table| Ok(table.perform(commands))) {
+            Ok(results) => results,
+            Err(error) => vec![Err(error)],
+        };
+        if results.iter().any(|result| matches!(result, Err(HostError::Timeout { .. }))) {
+            self.table = None;
+        }
+        // The table itself could not be opened: that is why none of them was performed.
+        if let (Some(result), true) = (results.first().cloned(), results.len() < commands.len()) {
+            results.resize(commands.len(), result);
+        }
+        results
+    }
+
+    fn find(&mut self, service: &ServiceKey) -> Result<Option<LiveService>, HostError> {
+        if module::is_present(IPVS) { self.with_table(|table| table.find(service)) } else { Ok(None) }
+    }
+
+    fn await_service(&mut self, service: &ServiceKey, present: bool, within: Duration) -> Result<(), HostError> {
+        if self.wait(within, |session| Ok(session.find(service)?.is_some() == present))? {
+            return Ok(());
+        }
+        let what = if present { "in" } else { "out of" };
+        Err(HostError::Timeout { doing: format!("wait for {service} to be {what} the IPVS table"), within })
+    }
+
+    fn await_drained(
+        &mut self,
+        service: &ServiceKey,
+        destination: &DestinationKey,
+        within: Duration,
+    ) -> Result<(), HostError> {
+        let drained = |session: &mut Session| {
+            let service = session.find(service)?;
+            let found =
+                service.and_then(|service| service.destinations.into_iter().find(|one| one.key == *destination));
+            Ok(found.is_none_or(|found| found.active == 0 && found.inactive == 0))
+        };
+        self.wait(within, drained).map(drop)
+    }
+
+    /// Looks again and again until something is so or the time is over; tells whether it is so.
+    fn wait(
+        &mut self,
+        within: Duration,
+        mut is_so: impl FnMut(&mut Session) -> Result<bool, HostError>,
+    ) -> Result<bool, HostError> {
+        let deadline = Instant::now() + within;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if is_so(self)? {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A change of a chain as one text for `iptables-restore --noflush`.
+//!
+//! With `--noflush`, a `:CHAIN` line makes a chain or empties it and leaves every other one alone, and the kernel swaps
+//! the table at `COMMIT`, so that no packet meets half a chain. The same text goes to x_tables and to nf_tables.
+
+use std::fmt::Write;
+
+use super::save::PREROUTING;
+use super::{State, rule};
+use crate::kinds::ids::CHAIN;
+use crate::resource::{ChainRule, Table};
+
+/// The chains that the kernel has by itself (`NF_INET_*` in `uapi/linux/netfilter.h`); they cannot be removed.
+const BUILT_IN: [&str; 5] = [PREROUTING, "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// Returns the text that brings a chain from one state to another, `None` being its absence.
+///
+/// There is no text if a rule cannot be written, or if there is nothing to do.
+pub(super) fn restore(
+    table: Table,
+    chain: &str,
+    before: Option<State<'_>>,
+    after: Option<State<'_>>,
+) -> Option<String> {
+    if BUILT_IN.contains(&chain) {
+        return exchange(table, chain, before, after);
+    }
+    let (had, wanted) = (before.map_or(0, |state| state.jumps), after.map_or(0, |state| state.jumps));
+    let mut lines = Vec::new();
+    match after {
+        Some(after) => {
+            lines.push(format!(":{chain} - [0:0]"));
+            lines.extend(appended(chain, after.rules)?);
+            lines.extend((had..wanted).map(|_| format!("-I {PREROUTING} 1 -j {chain}")));
+            lines.extend((wanted..had).map(|_| format!("-D {PREROUTING} -j {chain}")));
+        }
+        None => {
+            before?;
+            lines.extend((0..had).map(|_| format!("-D {PREROUTING} -j {chain}")));
+            lines.push(format!("-F {chain}"));
+            lines.push(format!("-X {chain}"));
+        }
+    }
+    Some(whole(table, &lines))
+}
+
+/// Returns the text that makes lvsctl's chain from nothing, for people to read.
+///
+/// The rule of a peer whose hardware address is not known becomes a comment.
+pub fn creation(table: Table, rules: &[ChainRule]) -> String {
+    let mut lines = vec![format!(":{CHAIN} - [0:0]")];
+    lines.extend(rules.iter().map(|rule| match (rule::render(rule), rule) {
+        (Some(text), _) => format!("-A {CHAIN} {text}"),
+        (None, ChainRule::UnknownPeer { peer }) => {
+            let peer: String = peer.chars().filter(|character| !character.is_control()).collect();
+            format!("# -A {CHAIN} -m mac --mac-source {peer} -j RETURN: the hardware address is not known")
+        }
+        (None, _) => format!("# a rule of {CHAIN} has no text"),
+    }));
+    lines.push(format!("-I {PREROUTING} 1 -j {CHAIN}"));
+    whole(table, &lines)
+}
+
+/// Changes the rules of a built-in chain one by one, since flushing it would take the jumps along.
+fn exchange(table: Table, chain: &str, before: Option<State<'_>>, after: Option<State<'_>>) -> Option<String> {
+    let mut lines = Vec::new();
+    for rule in before.map_or(&[][..], |state| state.rules) {
+        lines.push(format!("-D {chain} {}", rule::render(rule)?));
+    }
+    lines.extend(appended(chain, after.map_or(&[][..], |state| state.rules))?);
+    (!lines.is_empty()).then(|| whole(table, &lines))
+}
+
+fn appended(chain: &str, rules: &[ChainRule]) -> Option<Vec<String>> {
+    rules.iter().map(|rule| Some(format!("-A {chain} {}", rule::render(rule)?))).collect()
+}
+
+fn whole(table: Table, lines: &[String]) -> String {
+    let mut text = format!("*{}\n", table.as_str());
+    for line in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{line}");
+    }
+    text.push_str("COMMIT\n");
+    text
+}

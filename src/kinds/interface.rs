@@ -1,0 +1,44 @@
+//! Which interface of a director a VIP belongs to; addresses, marks and failover must all name the same one.
+
+use super::Site;
+use crate::topology::{Host, Vip, VipHolder};
+
+/// Returns the interface of a VIP on a director: the VIP's own, else the failover's, else the director's.
+pub fn of_vip<'a>(site: &Site<'a>, vip: &'a Vip, director: &'a Host) -> Option<&'a str> {
+    if let Some(interface) = &vip.interface {
+        return Some(&interface.value);
+    }
+    let failover = match &vip.holder {
+        VipHolder::Failover(name) => site.topology.failovers.get(&name.value),
+        VipHolder::Director(_) => None,
+    };
+    match failover.and_then(|failover| failover.interface.as_ref()) {
+        Some(interface) => Some(&interface.value),
+        None => site.interface_of(director),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::topology::fixture::*;
+    use crate::topology::{HostName, SecretValues};
+
+    #[test]
+    fn the_nearest_word_wins() {
+        let mut topology = reference_site();
+        let (facts, secrets) = (BTreeMap::new(), SecretValues::default());
+        let name = |topology: &crate::topology::Topology| {
+            let site = Site { topology, facts: &facts, secrets: &secrets };
+            let vip = topology.vips.values().next().unwrap();
+            of_vip(&site, vip, &topology.hosts[&HostName::new("lb01")]).map(str::to_owned)
+        };
+        assert_eq!(name(&topology).as_deref(), Some("eth0"));
+        topology.failovers.get_mut("ext").unwrap().interface = Some(at("bond0".into()));
+        assert_eq!(name(&topology).as_deref(), Some("bond0"));
+        topology.vips.values_mut().next().unwrap().interface = Some(at("vlan7".into()));
+        assert_eq!(name(&topology).as_deref(), Some("vlan7"));
+    }
+}

@@ -1,0 +1,99 @@
+//! Makes the services and destinations that every director which can hold a VIP has in its kernel.
+//!
+//! The values are those that the kernel dumps, so that equal things compare equal: no timeout and a mask of one address
+//! where a service is not persistent.
+
+use std::net::Ipv4Addr;
+
+use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
+use crate::kinds::{Site, delivery, ids};
+use crate::resource::{Entry, Programmer, Resource, ResourceKey};
+use crate::topology::{Family, Host, Role, Server, Service};
+
+/// Returns the entries of a director.
+pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
+    if host.role != Role::Director || !host.managed {
+        return Vec::new();
+    }
+    let name = &host.name.value;
+    let mut entries = Vec::new();
+    for vip in site.topology.vips_of(name) {
+        for service in &vip.services {
+            let programmer = programmer(service);
+            for (key, listen) in ids::service_keys(vip, service) {
+                let config = service_config(service, key.family());
+                let scheduler = format!("ip_vs_{}", config.scheduler);
+                let resource = Resource::IpvsService { config, programmer };
+                let mut entry = Entry::new(ResourceKey::IpvsService(key), resource).origin(service.name.span);
+                entry = entry.requires(ids::module(name, "ip_vs")).requires(ids::module(name, &scheduler));
+                if programmer == Programmer::Keepalived {
+                    entry = entry.requires(ids::keepalived_daemon(name));
+                }
+                entries.push(entry);
+                for server in &service.servers {
+                    let destination = ids::destination_key(service, listen, server);
+                    let resource = Resource::IpvsDestination { config: destination_config(server), programmer };
+                    let mut entry = Entry::new(ResourceKey::IpvsDestination(key, destination), resource)
+                        .origin(server.span)
+                        .requires(ids::ipvs_service(name, key));
+                    entry = delivery::requirements(site.topology, vip, server).into_iter().fold(entry, Entry::requires);
+                    if programmer == Programmer::Keepalived {
+                        entry = entry.requires(ids::keepalived_daemon(name));
+                    }
+                    entries.push(entry);
+                }
+            }
+        }
+    }
+    entries
+}
+
+/// Tells who puts a service into the kernel.
+pub fn programmer(service: &Service) -> Programmer {
+    if service.is_checked() { Programmer::Keepalived } else { Programmer::Lvsctl }
+}
+
+/// Returns the configuration of a service as the kernel dumps it.
+pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
+    let mut flags = 0;
+    if service.persistence.is_some() {
+        flags |= ServiceFlags::PERSISTENT;
+    }
+    if service.scheduler.fallback {
+        flags |= ServiceFlags::SCHED_1;
+    }
+    if service.scheduler.port {
+        flags |= ServiceFlags::SCHED_2;
+    }
+    let timeout =
+        service.persistence.map_or(0, |persistence| u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX));
+    let netmask = service.persistence.and_then(|persistence| persistence.netmask);
+    ServiceConfig {
+        scheduler: service.scheduler.name.clone(),
+        flags: ServiceFlags(flags),
+        timeout,
+        netmask: netmask.unwrap_or(family.host_prefix()),
+        engine: None,
+    }
+}
+
+/// Returns the configuration of a destination.
+pub fn destination_config(server: &Server) -> DestinationConfig {
+    DestinationConfig { forwarding: server.forwarding, weight: server.weight, upper: server.upper, lower: server.lower }
+}
+
+/// Makes a live configuration canonical: without persistence, timeout and mask have no effect.
+pub(super) fn canonical(config: &ServiceConfig, family: Family) -> ServiceConfig {
+    let flags = ServiceFlags(config.flags.0 & !ServiceFlags::HASHED);
+    let engine = config.engine.clone().filter(|engine| !engine.is_empty());
+    if flags.has(ServiceFlags::PERSISTENT) {
+        return ServiceConfig { flags, engine, ..config.clone() };
+    }
+    ServiceConfig { flags, engine, timeout: 0, netmask: family.host_prefix(), scheduler: config.scheduler.clone() }
+}
+
+/// Returns an IPv4 prefix as a mask, such as 255.255.255.0 for 24.
+pub fn dotted_mask(prefix: u8) -> Ipv4Addr {
+    let host_bits = 32_u32.saturating_sub(u32::from(prefix));
+    Ipv4Addr::from(u32::MAX.checked_shl(host_bits).unwrap_or(0))
+}

@@ -1,0 +1,158 @@
+//! What makes a change of the IPVS table true, by who programs the service.
+//!
+//! A static service is lvsctl's: it is changed over netlink, in place wherever the kernel can, and a destination is drained
+//! before it goes. A checked one is keepalived's, and these facts about a reload (tried on 2.2.7) decide what is left to do:
+//!
+//! - scheduler, flags, persistence, weights and the forwarding method are applied in place; thresholds are not compared;
+//! - a virtual server that leaves the file is deleted with all its destinations, one that comes is added; where it is in
+//!   the kernel already, keepalived logs `EEXIST` and leaves its scheduler and its destinations' weights as they are;
+//! - it compares with its previous configuration and not with the kernel: a service that somebody deleted comes back only
+//!   after a reload without it and another one with it, and a destination that somebody deleted does not come back at all.
+//!
+//! A weight of 0 or a missing destination is health there and is left alone.
+
+use std::time::Duration;
+
+use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
+use crate::kinds::{Context, keepalived};
+use crate::resource::{Change, Programmer, Reason, Resource, ResourceKey};
+
+/// How long a destination may keep its connections; `policy { drain }` will set it.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long keepalived may take to act on a reload, which it reads asynchronously.
+pub const RELOAD: Duration = Duration::from_secs(10);
+
+/// Returns the effects of a change of a service.
+pub(super) fn service(change: &Change, context: &Context<'_>, key: ServiceKey) -> Vec<Effect> {
+    let (before, after) = (as_service(change.before.as_ref()), as_service(change.after.as_ref()));
+    let set = |config: &ServiceConfig| Effect::Ipvs(IpvsCommand::SetService(key, config.clone()));
+    let new = |config: &ServiceConfig| Effect::Ipvs(IpvsCommand::NewService(key, config.clone()));
+    let delete = Effect::Ipvs(IpvsCommand::DeleteService(key));
+    match (before, after) {
+        (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
+        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config)],
+        (Some((_, Programmer::Lvsctl)), None) => vec![delete],
+
+        (None, Some((config, Programmer::Keepalived))) => appear(change, context, key, config),
+        (Some((_, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => vec![set(config)],
+        (Some((_, Programmer::Keepalived)), None) if reloads(context) => vec![gone(key)],
+        (Some((_, Programmer::Keepalived)), None) => vec![delete],
+
+        // keepalived takes the service away when it reloads, and lvsctl then puts its own there.
+        (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) if reloads(context) => {
+            vec![gone(key), new(config)]
+        }
+        (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) => vec![set(config)],
+        // keepalived finds the service there and leaves it as it is.
+        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set(config)],
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Returns the effects of a change of a destination.
+pub(super) fn destination(
+    change: &Change,
+    context: &Context<'_>,
+    service: ServiceKey,
+    key: DestinationKey,
+) -> Vec<Effect> {
+    let (before, after) = (as_destination(change.before.as_ref()), as_destination(change.after.as_ref()));
+    let set = |config: DestinationConfig| Effect::Ipvs(IpvsCommand::SetDestination(service, key, config));
+    let new = |config: &DestinationConfig| Effect::Ipvs(IpvsCommand::NewDestination(service, key, config.clone()));
+    let delete = Effect::Ipvs(IpvsCommand::DeleteDestination(service, key));
+    match (before, after) {
+        (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
+        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
+        (Some((live, programmer)), None) => {
+            let mut effects = drained(live, service, key);
+            if programmer == Programmer::Lvsctl || !reloads(context) {
+                effects.push(delete);
+            }
+            effects
+        }
+        (None, Some((_, Programmer::Keepalived))) => Vec::new(),
+        (Some((live, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => {
+            adjusted(live, config, context).map(set).into_iter().collect()
+        }
+        // The destination went with keepalived's service.
+        (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) if reloads(context) => {
+            vec![new(config)]
+        }
+        (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
+        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set(config.clone())],
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Returns what is left to be set of a destination that keepalived programs.
+fn adjusted(live: &DestinationConfig, wanted: &DestinationConfig, context: &Context<'_>) -> Option<DestinationConfig> {
+    let inhibited = live.weight == 0;
+    if !reloads(context) {
+        let weight = if inhibited { 0 } else { wanted.weight };
+        return Some(DestinationConfig { weight, ..wanted.clone() });
+    }
+    // Whether a weight of 0 was asked for or is health cannot be told from here. keepalived can, and it writes the
+    // thresholds together with the next weight that it sets.
+    let thresholds = (live.upper, live.lower) != (wanted.upper, wanted.lower);
+    (thresholds && !inhibited).then(|| wanted.clone())
+}
+
+/// Returns the effects that make keepalived's service appear in the kernel.
+fn appear(change: &Change, context: &Context<'_>, key: ServiceKey, config: &ServiceConfig) -> Vec<Effect> {
+    let ran = context.observed.contains_key(&ResourceKey::KeepalivedDaemon);
+    let known = change.reason == Reason::RemovedOnHost || !reloads(context);
+    let text = context.desired.get(&ResourceKey::KeepalivedConfiguration).and_then(|entry| match &entry.resource {
+        Resource::File { text, .. } => keepalived::without(text, key).map(|reduced| (text, reduced)),
+        _ => None,
+    });
+    let Some((full, reduced)) = text.filter(|_| ran && known) else {
+        return vec![present(key)];
+    };
+    // That keepalived takes the stand-in away shows that it has read the reduced configuration.
+    vec![
+        Effect::Ipvs(IpvsCommand::NewService(key, config.clone())),
+        keepalived::write(&reduced),
+        Effect::ReloadKeepalived { configuration: keepalived::digest(&reduced) },
+        gone(key),
+        keepalived::write(full),
+        Effect::ReloadKeepalived { configuration: keepalived::digest(full) },
+        present(key),
+    ]
+}
+
+fn drained(live: &DestinationConfig, service: ServiceKey, destination: DestinationKey) -> Vec<Effect> {
+    let quiet = DestinationConfig { weight: 0, ..live.clone() };
+    let set = Effect::Ipvs(IpvsCommand::SetDestination(service, destination, quiet));
+    let wait = Effect::AwaitDrained { service, destination, within: DRAIN };
+    if live.weight == 0 { vec![wait] } else { vec![set, wait] }
+}
+
+fn present(service: ServiceKey) -> Effect {
+    Effect::AwaitService { service, present: true, within: RELOAD }
+}
+
+fn gone(service: ServiceKey) -> Effect {
+    Effect::AwaitService { service, present: false, within: RELOAD }
+}
+
+/// Tells whether keepalived reads a configuration, starts or stops in this plan.
+fn reloads(context: &Context<'_>) -> bool {
+    [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon]
+        .iter()
+        .any(|key| context.changed.contains(key))
+}
+
+fn as_service(resource: Option<&Resource>) -> Option<(&ServiceConfig, Programmer)> {
+    match resource {
+        Some(Resource::IpvsService { config, programmer }) => Some((config, *programmer)),
+        _ => None,
+    }
+}
+
+fn as_destination(resource: Option<&Resource>) -> Option<(&DestinationConfig, Programmer)> {
+    match resource {
+        Some(Resource::IpvsDestination { config, programmer }) => Some((config, *programmer)),
+        _ => None,
+    }
+}

@@ -1,0 +1,172 @@
+//! Makes the `vrrp_instance` of a failover on one director.
+
+use std::net::IpAddr;
+
+use super::build::{interface, word};
+use super::model::{Unicast, VirtualAddress, VrrpInstance};
+use super::quote::{SecretWord, Word};
+use crate::kinds::{Site, interface as vip_interface};
+use crate::source::{Problem, Problems};
+use crate::topology::{Failover, Family, Host, Preemption, Vip, VipHolder, VrrpVersion};
+
+/// Returns the VIPs of a failover in the order of their addresses.
+pub(super) fn vips<'a>(site: &Site<'a>, failover: &'a Failover) -> impl Iterator<Item = &'a Vip> {
+    site.topology
+        .vips
+        .values()
+        .filter(|vip| matches!(&vip.holder, VipHolder::Failover(name) if name.value == failover.name.value))
+}
+
+/// Makes the instance.
+pub(super) fn build(
+    site: &Site<'_>,
+    host: &Host,
+    failover: &Failover,
+    problems: &mut Problems,
+) -> Option<VrrpInstance> {
+    let member = failover.members.get(&host.name.value)?;
+    let name = word(Word::new(&failover.name.value), "failover's name", failover.name.span, problems);
+    let device = interface(site, host, failover, problems)
+        .and_then(|device| word(Word::solid(device), "interface's name", failover.name.span, problems));
+    let family = family(site, failover, problems)?;
+    let version = match family {
+        Family::Ipv4 => failover.version,
+        Family::Ipv6 => VrrpVersion::V3,
+    };
+    let auth_pass = auth_pass(site, failover, version, problems);
+    let unicast = if failover.unicast { unicast(site, host, failover, family, problems) } else { None };
+    let addresses: Vec<Option<VirtualAddress>> =
+        vips(site, failover).map(|vip| address(site, host, vip, problems)).collect();
+    Some(VrrpInstance {
+        name: name?,
+        starts_as_master: failover.preemption == Preemption::Immediate
+            && failover.by_priority().first() == Some(&&host.name.value),
+        interface: device?,
+        virtual_router_id: failover.virtual_router_id.value,
+        priority: member.priority.value,
+        advert_interval: advert_interval(failover, version, problems)?,
+        version,
+        preemption: failover.preemption,
+        auth_pass,
+        unicast,
+        smtp_alert: failover.email && site.topology.email.is_some(),
+        addresses: addresses.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// Returns the one family of a failover's VIPs: keepalived drops those of another from the adverts.
+fn family(site: &Site<'_>, failover: &Failover, problems: &mut Problems) -> Option<Family> {
+    let name = &failover.name.value;
+    let mut vips = vips(site, failover);
+    let Some(first) = vips.next() else {
+        problems.push(
+            Problem::error("failover-without-vip", format!("Failover {name} has no VIP"))
+                .label(failover.name.span, "nothing fails over here")
+                .help(format!("Add a `vip \"ADDRESS\" failover={name:?}`, or take the failover away")),
+        );
+        return None;
+    };
+    let family = Family::of(first.address.value);
+    if let Some(other) = vips.find(|vip| Family::of(vip.address.value) != family) {
+        problems.push(
+            Problem::error("failover-mixes-families", format!("Failover {name} has VIPs of both families"))
+                .label(other.address.span, "VRRP speaks one family per virtual router")
+                .label(first.address.span, "the other family")
+                .help("Make a failover each for IPv4 and IPv6"),
+        );
+        return None;
+    }
+    Some(family)
+}
+
+fn auth_pass(
+    site: &Site<'_>,
+    failover: &Failover,
+    version: VrrpVersion,
+    problems: &mut Problems,
+) -> Option<SecretWord> {
+    let secret = failover.auth_pass.as_ref()?;
+    if version == VrrpVersion::V3 {
+        problems.push(
+            Problem::error(
+                "auth-pass-ignored",
+                format!("Failover {} has a password without effect", failover.name.value),
+            )
+            .label(secret.span, "VRRP version 3, which IPv6 needs, has no authentication (RFC 5798, section 9)")
+            .help("Take `auth-pass` away, or stay with version 2 and IPv4"),
+        );
+        return None;
+    }
+    word(SecretWord::new(secret.value.piece(site.secrets)), "failover's password", secret.span, problems)
+}
+
+/// Returns the interval that keepalived takes: whole seconds under version 2, hundredths up to 40.95 under version 3.
+fn advert_interval(failover: &Failover, version: VrrpVersion, problems: &mut Problems) -> Option<std::time::Duration> {
+    let interval = failover.advert_interval;
+    let micros = interval.as_micros();
+    let (fits, help) = match version {
+        VrrpVersion::V2 => (
+            micros.is_multiple_of(1_000_000) && (1..=255).contains(&interval.as_secs()),
+            "Version 2 takes \"1s\" to \"255s\"",
+        ),
+        VrrpVersion::V3 => (
+            micros.is_multiple_of(10_000) && (10_000..=40_950_000).contains(&micros),
+            "Version 3 takes \"10ms\" to \"40950ms\" in steps of 10 ms",
+        ),
+    };
+    if !fits {
+        problems.push(
+            Problem::error("advert-interval", format!("keepalived would round the interval of {interval:?}"))
+                .label(failover.name.span, "the `advert-interval` of this failover")
+                .help(help),
+        );
+    }
+    fits.then_some(interval)
+}
+
+fn unicast(
+    site: &Site<'_>,
+    host: &Host,
+    failover: &Failover,
+    family: Family,
+    problems: &mut Problems,
+) -> Option<Unicast> {
+    let near = vips(site, failover).next().map(|vip| vip.address.value);
+    let own = |host: &Host| -> Option<IpAddr> {
+        let declared = || host.addresses.iter().map(|network| network.addr());
+        near.and_then(|vip| host.address_near(vip)).or_else(|| declared().find(|own| Family::of(*own) == family))
+    };
+    let source = own(host);
+    let others = failover.members.keys().filter(|name| **name != host.name.value);
+    let others: Vec<&Host> = others.filter_map(|name| site.topology.hosts.get(name)).collect();
+    let mut peers = Vec::new();
+    for director in std::iter::once(host).chain(others.iter().copied()) {
+        match own(director) {
+            Some(address) if director.name.value != host.name.value => peers.push(address),
+            Some(_) => {}
+            None => problems.push(
+                Problem::error(
+                    "unicast-without-address",
+                    format!("Director {} has no {family} address for adverts", director.name.value),
+                )
+                .label(director.name.span, "needs an address of the VIPs' family")
+                .label(failover.name.span, "sends adverts to the directors' own addresses")
+                .help("Declare one with `address`, or leave `unicast` out"),
+            ),
+        }
+    }
+    Some(Unicast { source: source?, peers })
+}
+
+fn address(site: &Site<'_>, host: &Host, vip: &Vip, problems: &mut Problems) -> Option<VirtualAddress> {
+    // An unknown interface is the failover's problem, reported once by `interface`.
+    let device = vip_interface::of_vip(site, vip, host)?;
+    let device = word(Word::solid(device), "interface's name", vip.address.span, problems);
+    let label = match &vip.label {
+        Some(label) if Family::of(vip.address.value) == Family::Ipv4 => {
+            Some(word(Word::solid(&label.value), "label", label.span, problems)?)
+        }
+        _ => None,
+    };
+    Some(VirtualAddress { address: vip.address.value, prefix: vip.prefix, device: device?, label })
+}

@@ -1,0 +1,156 @@
+//! keepalived: its configuration file and its running daemon.
+//!
+//! `build` makes the typed [`model`] of a director's configuration out of a topology, `render` writes it, and `quote` is the
+//! only way for an operator's text into it. `observe` reads a live file without showing its passwords. What keepalived
+//! does with the kernel's table after a reload is told in `kinds::ipvs::effects`.
+
+mod build;
+#[cfg(test)]
+mod hostile;
+mod instance;
+pub mod model;
+mod observe;
+mod order;
+mod quote;
+mod render;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use super::chain::ChainKind;
+use super::module::ModuleKind;
+use super::sysctl::SysctlKind;
+use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
+use crate::effect::{Answer, Effect, Probe};
+use crate::resource::{Action, Change, Entry, Resource, ResourceId, ResourceKey};
+use crate::source::Problems;
+use crate::topology::{Host, SecretText, TextPiece};
+
+pub use observe::masked;
+pub use quote::{Refusal, SecretWord, Word};
+pub use render::{HEADER, render, without};
+
+/// Where keepalived looks for its configuration.
+pub const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
+
+/// The mode of the configuration: it may hold a password.
+pub const MODE: u32 = 0o600;
+
+/// The kind of keepalived's configuration and daemon.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepalivedKind;
+
+/// Returns the digest of a configuration, SHA-256 in hexadecimal; a text with an unknown secret is taken masked.
+pub fn digest(text: &SecretText) -> String {
+    let shown = text.expose().unwrap_or_else(|| text.masked());
+    Sha256::digest(shown.as_bytes()).iter().fold(String::new(), |mut digest, byte| {
+        let _ = write!(digest, "{byte:02x}");
+        digest
+    })
+}
+
+/// Returns the effect that puts a configuration in place.
+pub fn write(text: &SecretText) -> Effect {
+    // What somebody else wrote is put back by an undo as it was, complaints included.
+    let own = text
+        .pieces()
+        .first()
+        .is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)));
+    Effect::WriteFile {
+        path: CONFIGURATION.to_owned(),
+        text: text.clone(),
+        mode: MODE,
+        keepalived_test: own,
+        keep_previous: true,
+    }
+}
+
+impl Kind for KeepalivedKind {
+    fn name(&self) -> &'static str {
+        "keepalived"
+    }
+
+    fn owns(&self, key: &ResourceKey) -> bool {
+        matches!(key, ResourceKey::KeepalivedConfiguration | ResourceKey::KeepalivedDaemon)
+    }
+
+    fn compile(&self, site: &Site<'_>, host: &Host, problems: &mut Problems) -> Vec<Entry> {
+        let Some(origin) = build::origin(site, host) else {
+            return Vec::new();
+        };
+        let Some(configuration) = build::configuration(site, host, problems) else {
+            return Vec::new();
+        };
+        let text = render(&configuration);
+        let daemon = Resource::Daemon { configuration: Some(digest(&text)) };
+        let file = Entry::new(ResourceKey::KeepalivedConfiguration, Resource::File { text, mode: MODE });
+        let file = requirements(site, host).into_iter().fold(file.origin(origin), Entry::requires);
+        let daemon = Entry::new(ResourceKey::KeepalivedDaemon, daemon)
+            .origin(origin)
+            .requires(ids::keepalived_configuration(&host.name.value));
+        vec![file, daemon]
+    }
+
+    fn probes(&self, _scope: &Scope<'_>) -> Vec<Probe> {
+        vec![Probe::File(CONFIGURATION.to_owned()), Probe::Keepalived]
+    }
+
+    fn parse(&self, _scope: &Scope<'_>, answers: &[Answer]) -> Result<Vec<Entry>, ParseError> {
+        let mut entries = Vec::new();
+        for answer in answers {
+            match answer {
+                Answer::File(_, None) => {}
+                Answer::File(_, Some(file)) => entries.push(Entry::new(
+                    ResourceKey::KeepalivedConfiguration,
+                    Resource::File { text: masked(&file.text), mode: file.mode },
+                )),
+                Answer::Daemon(daemon) => entries.extend(daemon.pid.map(|_| {
+                    let configuration = daemon.configuration.clone();
+                    Entry::new(ResourceKey::KeepalivedDaemon, Resource::Daemon { configuration })
+                })),
+                _ => {
+                    let message = "expected a file and the state of keepalived".to_owned();
+                    return Err(ParseError { kind: self.name(), message });
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
+        match (change.action, &change.after) {
+            (Action::Delete, _) => match change.key() {
+                ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
+                _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
+            },
+            (_, Some(Resource::File { text, .. })) => vec![write(text)],
+            (action, Some(Resource::Daemon { configuration })) => {
+                let configuration = configuration.clone().unwrap_or_default();
+                match action {
+                    Action::Create => vec![Effect::StartKeepalived { configuration }],
+                    _ => vec![Effect::ReloadKeepalived { configuration }],
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Returns what must be in place before keepalived on a director may take a VIP or send a packet on.
+fn requirements(site: &Site<'_>, host: &Host) -> Vec<ResourceId> {
+    // Their problems are reported by those kinds themselves.
+    let mut reported = Problems::default();
+    let kinds: [&dyn Kind; 3] = [&ModuleKind, &SysctlKind, &ChainKind];
+    let here = kinds.into_iter().flat_map(|kind| kind.compile(site, host, &mut reported)).map(|entry| entry.key);
+    let mut all: Vec<ResourceId> = here.map(|key| ResourceId::new(&host.name.value, key)).collect();
+    for vip in site.topology.vips_of(&host.name.value) {
+        let servers = vip.services.iter().flat_map(|service| &service.servers);
+        all.extend(servers.flat_map(|server| delivery::requirements(site.topology, vip, server)));
+    }
+    all.extend(order::before(site, &host.name.value).into_iter().map(ids::keepalived_daemon));
+    all
+}

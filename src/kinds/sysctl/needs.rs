@@ -1,0 +1,111 @@
+//! The kernel parameters that the services of a site take, each with its reason.
+
+use std::collections::BTreeMap;
+
+use crate::kinds::{Site, interface};
+use crate::source::Span;
+use crate::topology::{Delivery, Family, Forwarding, Host, Role, SysctlKey};
+
+/// Turns an IPv4 host into a router.
+pub(super) const FORWARDING_IPV4: &str = "net/ipv4/ip_forward";
+
+/// Turns an IPv6 host into a router; it then ignores router advertisements unless `accept_ra` is 2.
+pub(super) const FORWARDING_IPV6: &str = "net/ipv6/conf/all/forwarding";
+
+/// A value that a service takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// The value that lvsctl sets.
+    pub value: &'static str,
+    /// Tells whether a value of the operator's does as well.
+    pub accepts: fn(&str) -> bool,
+    /// Whether the service cannot work otherwise.
+    pub vital: bool,
+    /// Why, as the end of a label.
+    pub because: &'static str,
+    /// What asks for it.
+    pub origin: Span,
+}
+
+/// Returns the name under which a parameter with two names is needed.
+pub(super) fn same_parameter(key: &SysctlKey) -> SysctlKey {
+    match key.path() {
+        "net/ipv4/conf/all/forwarding" => SysctlKey::from_path(FORWARDING_IPV4),
+        _ => key.clone(),
+    }
+}
+
+/// Returns what a host's part in the site takes.
+pub(super) fn of(site: &Site<'_>, host: &Host) -> BTreeMap<SysctlKey, Need> {
+    let mut needs = BTreeMap::new();
+    if host.role == Role::Director {
+        forwarding(site, host, &mut needs);
+        redirects(site, host, &mut needs);
+    }
+    quiet_arp(site, host, &mut needs);
+    needs
+}
+
+fn forwarding(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    let on = |origin| Need {
+        value: "1",
+        accepts: |value| value.parse::<i32>().is_ok_and(|value| value != 0),
+        vital: true,
+        because: "a director forwards",
+        origin,
+    };
+    needs.insert(SysctlKey::from_path(FORWARDING_IPV4), on(host.name.span));
+    let mut balanced = site.topology.vips_of(&host.name.value).filter(|vip| !vip.services.is_empty());
+    if let Some(vip) = balanced.find(|vip| Family::of(vip.address.value) == Family::Ipv6) {
+        needs.insert(SysctlKey::from_path(FORWARDING_IPV6), on(vip.address.span));
+    }
+}
+
+/// A director that answers clients through the interface on which the servers' replies arrive would tell the servers a
+/// shorter way past itself. The kernel does so if either `all` or the interface says 1 (`IN_DEV_ORCONF`).
+fn redirects(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for vip in site.topology.vips_of(&host.name.value) {
+        let Some(server) = vip
+            .services
+            .iter()
+            .flat_map(|service| &service.servers)
+            .find(|server| server.forwarding == Forwarding::Nat && server.address.is_ipv4())
+        else {
+            continue;
+        };
+        for name in ["all"].into_iter().chain(interface::of_vip(site, vip, host)) {
+            let need = Need {
+                value: "0",
+                accepts: |value| value == "0",
+                vital: false,
+                because: "else it sends the replies of a server in the clients' network past itself",
+                origin: server.span,
+            };
+            needs.entry(SysctlKey::interface(name, "send_redirects")).or_insert(need);
+        }
+    }
+}
+
+/// A real server with the VIP on `lo` must leave ARP for it to the director. What counts is the larger of `all` and the
+/// interface, so only too small a value of `all` does harm; `arp_ignore` 3 and 8 silence more than the VIP.
+fn quiet_arp(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    let server = site
+        .topology
+        .services()
+        .filter(|(vip, _)| vip.address.value.is_ipv4())
+        .flat_map(|(_, service)| &service.servers)
+        .find(|server| server.host.value == host.name.value && server.delivery == Delivery::Loopback);
+    let Some(server) = server else {
+        return;
+    };
+    let ignore: fn(&str) -> bool = |value| matches!(value, "1" | "2");
+    let announce: fn(&str) -> bool = |value| value == "2";
+    for (parameter, value, accepts) in [("arp_ignore", "1", ignore), ("arp_announce", "2", announce)] {
+        for name in ["all", "lo"] {
+            let accepts = if name == "all" { accepts } else { |_: &str| true };
+            let because = "the VIP is on lo, and the director alone answers for it";
+            let need = Need { value, accepts, vital: true, because, origin: server.span };
+            needs.insert(SysctlKey::interface(name, parameter), need);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Order that `requires` does not say, mostly of deletions.
+//!
+//! A deleted thing is no longer desired, so nobody knows what it required; what follows holds for things of its sort.
+//! A rule says that one set of changes comes before another:
+//!
+//! 1. a director gives up a VIP before another one, or keepalived, takes it, and before what is behind it goes;
+//! 2. a destination is drained before keepalived is told to forget it, and after its successors are in the table;
+//! 3. a destination goes before its service, what keepalived programs goes with keepalived's reload;
+//! 4. when a service passes from keepalived to lvsctl, lvsctl adds it after keepalived has taken it away;
+//! 5. static services are in the table before keepalived brings the VIP;
+//! 6. marks go after the services that they key;
+//! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone;
+//! 8. the manifest of a host is written when everything else there is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::effect::ServiceKey;
+use crate::resource::{Action, Change, Programmer, Resource, ResourceKey};
+use crate::topology::HostName;
+
+/// One set of changes that comes before another; both hold indexes.
+pub struct Rule {
+    /// What comes first.
+    pub before: Vec<usize>,
+    /// What comes then.
+    pub after: Vec<usize>,
+}
+
+/// Returns the rules that apply to these changes.
+pub fn rules(changes: &[Change]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let all = Selection { changes };
+    // 1
+    rules.push(all.rule(gives_up_vip, |change| takes_vip(change) || is_keepalived(change) || forgets_table(change)));
+    rules.push(all.rule(|change| is_keepalived(change), takes_vip));
+    // 7, across hosts
+    rules.push(all.rule(|change| forgets_table(change) || is_keepalived(change), stops_accepting));
+    for host in all.by_host().into_values() {
+        let host = Selected { changes, indexes: host };
+        // 2
+        rules.push(host.rule(
+            |change| is_destination(change, Action::Delete, Some(Programmer::Keepalived)),
+            |change| *change.key() == ResourceKey::KeepalivedConfiguration,
+        ));
+        // 3 and 4
+        rules.push(host.rule(is_keepalived, |change| {
+            (change.action == Action::Delete && is_service(change, Some(Programmer::Keepalived)))
+                || (change.action == Action::Replace && was_keepalived(change))
+        }));
+        // 5
+        let passing: BTreeSet<ServiceKey> = host.services(|change| change.action == Action::Replace).collect();
+        rules.push(host.rule(
+            |change| {
+                change.action == Action::Create
+                    && programmer(change) == Some(Programmer::Lvsctl)
+                    && !service(change).is_some_and(|service| passing.contains(&service))
+            },
+            |change| *change.key() == ResourceKey::KeepalivedConfiguration,
+        ));
+        // 6
+        rules.push(host.rule(
+            |change| forgets_table(change) || is_keepalived(change),
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Chain { .. }),
+        ));
+        // Parameters outlive the addresses that need them, and modules the rest.
+        rules.push(host.rule(
+            |change| change.action == Action::Delete && !is_parameter(change),
+            |change| change.action == Action::Delete && is_parameter(change),
+        ));
+        // keepalived stops before its file goes.
+        rules.push(host.rule(
+            |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedDaemon,
+            |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedConfiguration,
+        ));
+        // 8
+        rules.push(
+            host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),
+        );
+        rules.extend(table_rules(&host));
+    }
+    rules.retain(|rule| !rule.before.is_empty() && !rule.after.is_empty());
+    rules
+}
+
+/// Returns the rules within each virtual service: new destinations, then drained ones, then the service itself.
+fn table_rules(host: &Selected<'_>) -> Vec<Rule> {
+    let mut services: BTreeMap<ServiceKey, Vec<usize>> = BTreeMap::new();
+    for index in &host.indexes {
+        if let Some(service) = service(&host.changes[*index]) {
+            services.entry(service).or_default().push(*index);
+        }
+    }
+    let mut rules = Vec::new();
+    for indexes in services.into_values() {
+        let service = Selected { changes: host.changes, indexes };
+        let drained = |change: &Change| is_destination(change, Action::Delete, Some(Programmer::Lvsctl));
+        rules.push(service.rule(
+            |change| change.action != Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..)),
+            drained,
+        ));
+        rules.push(service.rule(
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..)),
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsService(_)),
+        ));
+    }
+    rules
+}
+
+struct Selection<'a> {
+    changes: &'a [Change],
+}
+
+impl Selection<'_> {
+    fn rule(&self, before: impl Fn(&Change) -> bool, after: impl Fn(&Change) -> bool) -> Rule {
+        Selected { changes: self.changes, indexes: (0..self.changes.len()).collect() }.rule(before, after)
+    }
+
+    fn by_host(&self) -> BTreeMap<&HostName, Vec<usize>> {
+        let mut hosts: BTreeMap<&HostName, Vec<usize>> = BTreeMap::new();
+        for (index, change) in self.changes.iter().enumerate() {
+            hosts.entry(&change.id.host).or_default().push(index);
+        }
+        hosts
+    }
+}
+
+struct Selected<'a> {
+    changes: &'a [Change],
+    indexes: Vec<usize>,
+}
+
+impl Selected<'_> {
+    /// Returns the virtual services that the wanted changes are about.
+    fn services(&self, wanted: impl Fn(&Change) -> bool) -> impl Iterator<Item = ServiceKey> {
+        self.indexes.iter().map(|index| &self.changes[*index]).filter(move |change| wanted(change)).filter_map(service)
+    }
+
+    fn rule(&self, before: impl Fn(&Change) -> bool, after: impl Fn(&Change) -> bool) -> Rule {
+        let pick = |wanted: &dyn Fn(&Change) -> bool| {
+            self.indexes.iter().copied().filter(|index| wanted(&self.changes[*index])).collect()
+        };
+        Rule { before: pick(&before), after: pick(&after) }
+    }
+}
+
+fn service(change: &Change) -> Option<ServiceKey> {
+    match change.key() {
+        ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => Some(*service),
+        _ => None,
+    }
+}
+
+fn is_director_address(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::Address { device, .. } if device != "lo")
+}
+
+fn gives_up_vip(change: &Change) -> bool {
+    change.action == Action::Delete && is_director_address(change)
+}
+
+fn takes_vip(change: &Change) -> bool {
+    change.action != Action::Delete && is_director_address(change)
+}
+
+fn is_keepalived(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::KeepalivedDaemon)
+}
+
+fn programmer(change: &Change) -> Option<Programmer> {
+    match change.after.as_ref().or(change.before.as_ref())? {
+        Resource::IpvsService { programmer, .. } | Resource::IpvsDestination { programmer, .. } => Some(*programmer),
+        _ => None,
+    }
+}
+
+fn was_keepalived(change: &Change) -> bool {
+    matches!(
+        change.before,
+        Some(
+            Resource::IpvsService { programmer: Programmer::Keepalived, .. }
+                | Resource::IpvsDestination { programmer: Programmer::Keepalived, .. }
+        )
+    )
+}
+
+fn is_service(change: &Change, by: Option<Programmer>) -> bool {
+    matches!(change.key(), ResourceKey::IpvsService(_)) && programmer(change) == by
+}
+
+fn is_destination(change: &Change, action: Action, by: Option<Programmer>) -> bool {
+    change.action == action && matches!(change.key(), ResourceKey::IpvsDestination(..)) && programmer(change) == by
+}
+
+/// Tells whether a change takes something out of a director's table.
+fn forgets_table(change: &Change) -> bool {
+    change.action == Action::Delete
+        && matches!(change.key(), ResourceKey::IpvsService(_) | ResourceKey::IpvsDestination(..))
+}
+
+/// Tells whether a change makes a real server stop accepting packets for a VIP.
+fn stops_accepting(change: &Change) -> bool {
+    let accepts = match change.key() {
+        ResourceKey::Address { device, .. } => device == "lo",
+        ResourceKey::Chain { table, .. } => *table == crate::resource::Table::Nat,
+        ResourceKey::DefaultRoute(_) => true,
+        _ => false,
+    };
+    change.action == Action::Delete && accepts
+}
+
+fn is_parameter(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
+}

@@ -1,0 +1,122 @@
+//! Turns requires edges into waves.
+//!
+//! The nodes are every desired thing of every host, changed or not, and every change that the desired state does not hold
+//! (deletions). A desired thing comes after what it requires, so that an edge through something unchanged still orders two
+//! changes. Deletions and the other cases in which `requires` is not enough are ordered by [`super::edges`].
+
+use std::collections::HashMap;
+
+use petgraph::Direction;
+use petgraph::algo::{tarjan_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
+use thiserror::Error;
+
+use super::edges;
+use crate::compile::Desired;
+use crate::resource::{Change, ResourceId};
+
+/// Things that require each other in a circle.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("these things require each other in a circle: {}", .0.join(" → "))]
+pub struct Cycle(pub Vec<String>);
+
+/// The order of a plan's changes.
+pub struct Order {
+    /// Indexes of changes, wave by wave.
+    pub waves: Vec<Vec<usize>>,
+    /// For each change the other changes that it waits for directly.
+    pub requires: Vec<Vec<ResourceId>>,
+}
+
+/// A node: a change by its index, or a thing or barrier that only carries order.
+type Node = Option<usize>;
+
+/// Orders changes into waves.
+pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
+    let mut graph: DiGraph<Node, ()> = DiGraph::new();
+    let mut nodes: HashMap<ResourceId, NodeIndex> = HashMap::new();
+    let mut names: Vec<String> = Vec::new();
+    for (index, change) in changes.iter().enumerate() {
+        nodes.insert(change.id.clone(), graph.add_node(Some(index)));
+        names.push(change.id.to_string());
+    }
+    for (host, state) in desired {
+        for key in state.keys() {
+            let id = ResourceId::new(host, key.clone());
+            if !nodes.contains_key(&id) {
+                names.push(id.to_string());
+                nodes.insert(id, graph.add_node(None));
+            }
+        }
+    }
+    for (host, state) in desired {
+        for entry in state.values() {
+            let after = nodes.get(&ResourceId::new(host, entry.key.clone()));
+            for required in &entry.requires {
+                if let (Some(before), Some(after)) = (nodes.get(required), after) {
+                    graph.update_edge(*before, *after, ());
+                }
+            }
+        }
+    }
+    for rule in edges::rules(changes) {
+        let barrier = graph.add_node(None);
+        names.push("a barrier".to_owned());
+        for before in rule.before {
+            graph.update_edge(NodeIndex::new(before), barrier, ());
+        }
+        for after in rule.after {
+            graph.update_edge(barrier, NodeIndex::new(after), ());
+        }
+    }
+    let Ok(sorted) = toposort(&graph, None) else {
+        return Err(cycle(&graph, &names));
+    };
+    Ok(layers(&graph, &sorted, changes))
+}
+
+fn layers(graph: &DiGraph<Node, ()>, sorted: &[NodeIndex], changes: &[Change]) -> Order {
+    // The wave of a change, or of what only carries order the number of waves that must have passed.
+    let mut level = vec![0usize; graph.node_count()];
+    // The changes that a node waits for; what only carries order passes them on.
+    let mut awaited: Vec<Vec<usize>> = vec![Vec::new(); graph.node_count()];
+    let mut order = Order { waves: Vec::new(), requires: vec![Vec::new(); changes.len()] };
+    for node in sorted {
+        let mut earliest = 0;
+        let mut waits: Vec<usize> = Vec::new();
+        for before in graph.neighbors_directed(*node, Direction::Incoming) {
+            match graph[before] {
+                Some(change) => {
+                    earliest = earliest.max(level[before.index()] + 1);
+                    waits.push(change);
+                }
+                None => {
+                    earliest = earliest.max(level[before.index()]);
+                    waits.extend(&awaited[before.index()]);
+                }
+            }
+        }
+        waits.sort_unstable();
+        waits.dedup();
+        level[node.index()] = earliest;
+        match graph[*node] {
+            Some(change) => {
+                order.requires[change] = waits.iter().map(|index| changes[*index].id.clone()).collect();
+                if order.waves.len() <= earliest {
+                    order.waves.resize(earliest + 1, Vec::new());
+                }
+                order.waves[earliest].push(change);
+            }
+            None => awaited[node.index()] = waits,
+        }
+    }
+    order.waves.iter_mut().for_each(|wave| wave.sort_unstable());
+    order
+}
+
+fn cycle(graph: &DiGraph<Node, ()>, names: &[String]) -> Cycle {
+    let component = tarjan_scc(graph).into_iter().find(|component| component.len() > 1).unwrap_or_default();
+    let mut circle: Vec<String> = component.iter().filter_map(|node| names.get(node.index()).cloned()).collect();
+    circle.sort();
+    Cycle(circle)
+}

@@ -1,0 +1,167 @@
+//! A plan: the changes of every host with their effects, their undo, and the order in which they are made.
+//!
+//! [`graph`] turns requires edges into waves: a wave's steps do not depend on each other and may be made at once, and a
+//! wave begins when the one before it has ended. The same input always makes the same plan.
+
+mod digest;
+mod edges;
+mod graph;
+mod impact;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use graph::Cycle;
+pub use impact::Impact;
+
+use crate::compile::Desired;
+use crate::diff::{Foreign, RuntimeState, diff};
+use crate::effect::Effect;
+use crate::kinds::{Context, Kind, registry};
+use crate::observe::Observation;
+use crate::resource::{Action, Change, HostState, ResourceId, ResourceKey};
+use crate::topology::HostName;
+
+/// How reading a host went.
+#[derive(Clone, Debug)]
+pub enum HostStatus {
+    /// It was read; the digest is of everything that the plan rests on.
+    Read {
+        /// The digest of the observed state, without counters and health.
+        digest: String,
+    },
+    /// It could not be read.
+    Unread {
+        /// Why.
+        error: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+}
+
+/// A change with what makes it true and what takes it back.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The change.
+    pub change: Change,
+    /// What makes it true.
+    pub effects: Vec<Effect>,
+    /// What takes it back.
+    pub undo: Vec<Effect>,
+    /// The other changes of the plan that come before it.
+    pub requires: Vec<ResourceId>,
+    /// Connections that a destination carries now: active and inactive.
+    pub connections: Option<(u32, u32)>,
+}
+
+/// What has to be done to every host, and in which order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The digest of hosts and changes: equal plans have equal ids.
+    pub id: String,
+    /// Every managed host, in the order of names.
+    pub hosts: BTreeMap<HostName, HostStatus>,
+    /// The changes, by host and key.
+    pub steps: Vec<Step>,
+    /// Indexes into `steps`, wave by wave.
+    pub waves: Vec<Vec<usize>>,
+    /// What the plan does to each virtual service that feels it.
+    pub impact: Vec<Impact>,
+    /// What differs and is not lvsctl's business.
+    pub runtime: Vec<RuntimeState>,
+    /// What is neither wanted nor owned.
+    pub foreign: Vec<Foreign>,
+    /// How many things are as desired.
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// Tells whether every host was read; a plan that is not complete is never "no changes".
+    pub fn is_complete(&self) -> bool {
+        self.hosts.values().all(|status| matches!(status, HostStatus::Read { .. }))
+    }
+
+    /// Tells whether nothing has to change on the hosts that were read.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Counts the steps of one action.
+    pub fn count(&self, action: Action) -> usize {
+        self.steps.iter().filter(|step| step.change.action == action).count()
+    }
+}
+
+/// What was learnt of one host: its observation, or why there is none and what to do about it.
+pub type Reading = Result<Observation, (String, Option<String>)>;
+
+/// Makes the plan that turns what was observed into what is desired.
+pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result<Plan, Cycle> {
+    let mut plan = Plan::default();
+    let mut changes = Vec::new();
+    let nothing = HostState::new();
+    for (host, reading) in observed {
+        let status = match reading {
+            Ok(observation) => {
+                let found = diff(host, desired.get(host).unwrap_or(&nothing), observation);
+                changes.extend(found.changes);
+                plan.runtime.extend(found.runtime);
+                plan.runtime.extend(held_vips(host, observation));
+                plan.foreign.extend(found.foreign);
+                plan.unchanged += found.unchanged;
+                HostStatus::Read { digest: digest::observation(observation) }
+            }
+            Err((error, help)) => HostStatus::Unread { error: error.clone(), help: help.clone() },
+        };
+        plan.hosts.insert(host.clone(), status);
+    }
+    let order = graph::order(desired, &changes)?;
+    plan.steps = steps(changes, order.requires, desired, observed);
+    plan.waves = order.waves;
+    plan.impact = impact::impact(desired, observed, &plan.steps);
+    plan.id = digest::plan(&plan);
+    Ok(plan)
+}
+
+fn held_vips<'a>(host: &'a HostName, observation: &'a Observation) -> impl Iterator<Item = RuntimeState> + 'a {
+    observation.held.iter().map(move |(device, address)| RuntimeState {
+        id: ResourceId::new(host, ResourceKey::Address { device: device.clone(), address: *address }),
+        state: "master: holds the VIP".to_owned(),
+    })
+}
+
+fn steps(
+    changes: Vec<Change>,
+    requires: Vec<Vec<ResourceId>>,
+    desired: &Desired,
+    observed: &BTreeMap<HostName, Reading>,
+) -> Vec<Step> {
+    let mut changed: BTreeMap<HostName, BTreeSet<ResourceKey>> = BTreeMap::new();
+    for change in &changes {
+        changed.entry(change.id.host.clone()).or_default().insert(change.id.key.clone());
+    }
+    let nothing = HostState::new();
+    changes
+        .into_iter()
+        .zip(requires)
+        .filter_map(|(change, requires)| {
+            let host = change.id.host.clone();
+            let observation = observed.get(&host)?.as_ref().ok()?;
+            let context = Context {
+                capabilities: &observation.capabilities,
+                changed: changed.get(&host)?,
+                desired: desired.get(&host).unwrap_or(&nothing),
+                observed: &observation.state,
+            };
+            let kind = kind_of(&change.id.key)?;
+            let effects = kind.effects(&change, &context);
+            let back = Context { desired: context.observed, observed: context.desired, ..context };
+            let undo = kind.effects(&change.inverse(), &back);
+            let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
+            Some(Step { change, effects, undo, requires, connections })
+        })
+        .collect()
+}
+
+fn kind_of(key: &ResourceKey) -> Option<&'static dyn Kind> {
+    registry().iter().copied().find(|kind| kind.owns(key))
+}

@@ -1,0 +1,166 @@
+//! One client of the site: single requests over HTTP and datagrams, and runs of them over TLS.
+//!
+//! Each request is a new connection. Everything here runs on a thread that is in the client's namespace.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How much of an answer is read.
+const ANSWER_BYTES: u64 = 16 << 10;
+
+/// Marks the line that curl writes after each answer.
+const MARK: char = '@';
+
+/// Asks for a page and returns what its body says: the name of the host that answered.
+pub fn page(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    let told = |error: std::io::Error| plainly(&error);
+    let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(told)?;
+    stream.set_read_timeout(Some(timeout)).map_err(told)?;
+    stream.set_write_timeout(Some(timeout)).map_err(told)?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(told)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(told)?;
+    body(&String::from_utf8_lossy(&answer))
+}
+
+fn body(answer: &str) -> Result<String, String> {
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.trim().to_owned()),
+        status => Err(format!("the answer has status {}", status.unwrap_or("none"))),
+    }
+}
+
+/// Sends a datagram and returns what the answer says.
+pub fn datagram(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    let told = |error: std::io::Error| plainly(&error);
+    let socket = match address {
+        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let socket = socket.map_err(told)?;
+    socket.set_read_timeout(Some(timeout)).map_err(told)?;
+    socket.connect(address).map_err(told)?;
+    socket.send(b"who").map_err(told)?;
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).map_err(told)?;
+    Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim().to_owned())
+}
+
+/// Asks for a page over TLS so many times, each over a connection of its own, with one curl.
+pub fn tls_pages(address: SocketAddr, count: u32, timeout: Duration) -> Vec<Result<String, String>> {
+    let form = format!("\\n{MARK}%{{http_code}} %{{errormsg}}\\n");
+    let output = curl(address, count, timeout, &form).stderr(Stdio::null()).output();
+    let mut answers = match output {
+        Ok(output) => tls_answers(&String::from_utf8_lossy(&output.stdout)),
+        Err(error) => vec![Err(format!("curl cannot be run: {error}"))],
+    };
+    // A curl that stopped early owes answers.
+    answers.resize(count as usize, Err("curl gave no result".to_owned()));
+    answers
+}
+
+fn tls_answers(output: &str) -> Vec<Result<String, String>> {
+    let mut answers = Vec::new();
+    let mut body = "";
+    for line in output.lines() {
+        match line.strip_prefix(MARK) {
+            Some(result) => {
+                answers.push(match result.split_once(' ').unwrap_or((result, "")) {
+                    ("200", _) => Ok(body.trim().to_owned()),
+                    ("000", reason) => Err(reason.trim().to_owned()),
+                    (status, _) => Err(format!("the answer has status {status}")),
+                });
+                body = "";
+            }
+            None if !line.trim().is_empty() => body = line,
+            None => {}
+        }
+    }
+    answers
+}
+
+/// A curl that asks over TLS at a steady pace until it is dropped.
+pub struct TlsWatch {
+    child: Child,
+}
+
+impl TlsWatch {
+    /// Starts it; `on_answer` is called on a thread of its own with the start of each request and whether it was answered.
+    pub fn start(
+        address: SocketAddr,
+        every: Duration,
+        timeout: Duration,
+        mut on_answer: impl FnMut(Instant, bool) + Send + 'static,
+    ) -> Result<Self, String> {
+        let form = format!("%{{stderr}}{MARK}%{{http_code}} %{{time_total}}\\n");
+        let pace = format!("{}/m", Duration::from_secs(60).as_millis() / every.as_millis().max(1));
+        let spawned = curl(address, u32::MAX >> 8, timeout, &form)
+            .args(["--rate", &pace])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = spawned.map_err(|error| format!("curl cannot be run: {error}"))?;
+        if let Some(lines) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(lines).lines().map_while(Result::ok) {
+                    let Some((status, seconds)) = line.strip_prefix(MARK).and_then(|line| line.split_once(' ')) else {
+                        continue;
+                    };
+                    let took = Duration::try_from_secs_f64(seconds.trim().parse().unwrap_or(0.0)).unwrap_or_default();
+                    on_answer(Instant::now().checked_sub(took).unwrap_or_else(Instant::now), status == "200");
+                }
+            });
+        }
+        Ok(TlsWatch { child })
+    }
+}
+
+impl Drop for TlsWatch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns a curl that asks `count` times and writes a line of the given form after each.
+fn curl(address: SocketAddr, count: u32, timeout: Duration, form: &str) -> Command {
+    let seconds = timeout.as_secs_f64().to_string();
+    let mut command = Command::new("curl");
+    command.args(["-k", "-s", "-H", "Connection: close", "--noproxy", "*", "--connect-timeout", &seconds]);
+    command.args(["--max-time", &seconds, "-w", form, &format!("https://{address}/?[1-{count}]")]);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Words an error without the system's number.
+fn plainly(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_its_body_if_its_status_is_200() {
+        assert_eq!(body("HTTP/1.1 200 OK\r\nA: b\r\n\r\nweb1\n"), Ok("web1".to_owned()));
+        assert_eq!(body("HTTP/1.1 503 No\r\n\r\nweb1\n"), Err("the answer has status 503".to_owned()));
+        assert!(body("").is_err());
+    }
+
+    #[test]
+    fn curls_lines_become_answers() {
+        let output = "web1\n\n@200 \n\n@000 Failed to connect to 10.0.0.9 port 443\nno\n\n@502 \nweb2\n\n@200 \n";
+        let answers = tls_answers(output);
+        assert_eq!(answers.len(), 4);
+        assert_eq!(answers[0], Ok("web1".to_owned()));
+        assert_eq!(answers[1], Err("Failed to connect to 10.0.0.9 port 443".to_owned()));
+        assert_eq!(answers[2], Err("the answer has status 502".to_owned()));
+        assert_eq!(answers[3], Ok("web2".to_owned()));
+    }
+}

@@ -1,0 +1,111 @@
+//! The process between lvsctl and the guest, which takes the guest down whatever happens to lvsctl.
+//!
+//! User Mode Linux is a tree of processes. They, and a keeper that starts them, make a process group of their own; the
+//! keeper's standard input is a pipe that only lvsctl holds open. When lvsctl ends, by return, by Ctrl-C or by SIGKILL,
+//! the pipe closes: the keeper removes the work folder and kills the group, itself included. No signal handler is needed.
+//! The keeper is this same program, started under another name.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal};
+
+use super::extended_state;
+
+/// The name under which this program is a keeper.
+const NAME: &str = "lvsctl-rehearsal-keeper";
+
+/// What the name of every work folder begins with; the keeper removes no other.
+pub const WORK_PREFIX: &str = "lvsctl-rehearsal-";
+
+/// A guest's processes on the host's side; dropping it ends them.
+#[derive(Debug)]
+pub struct Keeper {
+    child: Child,
+}
+
+impl Keeper {
+    /// Starts the keeper, which starts `kernel` with `arguments`; what both print goes to `console`.
+    pub fn start(
+        kernel: &Path,
+        arguments: &[OsString],
+        memory_folder: &Path,
+        work: &Path,
+        console: &File,
+    ) -> io::Result<Self> {
+        let child = Command::new("/proc/self/exe")
+            .arg0(NAME)
+            .arg(work)
+            .arg(kernel)
+            .args(arguments)
+            .env("TMPDIR", memory_folder)
+            .stdin(Stdio::piped())
+            .stdout(console.try_clone()?)
+            .stderr(console.try_clone()?)
+            .process_group(0)
+            .spawn()?;
+        Ok(Keeper { child })
+    }
+
+    /// Tells whether the guest has ended, and how.
+    pub fn ended(&mut self) -> io::Result<Option<std::process::ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    fn kill(&mut self) {
+        if let Ok(None) = self.child.try_wait()
+            && let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        {
+            // The group is led by a child that was not yet waited for, so its number cannot have been given away.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs the keeper's part if this process was started as one.
+pub fn run_if_keeper() -> Option<i32> {
+    let mut arguments = std::env::args_os();
+    if arguments.next()? != NAME {
+        return None;
+    }
+    let work = PathBuf::from(arguments.next()?);
+    let kernel = arguments.next()?;
+    if let Err(error) = extended_state::limit_if_needed() {
+        eprintln!("The guest's use of ptrace cannot be limited: {error}");
+    }
+    let spawned = Command::new(&kernel).args(arguments).stdin(Stdio::null()).spawn();
+    let mut guest = match spawned {
+        Ok(guest) => guest,
+        Err(error) => {
+            eprintln!("{} cannot be started: {error}", Path::new(&kernel).display());
+            return Some(1);
+        }
+    };
+    std::thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        clear(&work);
+        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+    });
+    match guest.wait() {
+        Ok(status) if status.success() => Some(0),
+        _ => Some(1),
+    }
+}
+
+fn clear(work: &Path) {
+    let is_ours = work.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK_PREFIX));
+    if is_ours {
+        let _ = fs::remove_dir_all(work);
+    }
+}

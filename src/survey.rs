@@ -1,0 +1,175 @@
+//! Reads every host of a site at once and plans: what `plan`, `apply`, `destroy` and the rehearsal have in common.
+//!
+//! Hosts are contacted in parallel, a thread each, twice: first for what they have (interfaces, hardware addresses), which
+//! the compiler may need of one host for another, then for their state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use crate::compile::{Desired, compile};
+use crate::effect::Capabilities;
+use crate::host::{Host, HostError, connect};
+use crate::kinds::Site;
+use crate::observe::{Observation, observe};
+use crate::plan::{Cycle, Plan, Reading, plan};
+use crate::source::Problems;
+use crate::topology::{HostName, SecretValues, Topology, VipHolder};
+
+/// Connections to the hosts that answered.
+pub type Hosts = BTreeMap<HostName, Box<dyn Host>>;
+
+/// What is to become of the hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// They become what the topology says.
+    Converge,
+    /// All that lvsctl put there goes away.
+    Destroy,
+}
+
+/// A site that is being worked on: its connections and what was learnt over them.
+pub struct Survey<'a> {
+    topology: &'a Topology,
+    secrets: &'a SecretValues,
+    goal: Goal,
+    /// The hosts that answered.
+    pub hosts: Hosts,
+    facts: BTreeMap<HostName, Capabilities>,
+    unreached: BTreeMap<HostName, HostError>,
+}
+
+/// A plan with what the compiler had to say.
+pub struct Surveyed {
+    /// The plan.
+    pub plan: Plan,
+    /// What was desired of each host.
+    pub desired: Desired,
+    /// What was observed of each host.
+    pub observed: BTreeMap<HostName, Reading>,
+    /// Problems that only show with live hosts.
+    pub problems: Problems,
+}
+
+impl<'a> Survey<'a> {
+    /// Connects to the managed hosts of a topology, or to those of them that are named.
+    pub fn connect(
+        topology: &'a Topology,
+        secrets: &'a SecretValues,
+        goal: Goal,
+        only: Option<&BTreeSet<HostName>>,
+    ) -> Self {
+        let wanted: Vec<_> =
+            topology.managed_hosts().filter(|host| only.is_none_or(|only| only.contains(&host.name.value))).collect();
+        let reached = wanted.into_iter().map(|host| (host.name.value.clone(), connect(host)));
+        Self::assemble(topology, secrets, goal, reached)
+    }
+
+    /// Works on connections that were made elsewhere, such as those to the fake hosts of the tests.
+    pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
+        Self::assemble(topology, secrets, goal, hosts.into_iter().map(|(name, host)| (name, Ok(host))))
+    }
+
+    fn assemble(
+        topology: &'a Topology,
+        secrets: &'a SecretValues,
+        goal: Goal,
+        reached: impl Iterator<Item = (HostName, Result<Box<dyn Host>, HostError>)>,
+    ) -> Self {
+        let mut hosts = Hosts::new();
+        let mut unreached = BTreeMap::new();
+        for (name, result) in reached {
+            match result {
+                Ok(connection) => {
+                    hosts.insert(name, connection);
+                }
+                Err(error) => {
+                    unreached.insert(name, error);
+                }
+            }
+        }
+        Survey { topology, secrets, goal, hosts, facts: BTreeMap::new(), unreached }
+    }
+
+    /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
+    pub fn lock(&mut self) -> Result<(), (HostName, HostError)> {
+        for (name, host) in &mut self.hosts {
+            host.lock().map_err(|error| (name.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Compiles, observes and plans; may be called again to read the hosts anew.
+    pub fn plan(&mut self) -> Result<Surveyed, Cycle> {
+        let failed = self.refresh_facts();
+        let unreached = self.unreached.iter().map(|(name, error)| (name.clone(), error.clone()));
+        let mut observed: BTreeMap<HostName, Reading> =
+            unreached.chain(failed).map(|(name, error)| (name, Err((error.to_string(), error.help())))).collect();
+        let site = Site { topology: self.topology, facts: &self.facts, secrets: self.secrets };
+        let mut problems = Problems::default();
+        let mut desired = match self.goal {
+            Goal::Converge => compile(&site, &mut problems),
+            Goal::Destroy => Desired::new(),
+        };
+        desired.retain(|name, _| self.hosts.contains_key(name));
+        let facts = &self.facts;
+        let asked = self.hosts.iter_mut().filter(|(name, _)| !observed.contains_key(*name));
+        let readings = at_once(asked, |name, host| {
+            let capabilities = facts.get(name).cloned().unwrap_or_default();
+            observe(host, &capabilities, desired.get(name))
+        });
+        for (name, reading) in readings {
+            let reading = reading
+                .map(|observation| Observation { held: held(&site, &name), ..observation })
+                .map_err(|error| (error.to_string(), error.help()));
+            observed.insert(name, reading);
+        }
+        let plan = plan(&desired, &observed)?;
+        Ok(Surveyed { plan, desired, observed, problems })
+    }
+
+    fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
+        let answers = at_once(self.hosts.iter_mut(), |_, host| host.capabilities());
+        let mut failed = Vec::new();
+        for (name, answer) in answers {
+            match answer {
+                Ok(capabilities) => {
+                    self.facts.insert(name, capabilities);
+                }
+                Err(error) => {
+                    self.facts.remove(&name);
+                    failed.push((name, error));
+                }
+            }
+        }
+        failed
+    }
+}
+
+/// Does something on many hosts at once, a thread each, and returns the results in the order of the hosts.
+fn at_once<'a, T: Send, E: From<HostError> + Send>(
+    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn Host>)>,
+    action: impl Fn(&HostName, &mut dyn Host) -> Result<T, E> + Sync,
+) -> Vec<(HostName, Result<T, E>)> {
+    let action = &action;
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            hosts.map(|(name, host)| (name.clone(), scope.spawn(move || action(name, host.as_mut())))).collect();
+        let results = threads.into_iter().map(|(name, thread)| {
+            let result = thread.join().unwrap_or_else(|_| Err(HostError::interrupted().into()));
+            (name, result)
+        });
+        results.collect()
+    })
+}
+
+/// Returns the VIPs of failovers that a director holds now.
+fn held(site: &Site<'_>, name: &HostName) -> Vec<(String, std::net::IpAddr)> {
+    let Some(facts) = site.facts.get(name) else {
+        return Vec::new();
+    };
+    site.topology
+        .vips_of(name)
+        .filter(|vip| matches!(vip.holder, VipHolder::Failover(_)))
+        .filter_map(|vip| facts.link_with(vip.address.value).map(|link| (link.name.clone(), vip.address.value)))
+        .collect()
+}

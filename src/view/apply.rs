@@ -1,0 +1,132 @@
+//! What an apply did, for people and as JSON.
+
+use serde::Serialize;
+
+use super::FORMAT_VERSION;
+use super::describe;
+use super::paint::Paint;
+use crate::apply::{ApplyReport, Outcome, StepReport, StepState};
+
+/// The document that `lvsctl apply --format json` prints.
+#[derive(Debug, Serialize)]
+pub struct ApplyDocument {
+    /// The version of this format.
+    pub format_version: &'static str,
+    /// The version of lvsctl.
+    pub lvsctl_version: &'static str,
+    /// `converged`, `failed`, `partial`, `rolled_back` or `unknown`.
+    pub outcome: &'static str,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+    /// Whether every host was read back.
+    pub verified: bool,
+    /// How often a plan was made and walked.
+    pub passes: usize,
+    /// How many steps were applied and stayed.
+    pub applied: usize,
+    /// How many failed.
+    pub failed: usize,
+    /// How many were not tried.
+    pub skipped: usize,
+    /// How many were taken back.
+    pub undone: usize,
+    /// Every step.
+    pub steps: Vec<StepDocument>,
+    /// What went wrong outside a step.
+    pub errors: Vec<String>,
+    /// What remains to be done, as read back.
+    pub remaining: Vec<String>,
+}
+
+/// What became of a change.
+#[derive(Debug, Serialize)]
+pub struct StepDocument {
+    /// The identity.
+    pub id: String,
+    /// `applied`, `failed`, `skipped`, `undone` or `not_undone`.
+    pub state: &'static str,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Makes the document of an apply.
+pub fn document(report: &ApplyReport) -> ApplyDocument {
+    let count = |wanted: fn(&StepState) -> bool| report.steps.iter().filter(|step| wanted(&step.state)).count();
+    ApplyDocument {
+        format_version: FORMAT_VERSION,
+        lvsctl_version: env!("CARGO_PKG_VERSION"),
+        outcome: outcome(report.outcome),
+        exit_code: report.outcome.exit_code(),
+        verified: report.verified,
+        passes: report.passes,
+        applied: count(|state| matches!(state, StepState::Applied)),
+        failed: count(|state| matches!(state, StepState::Failed(_))),
+        skipped: count(|state| matches!(state, StepState::Skipped)),
+        undone: count(|state| matches!(state, StepState::Undone)),
+        steps: report.steps.iter().map(step_document).collect(),
+        errors: report.errors.clone(),
+        remaining: report.remaining.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Converged => "converged",
+        Outcome::Failed => "failed",
+        Outcome::Partial => "partial",
+        Outcome::RolledBack => "rolled_back",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn step_document(step: &StepReport) -> StepDocument {
+    let (state, error) = match &step.state {
+        StepState::Applied => ("applied", None),
+        StepState::Failed(error) => ("failed", Some(error.clone())),
+        StepState::Skipped => ("skipped", None),
+        StepState::Undone => ("undone", None),
+        StepState::NotUndone(error) => ("not_undone", Some(error.clone())),
+    };
+    StepDocument { id: step.id.to_string(), state, error, help: step.help.clone() }
+}
+
+/// Renders one step as it happens.
+pub fn step(step: &StepReport, paint: Paint) -> String {
+    match &step.state {
+        StepState::Applied => format!("  {} {}", paint.good("done"), step.id),
+        StepState::Failed(error) => format!("  {} {}: {}", paint.bad("FAILED"), step.id, describe::clean(error)),
+        StepState::Skipped => format!("  skipped {}", step.id),
+        StepState::Undone => format!("  undone {}", step.id),
+        StepState::NotUndone(error) => {
+            format!("  {} {}: {}", paint.bad("NOT UNDONE"), step.id, describe::clean(error))
+        }
+    }
+}
+
+/// Renders how an apply ended.
+pub fn human(report: &ApplyReport, paint: Paint) -> String {
+    let document = document(report);
+    let mut lines = Vec::new();
+    for entry in &report.steps {
+        if !matches!(entry.state, StepState::Applied) {
+            lines.push(step(entry, paint));
+            lines.extend(entry.help.iter().map(|help| format!("    help: {}", describe::clean(help))));
+        }
+    }
+    lines.extend(report.errors.iter().map(|error| paint.bad(&format!("  error: {}", describe::clean(error)))));
+    lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));
+    let counts = format!(
+        "{} applied, {} failed, {} skipped, {} undone",
+        document.applied, document.failed, document.skipped, document.undone
+    );
+    lines.push(match report.outcome {
+        Outcome::Converged => paint.good(&format!("Converged: {counts}; read back, no change remains")),
+        Outcome::Failed => paint.bad("Failed: nothing was changed"),
+        Outcome::Partial => paint.bad(&format!("Partly applied: {counts}")),
+        Outcome::RolledBack => paint.bad(&format!("Rolled back: {counts}; the hosts are as they were before")),
+        Outcome::Unknown => paint.bad(&format!("Unknown: {counts}; look at the hosts before anything else")),
+    });
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,312 @@
+//! A plan as JSON, for pipelines.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::FORMAT_VERSION;
+use super::describe;
+use super::problems::Diagnostic;
+use crate::plan::{HostStatus, Plan, Step};
+use crate::resource::{Action, Reason, Resource};
+use crate::source::{Problems, SourceMap};
+
+/// The document that `lvsctl plan --format json` prints.
+#[derive(Debug, Serialize)]
+pub struct PlanDocument<'a> {
+    /// The version of this format.
+    pub format_version: &'static str,
+    /// The version of lvsctl.
+    pub lvsctl_version: &'static str,
+    /// The plan's digest.
+    pub plan_id: String,
+    /// Whether every host was read.
+    pub complete: bool,
+    /// What the topology was read from.
+    pub source: Source,
+    /// Every managed host.
+    pub hosts: Vec<HostDocument>,
+    /// The changes, by host and key.
+    pub changes: Vec<ChangeDocument>,
+    /// The changes that somebody made on a host.
+    pub drift: Vec<Drift>,
+    /// What differs and is not lvsctl's business.
+    pub runtime: Vec<Runtime>,
+    /// What is neither wanted nor owned.
+    pub foreign: Vec<ForeignDocument>,
+    /// The guards that were asked; none exists yet.
+    pub guards: Vec<Value>,
+    /// The ids of the changes, wave by wave.
+    pub waves: Vec<Vec<String>>,
+    /// What the plan does to virtual services.
+    pub impact: Vec<ImpactDocument>,
+    /// How many changes of which sort.
+    pub summary: Summary,
+    /// Warnings about the topology.
+    pub diagnostics: Vec<Diagnostic<'a>>,
+}
+
+/// What a topology was read from.
+#[derive(Debug, Serialize)]
+pub struct Source {
+    /// The revision of the repository that the topology is in, if it is in one.
+    pub revision: Option<String>,
+    /// Its files.
+    pub files: Vec<SourceDocument>,
+}
+
+/// A file of a topology.
+#[derive(Debug, Serialize)]
+pub struct SourceDocument {
+    /// Its path.
+    pub path: String,
+    /// The digest of its content.
+    pub sha256: String,
+}
+
+/// How reading a host went.
+#[derive(Debug, Serialize)]
+pub struct HostDocument {
+    /// The host.
+    pub name: String,
+    /// `read` or `unread`.
+    pub status: &'static str,
+    /// The digest of what was read.
+    pub observed_digest: Option<String>,
+    /// Why it was not read.
+    pub error: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// A change.
+#[derive(Debug, Serialize)]
+pub struct ChangeDocument {
+    /// The identity, such as `lb01/ipvs/fwm:1`.
+    pub id: String,
+    /// The host.
+    pub host: String,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// How it is.
+    pub before: Option<Value>,
+    /// How it is to be.
+    pub after: Option<Value>,
+    /// The names of the parts that are masked.
+    pub sensitive: Vec<&'static str>,
+    /// Where the topology asks for it.
+    pub origin: Option<Origin>,
+    /// What traffic feels of it.
+    pub impact: ChangeImpact,
+    /// The ids of the changes that come before it.
+    pub requires: Vec<String>,
+}
+
+/// A place in a topology.
+#[derive(Debug, Serialize)]
+pub struct Origin {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+/// What traffic feels of a change.
+#[derive(Debug, Serialize)]
+pub struct ChangeImpact {
+    /// Established connections that are drained first.
+    pub connections_drained: u32,
+    /// Connections that are cut.
+    pub connections_cut: u32,
+    /// Whether the thing is away for a while.
+    pub disruptive: bool,
+}
+
+/// A change that somebody made on a host.
+#[derive(Debug, Serialize)]
+pub struct Drift {
+    /// The identity.
+    pub id: String,
+    /// What happened to it.
+    pub reason: Reason,
+}
+
+/// A state that is not lvsctl's business.
+#[derive(Debug, Serialize)]
+pub struct Runtime {
+    /// The identity.
+    pub id: String,
+    /// What is to be said of it.
+    pub state: String,
+}
+
+/// A thing that lvsctl neither wants nor put there.
+#[derive(Debug, Serialize)]
+pub struct ForeignDocument {
+    /// The identity.
+    pub id: String,
+    /// The host.
+    pub host: String,
+    /// How it is.
+    pub resource: Value,
+}
+
+/// What a plan does to a virtual service.
+#[derive(Debug, Serialize)]
+pub struct ImpactDocument {
+    /// The director.
+    pub host: String,
+    /// The service.
+    pub service: String,
+    /// Destinations with a weight above 0 now.
+    pub servers_before: usize,
+    /// And afterwards.
+    pub servers_after: usize,
+    /// The sum of weights now.
+    pub weight_before: u64,
+    /// And afterwards.
+    pub weight_after: u64,
+    /// Established connections that are drained.
+    pub connections_drained: u64,
+    /// Connections that are cut.
+    pub connections_cut: u64,
+}
+
+/// How many changes of which sort.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// Things that are put there.
+    pub create: usize,
+    /// Things that are changed in place.
+    pub update: usize,
+    /// Things that are taken away and put back.
+    pub replace: usize,
+    /// Things that are taken away.
+    pub delete: usize,
+    /// Things that are as desired.
+    pub noop: usize,
+}
+
+/// Makes the document of a plan.
+pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: &'a Problems) -> PlanDocument<'a> {
+    let drifted = plan.steps.iter().filter(|step| step.change.reason.is_drift());
+    PlanDocument {
+        format_version: FORMAT_VERSION,
+        lvsctl_version: env!("CARGO_PKG_VERSION"),
+        plan_id: plan.id.clone(),
+        complete: plan.is_complete(),
+        source,
+        hosts: plan.hosts.iter().map(|(name, status)| host(name.as_str(), status)).collect(),
+        changes: plan.steps.iter().map(|step| change(step, sources)).collect(),
+        drift: drifted.map(|step| Drift { id: step.change.id.to_string(), reason: step.change.reason }).collect(),
+        runtime: plan
+            .runtime
+            .iter()
+            .map(|state| Runtime { id: state.id.to_string(), state: state.state.clone() })
+            .collect(),
+        foreign: plan
+            .foreign
+            .iter()
+            .map(|foreign| ForeignDocument {
+                id: foreign.id.to_string(),
+                host: foreign.id.host.to_string(),
+                resource: value(&foreign.resource),
+            })
+            .collect(),
+        guards: Vec::new(),
+        waves: plan
+            .waves
+            .iter()
+            .map(|wave| {
+                wave.iter().filter_map(|index| plan.steps.get(*index)).map(|step| step.change.id.to_string()).collect()
+            })
+            .collect(),
+        impact: plan.impact.iter().map(impact).collect(),
+        summary: Summary {
+            create: plan.count(Action::Create),
+            update: plan.count(Action::Update),
+            replace: plan.count(Action::Replace),
+            delete: plan.count(Action::Delete),
+            noop: plan.unchanged,
+        },
+        diagnostics: super::problems::diagnostics(problems, sources),
+    }
+}
+
+fn host(name: &str, status: &HostStatus) -> HostDocument {
+    let (status, observed_digest, error, help) = match status {
+        HostStatus::Read { digest } => ("read", Some(digest.clone()), None, None),
+        HostStatus::Unread { error, help } => ("unread", None, Some(error.clone()), help.clone()),
+    };
+    HostDocument { name: name.to_owned(), status, observed_digest, error, help }
+}
+
+fn change(step: &Step, sources: &SourceMap) -> ChangeDocument {
+    let change = &step.change;
+    let secret =
+        |resource: &Option<Resource>| matches!(resource, Some(Resource::File { text, .. }) if text.is_sensitive());
+    let (active, inactive) = step.connections.unwrap_or_default();
+    let replaced = change.action == Action::Replace;
+    ChangeDocument {
+        id: change.id.to_string(),
+        host: change.id.host.to_string(),
+        action: change.action,
+        reason: change.reason,
+        before: change.before.as_ref().map(value),
+        after: change.after.as_ref().map(value),
+        sensitive: if secret(&change.before) || secret(&change.after) { vec!["auth_pass"] } else { Vec::new() },
+        origin: change
+            .origin
+            .and_then(|span| sources.position(span))
+            .map(|place| Origin { file: place.file, line: place.line }),
+        impact: ChangeImpact {
+            connections_drained: if change.action == Action::Delete { active } else { 0 },
+            connections_cut: if replaced { active + inactive } else { 0 },
+            disruptive: replaced,
+        },
+        requires: step.requires.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn impact(impact: &crate::plan::Impact) -> ImpactDocument {
+    ImpactDocument {
+        host: impact.host.to_string(),
+        service: impact.service.to_string(),
+        servers_before: impact.servers.0,
+        servers_after: impact.servers.1,
+        weight_before: impact.weight.0,
+        weight_after: impact.weight.1,
+        connections_drained: impact.draining,
+        connections_cut: impact.cut,
+    }
+}
+
+/// Returns a resource as flat JSON: what it is, and a few words for people.
+fn value(resource: &Resource) -> Value {
+    let mut object = serde_json::Map::new();
+    match resource {
+        Resource::Manifest(manifest) => {
+            let owned = manifest.owned.keys().map(|key| Value::String(key.to_string())).collect();
+            object.insert("owned".into(), Value::Array(owned));
+        }
+        other => match serde_json::to_value(other) {
+            Ok(Value::Object(fields)) => {
+                for (kind, fields) in fields {
+                    match fields {
+                        Value::Object(fields) => object.extend(fields),
+                        scalar => {
+                            object.insert(kind, scalar);
+                        }
+                    }
+                }
+            }
+            Ok(scalar) => {
+                object.insert("kind".into(), scalar);
+            }
+            Err(_) => {}
+        },
+    }
+    object.insert("text".into(), Value::String(describe::resource(resource)));
+    Value::Object(object)
+}

@@ -1,0 +1,43 @@
+//! The tests that need a kernel with IPVS: one guest is booted for all of them, and each runs in a process and in network
+//! namespaces of its own.
+//!
+//! To add tests, write a file with a `pub fn tests() -> Vec<Test>` and name it below. `cargo test --test kernel NAME` runs
+//! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
+//! fails and names it.
+
+mod chains;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod host_contract;
+mod host_machine;
+mod keepalived;
+mod lab;
+mod native;
+mod rehearsal;
+mod runner;
+mod sites;
+mod smoke;
+
+use std::process::ExitCode;
+
+use runner::Test;
+
+fn tests() -> Vec<Test> {
+    let files = [
+        smoke::tests(),
+        host_contract::tests(),
+        host_machine::tests(),
+        chains::tests(),
+        keepalived::tests(),
+        native::tests(),
+        rehearsal::tests(),
+        sites::tests(),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
+    runner::run_if_test(&tests());
+    runner::run_on_host(&tests())
+}

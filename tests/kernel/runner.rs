@@ -1,0 +1,209 @@
+//! Runs kernel tests in one guest and prints them the way libtest does.
+//!
+//! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
+//! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use lvsctl::rehearsal::init::{Guest, is_guest};
+use lvsctl::rehearsal::prerequisites;
+use lvsctl::rehearsal::vm::Machine;
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::lab;
+
+/// The variable that names the one test that a process runs.
+pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
+
+/// The variables of the host that tests may read: those that begin with one of these.
+const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", "RUST_BACKTRACE"];
+
+/// How long all tests together may take, unless `LVSCTL_TEST_TIMEOUT` says how many seconds.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// A test that runs in the guest.
+#[derive(Clone, Copy)]
+pub struct Test {
+    name: &'static str,
+    run: fn(),
+    deadline: Duration,
+}
+
+/// Makes a test that may take half a minute.
+pub fn test(name: &'static str, run: fn()) -> Test {
+    Test { name, run, deadline: Duration::from_secs(30) }
+}
+
+impl Test {
+    /// Sets how long the test may take, in seconds.
+    #[allow(dead_code)]
+    pub fn within(self, seconds: u64) -> Self {
+        Test { deadline: Duration::from_secs(seconds), ..self }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    names: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    name: String,
+    failure: Option<String>,
+    output: String,
+    milliseconds: u64,
+}
+
+/// Runs the tests that the command line asks for; what cargo and libtest know, as far as it makes sense here.
+pub fn run_on_host(tests: &[Test]) -> ExitCode {
+    let options = Options::parse(std::env::args().skip(1));
+    let chosen: Vec<&Test> = tests.iter().filter(|test| options.takes(test.name)).collect();
+    if options.list {
+        chosen.iter().for_each(|test| println!("{}: test", test.name));
+        println!("\n{} tests, 0 benchmarks", chosen.len());
+        return ExitCode::SUCCESS;
+    }
+    let lists = [prerequisites::GUEST, prerequisites::REHEARSAL, prerequisites::KERNEL_TESTS];
+    if let Err(error) = prerequisites::check(&lists) {
+        eprintln!("error: {error}\n  help: {}", error.help());
+        return ExitCode::FAILURE;
+    }
+    println!("\nrunning {} tests in a disposable kernel", chosen.len());
+    let skipped = tests.len() - chosen.len();
+    if chosen.is_empty() {
+        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {skipped} filtered out\n");
+        return ExitCode::SUCCESS;
+    }
+    let request = Request {
+        names: chosen.iter().map(|test| test.name.to_owned()).collect(),
+        variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
+    };
+    let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
+    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT, Duration::from_secs) };
+    let started = Instant::now();
+    let mut finished: Vec<Finished> = Vec::new();
+    let outcome = machine.run(&request, &mut |test: Finished| {
+        let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
+        println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
+        finished.push(test);
+    });
+    let failed: Vec<&Finished> = finished.iter().filter(|test| test.failure.is_some()).collect();
+    if !failed.is_empty() {
+        println!("\nfailures:");
+    }
+    for test in &failed {
+        println!("\n---- {} ----\n{}\n{}", test.name, test.output, test.failure.as_deref().unwrap_or_default());
+    }
+    if options.nocapture {
+        finished.iter().for_each(|test| println!("\n---- {} ----\n{}", test.name, test.output));
+    }
+    match &outcome {
+        Ok(outcome) if failed.is_empty() => println!("\nguest up after {:.2}s", outcome.boot.as_secs_f64()),
+        Ok(outcome) => println!("\nthe guest's console:\n{}", outcome.console),
+        Err(error) => println!("\nerror: {error}"),
+    }
+    let is_complete = outcome.is_ok() && finished.len() == chosen.len();
+    if !is_complete {
+        println!("\n{} tests did not run to their end", chosen.len() - finished.len());
+    }
+    let is_good = is_complete && failed.is_empty();
+    println!(
+        "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {skipped} filtered out; finished in {:.2}s\n",
+        if is_good { "ok" } else { "FAILED" },
+        finished.len() - failed.len(),
+        failed.len() + chosen.len() - finished.len(),
+        started.elapsed().as_secs_f64()
+    );
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the asked-for tests one after the other, each in a process of its own.
+pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
+    let request: Request = guest.request()?;
+    for name in &request.names {
+        let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
+        let started = Instant::now();
+        let (failure, output) = run_process(test, &request.variables)?;
+        lab::clear();
+        let milliseconds = started.elapsed().as_millis() as u64;
+        guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
+    }
+    Ok(())
+}
+
+/// Runs the one test that this process was started for, if it was.
+pub fn run_if_test(tests: &[Test]) {
+    let Ok(name) = std::env::var(TEST_VARIABLE) else { return };
+    assert!(is_guest(), "kernel tests run in a disposable kernel only");
+    let test = tests.iter().find(|test| test.name == name).expect("the test that was asked for");
+    (test.run)();
+    std::process::exit(0);
+}
+
+fn run_process(test: &Test, variables: &[(String, String)]) -> Result<(Option<String>, String), String> {
+    let path = format!("/tmp/{}.output", test.name.replace(['/', ':'], "_"));
+    let output = File::create(&path).map_err(|error| error.to_string())?;
+    let mut child = Command::new("/proc/self/exe")
+        .env(TEST_VARIABLE, test.name)
+        .envs(variables.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(|error| error.to_string())?)
+        .stderr(output)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let limit = Instant::now() + test.deadline;
+    let failure = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) if status.success() => break None,
+            Some(status) => break Some(format!("the test ended with {status}")),
+            None if Instant::now() > limit => {
+                let group = Pid::from_child(&child);
+                rustix::process::kill_process_group(group, Signal::KILL).map_err(|error| error.to_string())?;
+                child.wait().map_err(|error| error.to_string())?;
+                break Some(format!("the test did not end within {} s", test.deadline.as_secs()));
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    Ok((failure, String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned()))
+}
+
+#[derive(Default)]
+struct Options {
+    filters: Vec<String>,
+    skips: Vec<String>,
+    exact: bool,
+    list: bool,
+    nocapture: bool,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Self {
+        let mut options = Options::default();
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--exact" => options.exact = true,
+                "--list" => options.list = true,
+                "--nocapture" | "--show-output" => options.nocapture = true,
+                "--skip" => options.skips.extend(arguments.next()),
+                "--test-threads" | "--color" | "--format" | "-Z" => drop(arguments.next()),
+                flag if flag.starts_with('-') => {}
+                _ => options.filters.push(argument),
+            }
+        }
+        options
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let matches = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skips.iter().any(matches)
+    }
+}
