@@ -55,7 +55,7 @@ struct Summary {
 /// Renders problems as one JSON document; `complete` tells whether everything could be looked at.
 pub fn json(problems: &Problems, sources: &SourceMap, complete: bool) -> String {
     let document = Document {
-        format_version: super::FORMAT_VERSION,
+        format_version: crate::view::FORMAT_VERSION,
         lvsctl_version: env!("CARGO_PKG_VERSION"),
         complete,
         diagnostics: diagnostics(problems, sources),

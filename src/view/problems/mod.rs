@@ -5,7 +5,7 @@ mod json;
 mod sarif;
 
 pub use github::github;
-pub use json::json;
+pub use json::{Diagnostic, Place, diagnostics, json};
 pub use sarif::sarif;
 
 use crate::source::{Problems, Severity, SourceMap};
