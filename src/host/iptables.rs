@@ -53,7 +53,9 @@ pub(super) fn save(family: Family) -> Result<String, HostError> {
         Some(IptablesVariant::Legacy) if !has_tables(family)? => return Ok(String::new()),
         Some(variant) => tool(family, variant, "save"),
     };
-    program::succeed(&doing, &saved, &[], None, WITHIN)
+    let text = program::succeed(&doing, &saved, &[], None, WITHIN)?;
+    // The comments hold the time of day, and the same question is to have the same answer.
+    Ok(text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect())
 }
 
 /// Feeds a text to `iptables-restore --noflush`.

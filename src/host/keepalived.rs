@@ -6,7 +6,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::HostError;
 use super::files::Files;
+use super::keepalived_check::without_passwords;
 use super::process::{Process, wait_until};
 use super::program;
 use crate::effect::DaemonState;
-use crate::topology::SecretText;
 
 const PROGRAM: &str = "keepalived";
 const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -40,10 +39,6 @@ const CHILDREN: Duration = Duration::from_secs(2);
 
 /// How much of the log's end is worth showing.
 const LOG_TAIL: u64 = 4096;
-
-/// keepalived 2.2.7 now and then ends a test by its own signal, before it has said anything.
-const TEST_ATTEMPTS: u32 = 3;
-const ENDED_BY_ITSELF: i32 = 143;
 
 /// keepalived on one host.
 pub(super) struct Keepalived<'a> {
@@ -218,62 +213,7 @@ impl Keepalived<'_> {
     }
 }
 
-/// Asks keepalived whether a file is in order; every complaint counts (exit status 5), as it may do the unexpected.
-pub(super) fn test(doing: &str, temporary: &Path, path: &str, text: &SecretText) -> Result<(), HostError> {
-    for _ in 1..TEST_ATTEMPTS {
-        let output = program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, START)?;
-        if output.status.code() != Some(ENDED_BY_ITSELF) || !output.text().is_empty() {
-            return judge(doing, &output, temporary, path, text);
-        }
-    }
-    judge(doing, &program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, START)?, temporary, path, text)
-}
-
-fn judge(
-    doing: &str,
-    output: &program::Output,
-    temporary: &Path,
-    path: &str,
-    text: &SecretText,
-) -> Result<(), HostError> {
-    if output.status.success() {
-        return Ok(());
-    }
-    let complaints = output.text().replace(temporary.to_string_lossy().as_ref(), path);
-    let text = text.mask(&without_passwords(&complaints));
-    Err(HostError::Program { doing: doing.into(), program: "keepalived -t".into(), exit: output.ending(), text })
-}
-
 /// Returns the digest by which a configuration is known: SHA-256 of its bytes in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Takes out every line that speaks of a password, whatever it says.
-fn without_passwords(text: &str) -> String {
-    let lines = text.lines().map(|line| if line.contains("auth_pass") { "(a line about auth_pass)" } else { line });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Returns the installed version, such as `2.2.7`.
-pub(super) fn version() -> Option<String> {
-    let output = program::run("ask for the version", PROGRAM, &[&"--version"], None, START).ok()?;
-    version_in(&output.text())
-}
-
-fn version_in(text: &str) -> Option<String> {
-    let word = text.split_whitespace().find_map(|word| word.strip_prefix('v'))?;
-    word.starts_with(|first: char| first.is_ascii_digit()).then(|| word.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_read_and_passwords_are_never_shown() {
-        assert_eq!(version_in("Keepalived v2.2.7 (01/16,2022)\n\nCopyright").as_deref(), Some("2.2.7"));
-        assert_eq!(without_passwords("(Line 3) auth_pass hunter2\nbad"), "(a line about auth_pass)\nbad");
-        assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    }
 }

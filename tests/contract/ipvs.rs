@@ -71,8 +71,10 @@ pub fn table(host: &mut dyn Host) -> Vec<LiveService> {
     services
 }
 
-/// Returns what is configured, without counters.
-fn shape(services: &[LiveService]) -> Vec<(ServiceKey, ServiceConfig, Vec<(DestinationKey, DestinationConfig)>)> {
+/// What is configured of a service, without counters.
+type Shape = (ServiceKey, ServiceConfig, Vec<(DestinationKey, DestinationConfig)>);
+
+fn shape(services: &[LiveService]) -> Vec<Shape> {
     let destinations = |service: &LiveService| {
         service.destinations.iter().map(|destination| (destination.key, destination.config.clone())).collect()
     };

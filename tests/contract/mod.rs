@@ -6,10 +6,8 @@
 mod daemon;
 mod files;
 mod ipvs;
-mod network;
+pub mod network;
 mod rules;
-
-pub use network::everything;
 
 use std::fmt::Debug;
 

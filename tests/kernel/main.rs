@@ -9,6 +9,7 @@ mod chains;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod host_contract;
+mod host_keepalived;
 mod host_machine;
 mod keepalived;
 mod lab;
@@ -27,6 +28,7 @@ fn tests() -> Vec<Test> {
         smoke::tests(),
         host_contract::tests(),
         host_machine::tests(),
+        host_keepalived::tests(),
         chains::tests(),
         keepalived::tests(),
         native::tests(),

@@ -7,13 +7,11 @@
 mod iptables;
 mod keepalived;
 mod network;
+mod system;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use ipnet::IpNet;
-use rustix::io::Errno;
 
 use self::iptables::Rules;
 use self::keepalived::Daemon;
@@ -23,34 +21,8 @@ use super::{Host, HostError, program};
 use crate::effect::{
     Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
 };
-use crate::topology::{Family, SecretText, SysctlKey};
-
-/// The parameters that every interface has, with the kernel's own defaults.
-const INTERFACE_SYSCTLS: [(&str, &str); 6] = [
-    ("arp_announce", "0"),
-    ("arp_filter", "0"),
-    ("arp_ignore", "0"),
-    ("forwarding", "0"),
-    ("rp_filter", "0"),
-    ("send_redirects", "1"),
-];
-
-/// Parameters of the whole host, with the kernel's own defaults.
-const SYSCTLS: [(&str, &str); 3] = [
-    ("net/ipv4/ip_forward", "0"),
-    ("net/ipv4/ip_local_port_range", "32768 60999"),
-    ("net/ipv6/conf/all/forwarding", "0"),
-];
-
-/// Parameters that come with the module ip_vs, with the kernel's own defaults.
-const IPVS_SYSCTLS: [(&str, &str); 6] = [
-    ("net/ipv4/vs/backup_only", "0"),
-    ("net/ipv4/vs/conn_reuse_mode", "1"),
-    ("net/ipv4/vs/conntrack", "0"),
-    ("net/ipv4/vs/expire_nodest_conn", "0"),
-    ("net/ipv4/vs/expire_quiescent_template", "0"),
-    ("net/ipv4/vs/sloppy_tcp", "0"),
-];
+use crate::topology::{Family, SysctlKey};
+use ipnet::IpNet;
 
 /// A connection to a host in memory.
 #[derive(Debug)]
@@ -92,7 +64,7 @@ impl FakeHost {
     pub fn new() -> Self {
         let state = State {
             modules: BTreeSet::new(),
-            sysctls: SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())).into(),
+            sysctls: system::sysctls(),
             network: Network::default(),
             rules: BTreeMap::new(),
             table: Table::default(),
@@ -273,63 +245,5 @@ impl State {
                 Ok(())
             }
         }
-    }
-
-    fn load_module(&mut self, name: &str) -> Result<(), HostError> {
-        if name.starts_with("no_such") {
-            return Err(HostError::Program {
-                doing: format!("load the module {name}"),
-                program: "modprobe".into(),
-                exit: "exit status 1".into(),
-                text: format!("modprobe: FATAL: Module {name} not found"),
-            });
-        }
-        if self.modules.insert(name.into()) && name == "ip_vs" {
-            self.sysctls.extend(IPVS_SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())));
-        }
-        Ok(())
-    }
-
-    fn add_interface_sysctls(&mut self, interface: &str) {
-        let values = INTERFACE_SYSCTLS;
-        self.sysctls.extend(values.map(|(name, value)| (SysctlKey::interface(interface, name), value.to_owned())));
-    }
-
-    fn write_sysctl(&mut self, key: &SysctlKey, value: &str) -> Result<(), HostError> {
-        let doing = format!("set {key} to {value:?}");
-        let Some(held) = self.sysctls.get_mut(key) else {
-            return Err(HostError::kernel(&doing, Errno::NOENT, |_| Some("the kernel has no such parameter")));
-        };
-        let is_number = |word: &str| word.parse::<i64>().is_ok();
-        let words: Vec<&str> = value.split_whitespace().collect();
-        if held.split(' ').all(is_number) && !words.iter().all(|word| is_number(word)) {
-            return Err(HostError::kernel(&doing, Errno::INVAL, |_| Some("the kernel refuses this value")));
-        }
-        *held = words.join(" ");
-        Ok(())
-    }
-
-    fn write_file(
-        &mut self,
-        path: &str,
-        text: &SecretText,
-        mode: u32,
-        test: bool,
-        keep: bool,
-    ) -> Result<(), HostError> {
-        let doing = format!("write {path}");
-        let content = text.expose().ok_or_else(|| HostError::MissingSecret { doing: doing.clone() })?;
-        if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            let text = "the path must be absolute and without \"..\"".into();
-            return Err(HostError::Io { doing: "use".into(), path: path.into(), text });
-        }
-        if test {
-            self.test_configuration(&doing, &content)?;
-        }
-        if keep && let Some(previous) = self.files.get(path).cloned() {
-            self.files.entry(format!("{path}.before-lvsctl")).or_insert(previous);
-        }
-        self.files.insert(path.into(), FileState { mode, text: content });
-        Ok(())
     }
 }
