@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::files::DiskReader;
 use super::{ERROR, Output};
+use crate::lint;
 use crate::source::Severity;
-use crate::topology;
 use crate::view::problems;
 
 /// How problems are printed.
@@ -42,7 +42,7 @@ pub struct CheckArguments {
 
 /// Checks.
 pub fn run(arguments: &CheckArguments, output: &Output) -> u8 {
-    let loaded = topology::load(&arguments.path, &DiskReader);
+    let loaded = lint::load(&arguments.path, &DiskReader);
     let (errors, warnings) = (loaded.problems.count(Severity::Error), loaded.problems.count(Severity::Warning));
     match arguments.format {
         Format::Json => output.result(&problems::json(&loaded.problems, &loaded.sources, loaded.topology.is_some())),
