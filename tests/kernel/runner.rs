@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::thread;
@@ -54,6 +55,7 @@ impl Test {
 #[derive(Serialize, Deserialize)]
 struct Request {
     names: Vec<String>,
+    folder: PathBuf,
     variables: Vec<(String, String)>,
 }
 
@@ -118,6 +120,7 @@ fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
     let request = Request {
         names: share.iter().map(|test| test.name.to_owned()).collect(),
+        folder: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
@@ -176,7 +179,7 @@ pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
-        let (failure, output) = run_process(test, &request.variables)?;
+        let (failure, output) = run_process(test, &request)?;
         lab::clear();
         let milliseconds = started.elapsed().as_millis() as u64;
         guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
@@ -193,12 +196,13 @@ pub fn run_if_test(tests: &[Test]) {
     std::process::exit(0);
 }
 
-fn run_process(test: &Test, variables: &[(String, String)]) -> Result<(Option<String>, String), String> {
+fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String), String> {
     let path = format!("/tmp/{}.output", test.name.replace(['/', ':'], "_"));
     let output = File::create(&path).map_err(|error| error.to_string())?;
     let mut child = Command::new("/proc/self/exe")
         .env(TEST_VARIABLE, test.name)
-        .envs(variables.iter().cloned())
+        .envs(request.variables.iter().cloned())
+        .current_dir(&request.folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(|error| error.to_string())?)
         .stderr(output)
