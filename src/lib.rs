@@ -11,21 +11,36 @@
 
 #![warn(missing_docs)]
 
+#[deny(clippy::disallowed_methods)]
 pub mod source;
+#[deny(clippy::disallowed_methods)]
 pub mod document;
+#[deny(clippy::disallowed_methods)]
 pub mod topology;
+#[deny(clippy::disallowed_methods)]
 pub mod lint;
+#[deny(clippy::disallowed_methods)]
 pub mod effect;
+#[deny(clippy::disallowed_methods)]
 pub mod resource;
+#[deny(clippy::disallowed_methods)]
 pub mod kinds;
-pub mod host;
-pub mod observe;
+#[deny(clippy::disallowed_methods)]
 pub mod compile;
+#[deny(clippy::disallowed_methods)]
+pub mod native;
+pub mod host;
+#[deny(clippy::disallowed_methods)]
+pub mod observe;
+#[deny(clippy::disallowed_methods)]
 pub mod diff;
+#[deny(clippy::disallowed_methods)]
 pub mod plan;
+#[deny(clippy::disallowed_methods)]
 pub mod survey;
+#[deny(clippy::disallowed_methods)]
 pub mod apply;
 pub mod rehearsal;
+#[deny(clippy::disallowed_methods)]
 pub mod view;
 pub mod cli;
-pub mod native;

@@ -102,3 +102,39 @@ fn lines(state: &HostState, line: impl Fn(&ResourceKey, &Resource) -> Option<Str
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::kinds::{Site, registry};
+    use crate::source::Problems;
+    use crate::topology::SecretValues;
+    use crate::topology::fixture::*;
+
+    fn compiled(host: &str) -> Vec<NativeFile> {
+        let (topology, facts, secrets) = (reference_site(), BTreeMap::new(), SecretValues::default());
+        let site = Site { topology: &topology, facts: &facts, secrets: &secrets };
+        let name = HostName::new(host);
+        let mut problems = Problems::default();
+        let entries = registry().iter().flat_map(|kind| kind.compile(&site, &topology.hosts[&name], &mut problems));
+        files(&name, &entries.map(|entry| (entry.key.clone(), entry)).collect())
+    }
+
+    fn shown(host: &str) -> String {
+        let write = |text: String, file: &NativeFile| {
+            text + &format!("=== {}: {}\n{}", file.name, file.about, file.text.masked())
+        };
+        compiled(host).iter().fold(String::new(), write)
+    }
+
+    #[test]
+    fn the_reference_site_is_written_for_its_own_tools() {
+        let director = shown("lb01");
+        let (rest, configuration) = director.split_once("=== keepalived.conf").unwrap();
+        insta::assert_snapshot!("lb01", rest);
+        assert!(configuration.contains("auth_pass \"(sensitive)\"\n"));
+        insta::assert_snapshot!("web1", shown("web1"));
+    }
+}

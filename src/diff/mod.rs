@@ -50,7 +50,7 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     for (key, wanted) in desired {
         let id = ResourceId::new(host, key.clone());
         let live = observed.state.get(key);
-        if let Some(runtime) = normalise::health(&id, wanted, live, observed, &manifest) {
+        if let Some(runtime) = normalise::health(&id, wanted, live, (desired, observed), &manifest) {
             result.runtime.push(runtime);
             result.unchanged += 1;
             continue;

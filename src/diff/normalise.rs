@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use crate::observe::Observation;
-use crate::resource::{Entry, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
+use crate::resource::{Entry, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
 
 /// A state of a live host that differs from the topology and is right all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +53,7 @@ pub fn health(
     id: &ResourceId,
     wanted: &Entry,
     live: Option<&Entry>,
-    observed: &Observation,
+    (desired, observed): (&HostState, &Observation),
     manifest: &Manifest,
 ) -> Option<RuntimeState> {
     let Resource::IpvsDestination { config: wish, programmer: Programmer::Keepalived } = &wanted.resource else {
@@ -69,7 +69,9 @@ pub fn health(
             let serving = observed.state.contains_key(&ResourceKey::IpvsService(*service));
             let was_there =
                 manifest.owned.get(&id.key).is_some_and(|owned| owned.programmer == Some(Programmer::Keepalived));
-            (running && serving && was_there).then(|| say("out of the table: keepalived's check fails")).flatten()
+            (running && serving && (was_there || settled(observed, desired)))
+                .then(|| say("out of the table: keepalived's check fails"))
+                .flatten()
         }
         Some(Resource::IpvsDestination { config, .. }) if config.weight == 0 && wish.weight != 0 => {
             let mut healthy = config.clone();
@@ -78,4 +80,12 @@ pub fn health(
         }
         Some(_) => None,
     }
+}
+
+/// Tells whether keepalived has read the very configuration that is desired, and so has put there what it is going to.
+fn settled(observed: &Observation, desired: &HostState) -> bool {
+    [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon].iter().all(|key| {
+        let live = observed.state.get(key).map(|entry| &entry.resource);
+        live.is_some() && live == desired.get(key).map(|entry| &entry.resource)
+    })
 }

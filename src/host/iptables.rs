@@ -6,7 +6,6 @@
 //! that would make the table.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{HostError, module, program};
@@ -16,6 +15,9 @@ use crate::topology::Family;
 /// How long a program may take; it waits for another one's lock at most half of it.
 const WITHIN: Duration = Duration::from_secs(30);
 const LOCK_SECONDS: &str = "15";
+
+/// The module whose half of the kernel the newer programs speak to.
+const NF_TABLES: &str = "nf_tables";
 
 /// What an nf_tables program prints where the kernel lacks its half.
 const NO_NFT: &str = "Failed to initialize nft";
@@ -29,8 +31,7 @@ pub(super) fn variant(family: Family) -> Option<IptablesVariant> {
     if file.contains("legacy") {
         return Some(IptablesVariant::Legacy);
     }
-    let nft_is_up = module::is_present("nf_tables");
-    if file.contains("nft") && !nft_is_up {
+    if file.contains("nft") && module::is_loadable(NF_TABLES) {
         return Some(IptablesVariant::Nft);
     }
     let version = program::run("ask for the version", name, &[&"--version"], None, WITHIN).ok()?;
@@ -48,11 +49,13 @@ pub(super) fn save(family: Family) -> Result<String, HostError> {
     let saved = match variant(family) {
         None => return Ok(String::new()),
         // Where the kernel's half is not loaded there are no rules, and asking would load it.
-        Some(IptablesVariant::Nft) if !module::is_present("nf_tables") => return Ok(String::new()),
+        Some(IptablesVariant::Nft) if module::is_loadable(NF_TABLES) => return Ok(String::new()),
         Some(IptablesVariant::Legacy) if !has_tables(family)? => return Ok(String::new()),
         Some(variant) => tool(family, variant, "save"),
     };
-    program::succeed(&doing, &saved, &[], None, WITHIN)
+    let text = program::succeed(&doing, &saved, &[], None, WITHIN)?;
+    // The comments hold the time of day, and the same question is to have the same answer.
+    Ok(text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect())
 }
 
 /// Feeds a text to `iptables-restore --noflush`.
@@ -106,5 +109,5 @@ fn legacy(family: Family, what: &str) -> String {
 }
 
 fn has_legacy(family: Family) -> bool {
-    program::find(&legacy(family, "save")).is_some_and(|path| Path::new(&path).exists())
+    program::find(&legacy(family, "save")).is_some()
 }

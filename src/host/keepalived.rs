@@ -6,8 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::process::Stdio;
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::HostError;
 use super::files::Files;
+use super::keepalived_check::without_passwords;
 use super::process::{Process, wait_until};
 use super::program;
 use crate::effect::DaemonState;
-use crate::topology::SecretText;
 
 const PROGRAM: &str = "keepalived";
 const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -32,15 +31,14 @@ const LOG: &str = "/var/log/keepalived.log";
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(20);
 
+/// How long a child without its parent may take to give up its VIPs and services before it is killed.
+const LEFTOVER: Duration = Duration::from_secs(5);
+
 /// A configuration that needs neither of its children leaves it alone; this long is waited for one of them.
 const CHILDREN: Duration = Duration::from_secs(2);
 
 /// How much of the log's end is worth showing.
 const LOG_TAIL: u64 = 4096;
-
-/// keepalived 2.2.7 now and then ends a test by its own signal, before it has said anything.
-const TEST_ATTEMPTS: u32 = 3;
-const ENDED_BY_ITSELF: i32 = 143;
 
 /// keepalived on one host.
 pub(super) struct Keepalived<'a> {
@@ -63,13 +61,14 @@ impl Keepalived<'_> {
             return self.reload(configuration);
         }
         let doing = "start keepalived";
-        if self.systemd {
+        let spawned = if self.systemd {
             self.systemctl(doing, "start")?;
+            None
         } else {
             self.end_leftovers()?;
-            self.spawn(doing)?;
-        }
-        let process = self.started(doing)?;
+            Some(self.spawn(doing)?)
+        };
+        let process = self.started(doing, spawned)?;
         self.note(&process, configuration)
     }
 
@@ -122,9 +121,9 @@ impl Keepalived<'_> {
             let place = self.files.locate(pid_file)?;
             if let Some(child) = Process::named_in(&place, PROGRAM) {
                 child.signal(Signal::TERM);
-                if !child.wait(STOP) {
+                if !child.wait(LEFTOVER) {
                     child.signal(Signal::KILL);
-                    child.wait(START);
+                    child.wait(LEFTOVER);
                 }
             }
             if !self.systemd {
@@ -136,38 +135,45 @@ impl Keepalived<'_> {
 
     /// Starts it in a session of its own: it must outlive this process and its terminal. It does not fork, because a
     /// daemon of its own making has no way left to say what is wrong where no syslog listens.
-    fn spawn(&self, doing: &str) -> Result<(), HostError> {
+    fn spawn(&self, doing: &str) -> Result<Child, HostError> {
         if program::find(PROGRAM).is_none() {
-            return program::command(doing, PROGRAM).map(drop);
+            return Err(program::missing(doing, PROGRAM));
         }
         let log = self.files.make_folder_of(LOG)?;
         let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o640).open(log);
         let log = log.map_err(|error| HostError::file("write", LOG, &error))?;
         let errors = log.try_clone().map_err(|error| HostError::file("write", LOG, &error))?;
         let mut command = program::command(doing, "setsid")?;
-        command.args(["--fork", PROGRAM, "--dont-fork", "--log-console", "--log-detail"]);
+        command.args([PROGRAM, "--dont-fork", "--log-console", "--log-detail"]);
         for (option, path) in [("-f", CONFIGURATION), ("-p", PID), ("-r", VRRP), ("-c", CHECKERS)] {
             command.arg(option).arg(self.files.make_folder_of(path)?);
         }
-        let status = command.current_dir("/").stdout(log).stderr(errors).stdin(Stdio::null()).status();
-        let status = status.map_err(|error| HostError::file("run", PROGRAM, &error))?;
-        if status.success() { Ok(()) } else { Err(self.did_not(doing, &program::ending(status))) }
+        let child = command.current_dir("/").stdout(log).stderr(errors).spawn();
+        child.map_err(|error| HostError::file("run", PROGRAM, &error))
     }
 
-    /// Waits until it has said its number and started a child.
-    fn started(&self, doing: &str) -> Result<Process, HostError> {
+    /// Waits until it has said its number and started a child of its own, or has ended.
+    fn started(&self, doing: &str, mut spawned: Option<Child>) -> Result<Process, HostError> {
+        let mut ended = move || spawned.as_mut().and_then(|child| child.try_wait().ok().flatten()).map(program::ending);
+        let mut ending = None;
         let mut process = None;
         wait_until(START, || {
             process = self.running().unwrap_or_default();
-            process.is_some()
+            ending = ended();
+            process.is_some() || ending.is_some()
         });
-        let process = process.ok_or_else(|| self.did_not(doing, "no process"))?;
         let has_child = || {
             let places = [VRRP, CHECKERS].map(|path| self.files.locate(path));
             places.iter().flatten().any(|place| Process::named_in(place, PROGRAM).is_some())
         };
-        wait_until(CHILDREN, || !process.is_running() || has_child());
-        if process.is_running() { Ok(process) } else { Err(self.did_not(doing, "its end right after the start")) }
+        if let Some(process) = process {
+            wait_until(CHILDREN, || !process.is_running() || has_child());
+            if process.is_running() {
+                return Ok(process);
+            }
+            ending = ended();
+        }
+        Err(self.did_not(doing, ending.as_deref().unwrap_or("no process that runs")))
     }
 
     fn did_not(&self, doing: &str, exit: &str) -> HostError {
@@ -207,62 +213,7 @@ impl Keepalived<'_> {
     }
 }
 
-/// Asks keepalived whether a file is in order; every complaint counts (exit status 5), as it may do the unexpected.
-pub(super) fn test(doing: &str, temporary: &Path, path: &str, text: &SecretText) -> Result<(), HostError> {
-    for _ in 1..TEST_ATTEMPTS {
-        let output = program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, START)?;
-        if output.status.code() != Some(ENDED_BY_ITSELF) || !output.text().is_empty() {
-            return judge(doing, &output, temporary, path, text);
-        }
-    }
-    judge(doing, &program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, START)?, temporary, path, text)
-}
-
-fn judge(
-    doing: &str,
-    output: &program::Output,
-    temporary: &Path,
-    path: &str,
-    text: &SecretText,
-) -> Result<(), HostError> {
-    if output.status.success() {
-        return Ok(());
-    }
-    let complaints = output.text().replace(temporary.to_string_lossy().as_ref(), path);
-    let text = text.mask(&without_passwords(&complaints));
-    Err(HostError::Program { doing: doing.into(), program: "keepalived -t".into(), exit: output.ending(), text })
-}
-
 /// Returns the digest by which a configuration is known: SHA-256 of its bytes in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Takes out every line that speaks of a password, whatever it says.
-fn without_passwords(text: &str) -> String {
-    let lines = text.lines().map(|line| if line.contains("auth_pass") { "(a line about auth_pass)" } else { line });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Returns the installed version, such as `2.2.7`.
-pub(super) fn version() -> Option<String> {
-    let output = program::run("ask for the version", PROGRAM, &[&"--version"], None, START).ok()?;
-    version_in(&output.text())
-}
-
-fn version_in(text: &str) -> Option<String> {
-    let word = text.split_whitespace().find_map(|word| word.strip_prefix('v'))?;
-    word.starts_with(|first: char| first.is_ascii_digit()).then(|| word.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_read_and_passwords_are_never_shown() {
-        assert_eq!(version_in("Keepalived v2.2.7 (01/16,2022)\n\nCopyright").as_deref(), Some("2.2.7"));
-        assert_eq!(without_passwords("(Line 3) auth_pass hunter2\nbad"), "(a line about auth_pass)\nbad");
-        assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    }
 }

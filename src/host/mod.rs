@@ -7,17 +7,20 @@
 //! ```text
 //! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
 //! genl.rs      the IPVS table            rtnetlink.rs  links, addresses, routes      netlink.rs  what both share
-//! iptables.rs  module.rs  sysctl.rs  files.rs  keepalived.rs (process.rs)  program.rs  lock.rs
+//! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
+//! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
 //! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
 mod error;
+pub mod fake;
 mod files;
 mod genl;
 mod iptables;
 mod keepalived;
+mod keepalived_check;
 mod local;
 mod lock;
 mod module;
@@ -97,6 +100,16 @@ mod tests {
 
     fn delete(mark: u32) -> Effect {
         Effect::Ipvs(IpvsCommand::DeleteService(ServiceKey::Mark { mark, family: Family::Ipv4 }))
+    }
+
+    #[test]
+    fn a_host_behind_ssh_is_refused_by_its_name() {
+        let mut host = topology::fixture::host(topology::Role::Director, "lb01", "10.4.1.181/24", None);
+        let to = "lb01.example.org".to_owned();
+        host.connection.value =
+            Connection::Ssh { host: to, user: None, port: None, identity: None, become_root: false };
+        let refused = connect(&host).map(drop).unwrap_err();
+        assert_eq!(refused.to_string(), "Connecting to lb01 over SSH (lb01.example.org) is not supported yet");
     }
 
     #[test]

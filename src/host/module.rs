@@ -13,6 +13,12 @@ pub(super) fn is_present(name: &str) -> bool {
     Path::new("/sys/module").join(&name).exists() || is_loaded(&name) || is_built_in(&name)
 }
 
+/// Tells whether a module is not there and could come to be, by itself or by being asked for.
+pub(super) fn is_loadable(name: &str) -> bool {
+    let name = canonical(name);
+    !is_present(&name) && listed("modules.dep").lines().any(|line| module_of(line).as_deref() == Some(&name))
+}
+
 /// Loads a module with those that it needs; one that is there already is fine.
 pub(super) fn load(name: &str) -> Result<(), HostError> {
     if is_present(name) {
@@ -28,15 +34,19 @@ fn is_loaded(name: &str) -> bool {
 }
 
 fn is_built_in(name: &str) -> bool {
-    let release = rustix::system::uname();
-    let path = Path::new("/lib/modules").join(release.release().to_string_lossy().as_ref()).join("modules.builtin");
-    let paths = fs::read_to_string(path).unwrap_or_default();
-    paths.lines().any(|line| module_of(line).as_deref() == Some(name))
+    listed("modules.builtin").lines().any(|line| module_of(line).as_deref() == Some(name))
 }
 
-/// Takes `ip_vs` from `kernel/net/netfilter/ipvs/ip_vs.ko`.
-fn module_of(path: &str) -> Option<String> {
-    let file = path.rsplit('/').next()?;
+/// Reads one of the lists that depmod(8) makes for the running kernel.
+fn listed(list: &str) -> String {
+    let release = rustix::system::uname();
+    let folder = Path::new("/lib/modules").join(release.release().to_string_lossy().as_ref());
+    fs::read_to_string(folder.join(list)).unwrap_or_default()
+}
+
+/// Takes `ip_vs` from `kernel/net/netfilter/ipvs/ip_vs.ko: kernel/lib/libcrc32c.ko`.
+fn module_of(line: &str) -> Option<String> {
+    let file = line.split(':').next()?.rsplit('/').next()?;
     Some(canonical(file.split(".ko").next()?))
 }
 
@@ -53,6 +63,7 @@ mod tests {
     fn a_module_is_named_by_its_file() {
         assert_eq!(module_of("kernel/crypto/sha256-generic.ko").as_deref(), Some("sha256_generic"));
         assert_eq!(module_of("kernel/net/ip_vs.ko.xz").as_deref(), Some("ip_vs"));
+        assert_eq!(module_of("kernel/net/ip_vs.ko: kernel/lib/libcrc32c.ko").as_deref(), Some("ip_vs"));
         assert!(!is_present("no_such_module_anywhere"));
     }
 }

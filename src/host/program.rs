@@ -58,14 +58,15 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
 
 /// Prepares a program that is installed.
 pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> {
-    let path = find(program).ok_or_else(|| HostError::MissingProgram {
-        doing: doing.into(),
-        program: program.into(),
-        package: package(program).into(),
-    })?;
+    let path = find(program).ok_or_else(|| missing(doing, program))?;
     let mut command = Command::new(path);
     command.env("LC_ALL", "C").stdin(Stdio::null());
     Ok(command)
+}
+
+/// Makes the error of a program that is not installed.
+pub(super) fn missing(doing: &str, program: &str) -> HostError {
+    HostError::MissingProgram { doing: doing.into(), program: program.into(), package: package(program).into() }
 }
 
 /// Runs a program with a text on its standard input and returns what came of it, whatever its exit status.

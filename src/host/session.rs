@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::files::Files;
 use super::genl::Table;
-use super::keepalived::{self, Keepalived};
+use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, in_runs, iptables, lock, module, sysctl};
+use super::{HostError, in_runs, iptables, keepalived_check, lock, module, sysctl};
 use crate::effect::{Answer, Capabilities, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText};
 
@@ -39,7 +39,7 @@ impl Session {
     pub(super) fn capabilities(&mut self) -> Result<Capabilities, HostError> {
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
-            keepalived: keepalived::version(),
+            keepalived: keepalived_check::version(),
             systemd: self.systemd,
             links: self.network()?.links()?,
         })
@@ -125,7 +125,7 @@ impl Session {
         let doing = format!("write {path}");
         let content = text.expose().ok_or_else(|| HostError::MissingSecret { doing: doing.clone() })?;
         self.files.write(path, &content, mode, keep, |temporary| {
-            if test { keepalived::test(&doing, temporary, path, text) } else { Ok(()) }
+            if test { keepalived_check::test(&doing, temporary, path, text) } else { Ok(()) }
         })
     }
 
@@ -186,7 +186,7 @@ impl Session {
             let service = session.find(service)?;
             let found =
                 service.and_then(|service| service.destinations.into_iter().find(|one| one.key == *destination));
-            Ok(found.is_none_or(|found| found.active == 0 && found.inactive == 0))
+            Ok(found.is_none_or(|found| found.active == 0))
         };
         self.wait(within, drained).map(drop)
     }

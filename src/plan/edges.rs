@@ -32,7 +32,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     let all = Selection { changes };
     // 1
     rules.push(all.rule(gives_up_vip, |change| takes_vip(change) || is_keepalived(change) || forgets_table(change)));
-    rules.push(all.rule(|change| is_keepalived(change), takes_vip));
+    rules.push(all.rule(is_keepalived, takes_vip));
     // 7, across hosts
     rules.push(all.rule(|change| forgets_table(change) || is_keepalived(change), stops_accepting));
     for host in all.by_host().into_values() {

@@ -43,10 +43,11 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
     for (host, state) in desired {
         for key in state.keys() {
             let id = ResourceId::new(host, key.clone());
-            if !nodes.contains_key(&id) {
-                names.push(id.to_string());
-                nodes.insert(id, graph.add_node(None));
-            }
+            let name = id.to_string();
+            nodes.entry(id).or_insert_with(|| {
+                names.push(name);
+                graph.add_node(None)
+            });
         }
     }
     for (host, state) in desired {

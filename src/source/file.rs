@@ -15,6 +15,8 @@ pub struct SourceFile {
     pub name: String,
     /// The whole text.
     pub text: Arc<str>,
+    /// The text as it may be shown: of the same length, with secrets made unreadable.
+    pub shown: Arc<str>,
 }
 
 /// Names a place as an editor shows it.
@@ -37,8 +39,20 @@ pub struct SourceMap {
 impl SourceMap {
     /// Adds a file and returns its name in this map.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let text = text.into();
+        self.files.push(SourceFile { name: name.into(), shown: text.clone(), text });
         FileId(self.files.len() - 1)
+    }
+
+    /// Makes spans unreadable wherever their files are shown, because secrets stand there.
+    pub fn hide(&mut self, spans: &[Span]) {
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let mut hidden: Vec<_> = spans.iter().filter(|span| span.file == FileId(index)).collect();
+            hidden.sort();
+            if !hidden.is_empty() {
+                file.shown = masked(&file.text, &hidden).into();
+            }
+        }
     }
 
     /// Returns a file of this map.
@@ -59,4 +73,18 @@ impl SourceMap {
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         Some(Position { file: file.name.clone(), line, column })
     }
+}
+
+/// Replaces what the spans cover; offsets must stay what they are, so a character becomes as many stars as it has bytes.
+fn masked(text: &str, spans: &[&Span]) -> String {
+    let mut spans = spans.iter().peekable();
+    let mut masked = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        while spans.next_if(|span| span.offset.saturating_add(span.length) <= at).is_some() {}
+        match spans.peek().is_some_and(|span| span.offset <= at) && character != '\n' {
+            true => masked.extend(std::iter::repeat_n('*', character.len_utf8())),
+            false => masked.push(character),
+        }
+    }
+    masked
 }

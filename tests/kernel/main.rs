@@ -8,7 +8,14 @@
 #![allow(clippy::disallowed_methods)]
 
 mod chains;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod host_contract;
+mod host_keepalived;
+mod host_machine;
+mod keepalived;
 mod lab;
+mod native;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -19,7 +26,18 @@ use std::process::ExitCode;
 use runner::Test;
 
 fn tests() -> Vec<Test> {
-    [smoke::tests(), chains::tests(), rehearsal::tests(), sites::tests()].into_iter().flatten().collect()
+    let files = [
+        smoke::tests(),
+        host_contract::tests(),
+        host_machine::tests(),
+        host_keepalived::tests(),
+        chains::tests(),
+        keepalived::tests(),
+        native::tests(),
+        rehearsal::tests(),
+        sites::tests(),
+    ];
+    files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::lab;
 
 /// The variable that names the one test that a process runs.
-const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
+pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
 
 /// The variables of the host that tests may read: those that begin with one of these.
 const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", "RUST_BACKTRACE"];

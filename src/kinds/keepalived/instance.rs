@@ -105,11 +105,12 @@ fn advert_interval(failover: &Failover, version: VrrpVersion, problems: &mut Pro
     let interval = failover.advert_interval;
     let micros = interval.as_micros();
     let (fits, help) = match version {
-        VrrpVersion::V2 => {
-            (micros % 1_000_000 == 0 && (1..=255).contains(&interval.as_secs()), "Version 2 takes \"1s\" to \"255s\"")
-        }
+        VrrpVersion::V2 => (
+            micros.is_multiple_of(1_000_000) && (1..=255).contains(&interval.as_secs()),
+            "Version 2 takes \"1s\" to \"255s\"",
+        ),
         VrrpVersion::V3 => (
-            micros % 10_000 == 0 && (10_000..=40_950_000).contains(&micros),
+            micros.is_multiple_of(10_000) && (10_000..=40_950_000).contains(&micros),
             "Version 3 takes \"10ms\" to \"40950ms\" in steps of 10 ms",
         ),
     };

@@ -5,6 +5,8 @@
 //! does with the kernel's table after a reload is told in `kinds::ipvs::effects`.
 
 mod build;
+#[cfg(test)]
+mod hostile;
 mod instance;
 pub mod model;
 mod observe;
@@ -26,7 +28,7 @@ use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
-use crate::topology::{Host, SecretText};
+use crate::topology::{Host, SecretText, TextPiece};
 
 pub use observe::masked;
 pub use quote::{Refusal, SecretWord, Word};
@@ -57,7 +59,7 @@ pub fn write(text: &SecretText) -> Effect {
     let own = text
         .pieces()
         .first()
-        .is_some_and(|piece| matches!(piece, crate::topology::TextPiece::Plain(plain) if plain.starts_with(HEADER)));
+        .is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)));
     Effect::WriteFile {
         path: CONFIGURATION.to_owned(),
         text: text.clone(),

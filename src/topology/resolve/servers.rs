@@ -69,8 +69,8 @@ fn one(
     holders: &[&Host],
     problems: &mut Problems,
 ) -> Option<Server> {
-    let forwarding = server.forwarding.or(vip.forwarding);
-    if forwarding.is_none() {
+    let forwarding = if server.says_forwarding { server.forwarding } else { vip.forwarding };
+    if !server.says_forwarding && !vip.says_forwarding {
         problems.push(
             Problem::error("missing-property", "Nothing says how packets get to this server")
                 .label(server.host.span, "has no forwarding method")
@@ -91,7 +91,10 @@ fn one(
         );
         return None;
     }
-    let family = Family::of(vip.address.value);
+    let family = match host.addresses.first() {
+        Some(own) if !vip.usable => Family::of(own.addr()),
+        _ => Family::of(vip.address.value),
+    };
     let address = written.or_else(|| choose(host, family, holders));
     let Some(address) = address.filter(|address| Family::of(*address) == family) else {
         // A host whose addresses could not be read has been reported.
@@ -133,11 +136,15 @@ fn one(
 fn find<'a>(draft: &'a Draft, name: &Spanned<String>, problems: &mut Problems) -> Option<(&'a Host, Option<IpAddr>)> {
     if let Ok(address) = name.value.parse::<IpAddr>() {
         let host = draft.hosts.values().find(|host| host.declares(address));
-        if host.is_none() {
+        let certain = draft.hosts.values().all(|host| !host.addresses.is_empty());
+        if host.is_none() && certain {
+            let prefix = if address.is_ipv4() { 24 } else { 64 };
             problems.push(
                 Problem::error("undeclared", format!("No host with the address {address} is declared"))
                     .label(name.span, "not declared")
-                    .help(format!("Declare it: `real-server \"x\" {{ address \"{address}/24\"; managed #false }}`")),
+                    .help(format!(
+                        "Declare it: `real-server \"x\" {{ address \"{address}/{prefix}\"; managed #false }}`"
+                    )),
             );
         }
         return host.map(|host| (host, Some(address)));

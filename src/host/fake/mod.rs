@@ -1,0 +1,249 @@
+//! A host in memory, for the tests of other layers: it refuses what the kernel refuses.
+//!
+//! It passes the same contract as the real kernel (`tests/contract`), so a test on it says something about a machine. A
+//! clone is another connection to the same host: with it a test looks at the host, or alters it behind the back of the
+//! code under test. What is not modelled: packets, health checks, VRRP, and how iptables rewrites a rule.
+
+mod iptables;
+mod keepalived;
+mod network;
+mod system;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::iptables::Rules;
+use self::keepalived::Daemon;
+use self::network::Network;
+use self::table::Table;
+use super::{Host, HostError, program};
+use crate::effect::{
+    Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
+};
+use crate::topology::{Family, SysctlKey};
+use ipnet::IpNet;
+
+/// A connection to a host in memory.
+#[derive(Debug)]
+pub struct FakeHost {
+    state: Arc<Mutex<State>>,
+    holds_lock: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    modules: BTreeSet<String>,
+    sysctls: BTreeMap<SysctlKey, String>,
+    network: Network,
+    rules: BTreeMap<Family, Rules>,
+    table: Table,
+    files: BTreeMap<String, FileState>,
+    daemon: Daemon,
+    iptables: Option<IptablesVariant>,
+    keepalived: Option<String>,
+    is_locked: bool,
+    performed: Vec<Effect>,
+    failures: BTreeMap<usize, HostError>,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        FakeHost::new()
+    }
+}
+
+impl Clone for FakeHost {
+    fn clone(&self) -> Self {
+        FakeHost { state: Arc::clone(&self.state), holds_lock: false }
+    }
+}
+
+impl FakeHost {
+    /// Makes a host with `lo`, iptables and keepalived, on which nothing was ever configured.
+    pub fn new() -> Self {
+        let state = State {
+            modules: BTreeSet::new(),
+            sysctls: system::sysctls(),
+            network: Network::default(),
+            rules: BTreeMap::new(),
+            table: Table::default(),
+            files: BTreeMap::new(),
+            daemon: Daemon::default(),
+            iptables: Some(IptablesVariant::Legacy),
+            keepalived: Some("2.2.7".into()),
+            is_locked: false,
+            performed: Vec::new(),
+            failures: BTreeMap::new(),
+        };
+        let host = FakeHost { state: Arc::new(Mutex::new(state)), holds_lock: false };
+        let loopback = ["127.0.0.1/8", "::1/128"];
+        ["all", "default"].into_iter().for_each(|pseudo| host.state().add_interface_sysctls(pseudo));
+        host.with_link("lo", None, &loopback)
+    }
+
+    /// Adds an interface; addresses that cannot be read are left out.
+    pub fn with_link(self, name: &str, mac: Option<&str>, addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().filter_map(|text| text.parse::<IpNet>().ok());
+        let addresses = addresses.map(|network| LinkAddress { network, label: None }).collect();
+        let mac = mac.and_then(|text| text.parse().ok());
+        let mut state = self.state();
+        state.network.links.push(Link { name: name.into(), mac, addresses });
+        state.add_interface_sysctls(name);
+        drop(state);
+        self
+    }
+
+    /// Adds a parameter, or sets another value of one.
+    pub fn with_sysctl(self, path: &str, value: &str) -> Self {
+        self.state().sysctls.insert(SysctlKey::from_path(path), value.into());
+        self
+    }
+
+    /// Says which iptables is installed.
+    pub fn with_iptables(self, variant: Option<IptablesVariant>) -> Self {
+        self.state().iptables = variant;
+        self
+    }
+
+    /// Says which keepalived is installed.
+    pub fn with_keepalived(self, version: Option<&str>) -> Self {
+        self.state().keepalived = version.map(str::to_owned);
+        self
+    }
+
+    /// Makes an effect fail that is yet to be performed: 0 is the next one.
+    pub fn fail_at(&self, effects_before: usize, error: HostError) {
+        let mut state = self.state();
+        let place = state.performed.len() + effects_before;
+        state.failures.insert(place, error);
+    }
+
+    /// Returns every effect that was asked for, refused ones included, in order.
+    pub fn performed(&self) -> Vec<Effect> {
+        self.state().performed.clone()
+    }
+
+    /// Sets how many connections a destination carries, active and inactive.
+    pub fn set_connections(&self, service: &ServiceKey, destination: &DestinationKey, active: u32, inactive: u32) {
+        if let Some(found) = self.state().table.destination(service, destination) {
+            (found.active, found.inactive) = (active, inactive);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked while it held the lock has failed anyway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for FakeHost {
+    fn drop(&mut self) {
+        if self.holds_lock {
+            self.state().is_locked = false;
+        }
+    }
+}
+
+impl Host for FakeHost {
+    fn capabilities(&mut self) -> Result<Capabilities, HostError> {
+        let state = self.state();
+        Ok(Capabilities {
+            iptables: state.iptables,
+            keepalived: state.keepalived.clone(),
+            systemd: false,
+            links: state.network.links.clone(),
+        })
+    }
+
+    fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError> {
+        Ok(self.state().answer(probe))
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
+        let mut state = self.state();
+        let place = state.performed.len();
+        state.performed.push(effect.clone());
+        match state.failures.remove(&place) {
+            Some(error) => Err(error),
+            None => state.perform(effect),
+        }
+    }
+
+    fn lock(&mut self) -> Result<(), HostError> {
+        if self.holds_lock {
+            return Ok(());
+        }
+        let mut state = self.state();
+        if state.is_locked {
+            return Err(HostError::Locked { holder: format!("process {}", std::process::id()) });
+        }
+        state.is_locked = true;
+        drop(state);
+        self.holds_lock = true;
+        Ok(())
+    }
+}
+
+impl State {
+    fn answer(&self, probe: &Probe) -> Answer {
+        match probe {
+            Probe::Modules(names) => {
+                Answer::Modules(names.iter().filter(|name| self.modules.contains(*name)).cloned().collect())
+            }
+            Probe::Sysctls(keys) => {
+                Answer::Sysctls(keys.iter().map(|key| (key.clone(), self.sysctls.get(key).cloned())).collect())
+            }
+            Probe::Links => Answer::Links(self.network.links.clone()),
+            Probe::DefaultRoutes => Answer::DefaultRoutes(self.network.routes.clone()),
+            Probe::Iptables(family) => {
+                Answer::Iptables(*family, self.rules.get(family).map(Rules::save).unwrap_or_default())
+            }
+            Probe::Ipvs => Answer::Ipvs(self.table.services.clone()),
+            Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
+            Probe::Keepalived => Answer::Daemon(self.daemon.state()),
+        }
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
+        match effect {
+            Effect::LoadModule(name) => self.load_module(name),
+            Effect::WriteSysctl { key, value } => self.write_sysctl(key, value),
+            Effect::AddAddress { device, address, prefix, label } => {
+                self.network.add_address(device, *address, *prefix, label.as_deref())
+            }
+            Effect::RemoveAddress { device, address, prefix } => self.network.remove_address(device, *address, *prefix),
+            Effect::ReplaceDefaultRoute { via, device } => self.network.replace_route(*via, device.as_deref()),
+            Effect::RemoveDefaultRoute { via } => self.network.remove_route(*via),
+            Effect::IptablesRestore { family, text } => match self.iptables {
+                Some(_) => self.rules.entry(*family).or_default().restore(*family, text),
+                None => Err(program::missing("change the rules", "iptables-restore")),
+            },
+            Effect::Ipvs(command) => {
+                self.load_module("ip_vs")?;
+                self.table.perform(command)
+            }
+            Effect::AwaitService { service, present, within } => {
+                if self.table.find(service).is_some() == *present {
+                    return Ok(());
+                }
+                Err(HostError::Timeout { doing: format!("wait for {service}"), within: *within })
+            }
+            // Nothing here ever ends a connection, so the deadline passes, which is no error.
+            Effect::AwaitDrained { .. } => Ok(()),
+            Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
+                self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
+            }
+            Effect::RemoveFile { path } => {
+                self.files.remove(path);
+                Ok(())
+            }
+            Effect::StartKeepalived { configuration } => self.start_keepalived(configuration),
+            Effect::ReloadKeepalived { configuration } => self.reload_keepalived(configuration),
+            Effect::StopKeepalived => {
+                self.stop_keepalived();
+                Ok(())
+            }
+        }
+    }
+}

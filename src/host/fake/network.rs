@@ -1,0 +1,92 @@
+//! Interfaces, addresses and default routes.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rustix::io::Errno;
+
+use crate::effect::{Link, LinkAddress, LiveRoute};
+use crate::host::HostError;
+use crate::topology::Family;
+
+/// The kernel's metric of a route that names none (`IP6_RT_PRIO_USER`).
+const METRIC_IPV6: u32 = 1024;
+
+/// What the host has.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    pub(super) links: Vec<Link>,
+    pub(super) routes: Vec<LiveRoute>,
+}
+
+impl Network {
+    /// Adds an address.
+    pub(super) fn add_address(
+        &mut self,
+        device: &str,
+        address: IpAddr,
+        prefix: u8,
+        label: Option<&str>,
+    ) -> Result<(), HostError> {
+        let doing = format!("add {address}/{prefix} to {device}");
+        let link = self.link(&doing, device)?;
+        let network = IpNet::new(address, prefix).map_err(|_| HostError::kernel(&doing, Errno::INVAL, |_| None))?;
+        // An IPv6 address may be there once, whatever its prefix.
+        let is_there =
+            |held: &LinkAddress| held.network == network || (address.is_ipv6() && held.network.addr() == address);
+        if link.addresses.iter().any(is_there) {
+            return Err(HostError::kernel(&doing, Errno::EXIST, |_| Some("the address is there already")));
+        }
+        let label = label.filter(|label| address.is_ipv4() && *label != device).map(str::to_owned);
+        link.addresses.push(LinkAddress { network, label });
+        Ok(())
+    }
+
+    /// Takes an address away.
+    pub(super) fn remove_address(&mut self, device: &str, address: IpAddr, prefix: u8) -> Result<(), HostError> {
+        let doing = format!("remove {address}/{prefix} from {device}");
+        let link = self.link(&doing, device)?;
+        let is_it = |held: &LinkAddress| held.network.addr() == address && held.network.prefix_len() == prefix;
+        let place = link.addresses.iter().position(is_it);
+        let missing = || HostError::kernel(&doing, Errno::ADDRNOTAVAIL, |_| Some("the address is not there"));
+        link.addresses.remove(place.ok_or_else(missing)?);
+        Ok(())
+    }
+
+    /// Makes a default route the only one of its metric.
+    pub(super) fn replace_route(&mut self, via: IpAddr, device: Option<&str>) -> Result<(), HostError> {
+        let doing = format!("set the default route to {via}");
+        if let Some(device) = device {
+            self.link(&doing, device)?;
+        }
+        let reaches = |link: &&Link| {
+            let named = device.is_none_or(|device| device == link.name);
+            named && link.addresses.iter().any(|held| held.network.contains(&via) && held.network.addr() != via)
+        };
+        let found = self.links.iter().find(reaches);
+        let unreachable = if via.is_ipv4() { Errno::NETUNREACH } else { Errno::HOSTUNREACH };
+        let missing =
+            || HostError::kernel(&doing, unreachable, |_| Some("the gateway is in none of the host's networks"));
+        let link = found.ok_or_else(missing)?;
+        let metric = if via.is_ipv4() { 0 } else { METRIC_IPV6 };
+        let route = LiveRoute { family: Family::of(via), via: Some(via), device: Some(link.name.clone()), metric };
+        self.routes.retain(|held| (held.family, held.metric) != (route.family, route.metric));
+        self.routes.push(route);
+        self.routes.sort_by_key(|route| (route.family, route.metric));
+        Ok(())
+    }
+
+    /// Takes a default route away.
+    pub(super) fn remove_route(&mut self, via: IpAddr) -> Result<(), HostError> {
+        let doing = format!("remove the default route to {via}");
+        let place = self.routes.iter().position(|route| route.via == Some(via));
+        let missing = || HostError::kernel(&doing, Errno::SRCH, |_| Some("the route is not there"));
+        self.routes.remove(place.ok_or_else(missing)?);
+        Ok(())
+    }
+
+    fn link(&mut self, doing: &str, device: &str) -> Result<&mut Link, HostError> {
+        let found = self.links.iter_mut().find(|link| link.name == device);
+        found.ok_or_else(|| HostError::kernel(doing, Errno::NODEV, |_| Some("there is no such interface")))
+    }
+}

@@ -1,0 +1,102 @@
+//! Modules, kernel parameters and files.
+
+use std::collections::BTreeMap;
+
+use rustix::io::Errno;
+
+use super::State;
+use crate::effect::FileState;
+use crate::host::HostError;
+use crate::topology::{SecretText, SysctlKey};
+
+/// The parameters that every interface has, with the kernel's own defaults.
+const INTERFACE_SYSCTLS: [(&str, &str); 6] = [
+    ("arp_announce", "0"),
+    ("arp_filter", "0"),
+    ("arp_ignore", "0"),
+    ("forwarding", "0"),
+    ("rp_filter", "0"),
+    ("send_redirects", "1"),
+];
+
+/// Parameters of the whole host, with the kernel's own defaults.
+const SYSCTLS: [(&str, &str); 3] = [
+    ("net/ipv4/ip_forward", "0"),
+    ("net/ipv4/ip_local_port_range", "32768 60999"),
+    ("net/ipv6/conf/all/forwarding", "0"),
+];
+
+/// Parameters that come with the module ip_vs, with the kernel's own defaults.
+const IPVS_SYSCTLS: [(&str, &str); 6] = [
+    ("net/ipv4/vs/backup_only", "0"),
+    ("net/ipv4/vs/conn_reuse_mode", "1"),
+    ("net/ipv4/vs/conntrack", "0"),
+    ("net/ipv4/vs/expire_nodest_conn", "0"),
+    ("net/ipv4/vs/expire_quiescent_template", "0"),
+    ("net/ipv4/vs/sloppy_tcp", "0"),
+];
+
+/// Returns the parameters of a host without interfaces and modules.
+pub(super) fn sysctls() -> BTreeMap<SysctlKey, String> {
+    SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())).into()
+}
+
+impl State {
+    pub(super) fn load_module(&mut self, name: &str) -> Result<(), HostError> {
+        if name.starts_with("no_such") {
+            return Err(HostError::Program {
+                doing: format!("load the module {name}"),
+                program: "modprobe".into(),
+                exit: "exit status 1".into(),
+                text: format!("modprobe: FATAL: Module {name} not found"),
+            });
+        }
+        if self.modules.insert(name.into()) && name == "ip_vs" {
+            self.sysctls.extend(IPVS_SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_interface_sysctls(&mut self, interface: &str) {
+        let values = INTERFACE_SYSCTLS;
+        self.sysctls.extend(values.map(|(name, value)| (SysctlKey::interface(interface, name), value.to_owned())));
+    }
+
+    pub(super) fn write_sysctl(&mut self, key: &SysctlKey, value: &str) -> Result<(), HostError> {
+        let doing = format!("set {key} to {value:?}");
+        let Some(held) = self.sysctls.get_mut(key) else {
+            return Err(HostError::kernel(&doing, Errno::NOENT, |_| Some("the kernel has no such parameter")));
+        };
+        let is_number = |word: &str| word.parse::<i64>().is_ok();
+        let words: Vec<&str> = value.split_whitespace().collect();
+        if held.split(' ').all(is_number) && !words.iter().all(|word| is_number(word)) {
+            return Err(HostError::kernel(&doing, Errno::INVAL, |_| Some("the kernel refuses this value")));
+        }
+        *held = words.join(" ");
+        Ok(())
+    }
+
+    pub(super) fn write_file(
+        &mut self,
+        path: &str,
+        text: &SecretText,
+        mode: u32,
+        test: bool,
+        keep: bool,
+    ) -> Result<(), HostError> {
+        let doing = format!("write {path}");
+        let content = text.expose().ok_or_else(|| HostError::MissingSecret { doing: doing.clone() })?;
+        if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            let text = "the path must be absolute and without \"..\"".into();
+            return Err(HostError::Io { doing: "use".into(), path: path.into(), text });
+        }
+        if test {
+            self.test_configuration(&doing, &content)?;
+        }
+        if keep && let Some(previous) = self.files.get(path).cloned() {
+            self.files.entry(format!("{path}.before-lvsctl")).or_insert(previous);
+        }
+        self.files.insert(path.into(), FileState { mode, text: content });
+        Ok(())
+    }
+}

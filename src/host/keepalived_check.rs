@@ -1,0 +1,70 @@
+//! keepalived as a program that is asked: is this file in order, and which version are you?
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{HostError, program};
+use crate::topology::SecretText;
+
+const PROGRAM: &str = "keepalived";
+
+/// How long it may take to answer; it looks up host names and interfaces.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// keepalived 2.2.7 now and then ends a test by its own signal, before it has said anything.
+const TEST_ATTEMPTS: u32 = 3;
+const ENDED_BY_ITSELF: i32 = 143;
+
+/// Asks keepalived whether a file is in order; every complaint counts (exit status 5), as it may do the unexpected.
+pub(super) fn test(doing: &str, temporary: &Path, path: &str, text: &SecretText) -> Result<(), HostError> {
+    for _ in 1..TEST_ATTEMPTS {
+        let output = program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, WITHIN)?;
+        if output.status.code() != Some(ENDED_BY_ITSELF) || !output.text().is_empty() {
+            return judge(doing, &output, temporary, path, text);
+        }
+    }
+    judge(doing, &program::run(doing, PROGRAM, &[&"-t", &"-f", &temporary], None, WITHIN)?, temporary, path, text)
+}
+
+fn judge(
+    doing: &str,
+    output: &program::Output,
+    temporary: &Path,
+    path: &str,
+    text: &SecretText,
+) -> Result<(), HostError> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaints = output.text().replace(temporary.to_string_lossy().as_ref(), path);
+    let text = text.mask(&without_passwords(&complaints));
+    Err(HostError::Program { doing: doing.into(), program: "keepalived -t".into(), exit: output.ending(), text })
+}
+
+/// Takes out every line that speaks of a password, whatever it says.
+pub(super) fn without_passwords(text: &str) -> String {
+    let lines = text.lines().map(|line| if line.contains("auth_pass") { "(a line about auth_pass)" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the installed version, such as `2.2.7`.
+pub(super) fn version() -> Option<String> {
+    let output = program::run("ask for the version", PROGRAM, &[&"--version"], None, WITHIN).ok()?;
+    version_in(&output.text())
+}
+
+fn version_in(text: &str) -> Option<String> {
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix('v'))?;
+    word.starts_with(|first: char| first.is_ascii_digit()).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_and_passwords_are_never_shown() {
+        assert_eq!(version_in("Keepalived v2.2.7 (01/16,2022)\n\nCopyright").as_deref(), Some("2.2.7"));
+        assert_eq!(without_passwords("(Line 3) auth_pass hunter2\nbad"), "(a line about auth_pass)\nbad");
+    }
+}

@@ -1,0 +1,157 @@
+//! Addresses, routes, parameters, modules, and the promise that asking changes nothing.
+
+use lvsctl::effect::{Answer, Effect, Link, LinkAddress, LiveRoute, Probe};
+use lvsctl::host::{Host, HostError};
+use lvsctl::topology::{Family, SysctlKey};
+
+use super::{Bench, ask, failure, mismatch, refusal, succeed};
+
+fn link(host: &mut dyn Host, name: &str) -> Link {
+    let Answer::Links(links) = ask(host, &Probe::Links) else { mismatch(&"links") };
+    assert_eq!(host.capabilities().unwrap().links, links, "the capabilities have the same links");
+    links.into_iter().find(|link| link.name == name).unwrap_or_else(|| panic!("no interface {name}"))
+}
+
+fn add(device: &str, address: &str, prefix: u8, label: Option<&str>) -> Effect {
+    let label = label.map(str::to_owned);
+    Effect::AddAddress { device: device.into(), address: address.parse().unwrap(), prefix, label }
+}
+
+fn remove(device: &str, address: &str, prefix: u8) -> Effect {
+    Effect::RemoveAddress { device: device.into(), address: address.parse().unwrap(), prefix }
+}
+
+fn held(network: &str, label: Option<&str>) -> LinkAddress {
+    LinkAddress { network: network.parse().unwrap(), label: label.map(str::to_owned) }
+}
+
+pub fn addresses_come_and_go_with_their_labels(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let before = link(&mut *host, "lo").addresses;
+    let labelled = add("lo", "203.0.113.10", 32, Some("lo:0"));
+    let vip6 = add("lo", "2001:db8:f::10", 128, None);
+    succeed(&mut *host, &[labelled.clone(), add("lo", "203.0.113.11", 32, None), vip6.clone()]);
+    succeed(&mut *host, &[add("eth0", "203.0.113.12", 32, Some("eth0"))]);
+    let live = link(&mut *host, "lo").addresses;
+    for wanted in
+        [held("203.0.113.10/32", Some("lo:0")), held("203.0.113.11/32", None), held("2001:db8:f::10/128", None)]
+    {
+        assert!(live.contains(&wanted), "{wanted:?} is not in {live:?}");
+    }
+    // The interface's own name is no label.
+    assert!(link(&mut *host, "eth0").addresses.contains(&held("203.0.113.12/32", None)));
+    assert_eq!(refusal(&mut *host, &labelled), "EEXIST");
+    assert_eq!(refusal(&mut *host, &vip6), "EEXIST");
+    assert_eq!(refusal(&mut *host, &add("none0", "203.0.113.13", 32, None)), "ENODEV");
+    assert_eq!(refusal(&mut *host, &remove("none0", "203.0.113.13", 32)), "ENODEV");
+    let gone =
+        [remove("lo", "203.0.113.10", 32), remove("lo", "203.0.113.11", 32), remove("lo", "2001:db8:f::10", 128)];
+    succeed(&mut *host, &gone);
+    assert_eq!(link(&mut *host, "lo").addresses, before);
+    assert_eq!(refusal(&mut *host, &gone[0]), "EADDRNOTAVAIL");
+    assert_eq!(refusal(&mut *host, &gone[2]), "EADDRNOTAVAIL");
+}
+
+fn routes(host: &mut dyn Host) -> Vec<LiveRoute> {
+    let Answer::DefaultRoutes(routes) = ask(host, &Probe::DefaultRoutes) else { mismatch(&"routes") };
+    routes
+}
+
+pub fn default_routes_are_replaced(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    assert_eq!(routes(&mut *host), []);
+    let replace = |via: &str, device: Option<&str>| Effect::ReplaceDefaultRoute {
+        via: via.parse().unwrap(),
+        device: device.map(str::to_owned),
+    };
+    let remove = |via: &str| Effect::RemoveDefaultRoute { via: via.parse().unwrap() };
+    let live = |via: &str, metric| LiveRoute {
+        family: Family::of(via.parse().unwrap()),
+        via: Some(via.parse().unwrap()),
+        device: Some("eth0".into()),
+        metric,
+    };
+    succeed(&mut *host, &[replace("192.0.2.254", None), replace("2001:db8::fe", None)]);
+    assert_eq!(routes(&mut *host), [live("192.0.2.254", 0), live("2001:db8::fe", 1024)]);
+    // Replacing is idempotent and leaves one route of its metric.
+    succeed(&mut *host, &[replace("192.0.2.253", Some("eth0")), replace("192.0.2.253", None)]);
+    succeed(&mut *host, &[replace("2001:db8::fd", Some("eth0"))]);
+    assert_eq!(routes(&mut *host), [live("192.0.2.253", 0), live("2001:db8::fd", 1024)]);
+    assert_eq!(refusal(&mut *host, &replace("198.51.100.1", Some("eth0"))), "ENETUNREACH");
+    assert_eq!(refusal(&mut *host, &replace("192.0.2.253", Some("none0"))), "ENODEV");
+    assert_eq!(refusal(&mut *host, &remove("192.0.2.254")), "ESRCH");
+    succeed(&mut *host, &[remove("192.0.2.253"), remove("2001:db8::fd")]);
+    assert_eq!(routes(&mut *host), []);
+    assert_eq!(refusal(&mut *host, &remove("2001:db8::fd")), "ESRCH");
+}
+
+pub fn sysctls_are_read_and_written(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let ignore = SysctlKey::interface("lo", "arp_ignore");
+    let ports = SysctlKey::from_path("net/ipv4/ip_local_port_range");
+    let missing = SysctlKey::from_path("net/ipv4/no_such_parameter");
+    let keys = vec![ignore.clone(), ports.clone(), missing.clone()];
+    let write = |key: &SysctlKey, value: &str| Effect::WriteSysctl { key: key.clone(), value: value.into() };
+    let read = |host: &mut dyn Host| {
+        let Answer::Sysctls(values) = ask(host, &Probe::Sysctls(keys.clone())) else { mismatch(&"sysctls") };
+        values
+    };
+    assert_eq!(read(&mut *host)[&ignore].as_deref(), Some("0"));
+    succeed(&mut *host, &[write(&ignore, "1"), write(&ignore, "1"), write(&ports, "10000\t 20000")]);
+    let values = read(&mut *host);
+    assert_eq!(values[&ignore].as_deref(), Some("1"));
+    assert_eq!(values[&ports].as_deref(), Some("10000 20000"), "words are separated by single spaces");
+    assert_eq!(values[&missing], None);
+    assert_eq!(refusal(&mut *host, &write(&missing, "1")), "ENOENT");
+    assert_eq!(refusal(&mut *host, &write(&ignore, "word")), "EINVAL");
+    let error = failure(&mut *host, &write(&ignore, "word"));
+    assert!(error.to_string().contains("net.ipv4.conf.lo.arp_ignore") && error.to_string().contains("word"), "{error}");
+    assert_eq!(read(&mut *host)[&ignore].as_deref(), Some("1"));
+}
+
+pub fn modules_are_loaded(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let load = |name: &str| Effect::LoadModule(name.into());
+    succeed(&mut *host, &[load("ip_vs"), load("ip_vs")]);
+    let names = ["ip_vs", "no_such_module"].map(str::to_owned).to_vec();
+    assert_eq!(ask(&mut *host, &Probe::Modules(names)), Answer::Modules(vec!["ip_vs".into()]));
+    let error = failure(&mut *host, &load("no_such_module"));
+    assert!(matches!(&error, HostError::Program { program, .. } if program == "modprobe"), "{error}");
+    // With the module come its parameters.
+    let conntrack = SysctlKey::from_path("net/ipv4/vs/conntrack");
+    let Answer::Sysctls(values) = ask(&mut *host, &Probe::Sysctls(vec![conntrack.clone()])) else {
+        mismatch(&"sysctls")
+    };
+    assert_eq!(values[&conntrack].as_deref(), Some("0"));
+}
+
+/// Asks everything that can be asked.
+pub fn everything(host: &mut dyn Host) -> Vec<Answer> {
+    let modules = ["ip_vs", "ip_tables", "nf_tables", "iptable_nat"].map(str::to_owned).to_vec();
+    let probes = [
+        Probe::Modules(modules),
+        Probe::Sysctls(vec![
+            SysctlKey::from_path("net/ipv4/ip_forward"),
+            SysctlKey::from_path("net/ipv4/vs/conntrack"),
+        ]),
+        Probe::Links,
+        Probe::DefaultRoutes,
+        Probe::Iptables(Family::Ipv4),
+        Probe::Iptables(Family::Ipv6),
+        Probe::Ipvs,
+        Probe::File("/etc/keepalived/keepalived.conf".into()),
+        Probe::Keepalived,
+    ];
+    host.capabilities().unwrap();
+    probes.iter().map(|probe| ask(host, probe)).collect()
+}
+
+pub fn asking_changes_nothing(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let first = everything(&mut *host);
+    assert_eq!(everything(&mut *host), first);
+    assert!(
+        first.contains(&Answer::Ipvs(Vec::new())) && first.contains(&Answer::Iptables(Family::Ipv4, String::new()))
+    );
+    assert!(first.contains(&Answer::File("/etc/keepalived/keepalived.conf".into(), None)));
+}

@@ -1,0 +1,223 @@
+//! What a reload does to the kernel's table, on which `kinds::ipvs` builds, and what lvsctl does about the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use lvsctl::effect::{Capabilities, DestinationKey, Effect, IpvsCommand, ServiceKey};
+use lvsctl::kinds::ipvs::{IpvsKind, ipvsadm};
+use lvsctl::kinds::{Context, Kind, Site};
+use lvsctl::resource::{Action, Change, HostState, Programmer, Reason, Resource, ResourceId, ResourceKey};
+use lvsctl::source::Problems;
+use lvsctl::topology::{CheckKind, Family, HostName, Protocol, SecretValues, Service, Topology};
+
+use super::daemon::{Daemon, eventually, write};
+use super::{director, site};
+use crate::lab::Namespace;
+use crate::runner::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("keepalived::a_service_deleted_by_hand_comes_back", a_service_deleted_by_hand_comes_back),
+        test("keepalived::thresholds_are_not_compared", thresholds_are_not_compared),
+        test("keepalived::a_service_that_is_there_is_left_alone", a_service_that_is_there_is_left_alone),
+        test("keepalived::a_service_leaves_with_its_destinations", a_service_leaves_with_its_destinations),
+        test("keepalived::forwarding_is_edited_in_place", forwarding_is_edited_in_place),
+    ]
+}
+
+/// A director on which keepalived runs with one site.
+struct Stage<'a> {
+    namespace: &'a Namespace,
+    daemon: Daemon<'a>,
+    observed: HostState,
+}
+
+impl<'a> Stage<'a> {
+    fn new(namespace: &'a Namespace, topology: &Topology) -> Self {
+        let daemon = Daemon::start(namespace, &site::text(topology, "lb01").expect("a configuration"));
+        Stage { namespace, daemon, observed: state(topology) }
+    }
+
+    fn table(&self) -> String {
+        let thresholds = self.namespace.run(&["ipvsadm", "-Ln", "--thresholds"]);
+        format!("{}{thresholds}", self.namespace.run(&["ipvsadm", "-Sn"]))
+    }
+
+    fn until(&self, line: &str, present: bool) {
+        let squeezed = || self.table().split_whitespace().collect::<Vec<_>>().join(" ");
+        let what = format!("{line:?} {}", if present { "in the table" } else { "gone from the table" });
+        eventually(
+            &what,
+            || squeezed().contains(line) == present,
+            || format!("{}\n{}", self.table(), self.daemon.log()),
+        );
+    }
+
+    /// Writes a topology's configuration and reloads, with one more service that shows when keepalived has done so.
+    fn reload(&self, services: &[Service], marker: u16) {
+        let mut services = services.to_vec();
+        services.push(checked(marker));
+        write(self.namespace, &site::text(&site::single(services), "lb01").expect("a configuration"));
+        self.daemon.reload();
+        self.until(&format!("-a -t 10.4.1.190:{marker} -r 10.4.1.160:{marker}"), true);
+    }
+
+    /// Returns the effects of a change between the state that was and one that is to be.
+    fn effects(&self, topology: &Topology, key: &ResourceKey, reason: Reason, changed: &[ResourceKey]) -> Vec<Effect> {
+        let desired = state(topology);
+        let resource = |state: &HostState| state.get(key).map(|entry| entry.resource.clone());
+        let (before, after) = match reason {
+            Reason::RemovedOnHost => (None, resource(&desired)),
+            _ => (resource(&self.observed), resource(&desired)),
+        };
+        let action = if before.is_none() { Action::Create } else { Action::Update };
+        let id = ResourceId::new(&HostName::new("lb01"), key.clone());
+        let change = Change { id, action, before, after, reason, previous: None, origin: None };
+        let (capabilities, changed) = (Capabilities::default(), changed.iter().cloned().collect::<BTreeSet<_>>());
+        let observed = &self.observed;
+        let context = Context { capabilities: &capabilities, changed: &changed, desired: &desired, observed };
+        IpvsKind.effects(&change, &context)
+    }
+
+    fn perform(&self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Ipvs(command) => self.ipvsadm(command),
+                Effect::WriteFile { text, .. } => write(self.namespace, &text.expose().expect("known secrets")),
+                Effect::ReloadKeepalived { .. } => self.daemon.reload(),
+                Effect::AwaitService { service, present, .. } => {
+                    self.until(&format!("-A {} ", ipvsadm::service(*service)), *present);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn ipvsadm(&self, command: &IpvsCommand) {
+        let line = match command {
+            IpvsCommand::NewService(key, config) => {
+                format!("-A {} {}", ipvsadm::service(*key), ipvsadm::service_options(config, key.family()))
+            }
+            IpvsCommand::SetService(key, config) => {
+                format!("-E {} {}", ipvsadm::service(*key), ipvsadm::service_options(config, key.family()))
+            }
+            IpvsCommand::SetDestination(key, to, config) => {
+                let (service, to) = (ipvsadm::service(*key), ipvsadm::destination(*to));
+                format!("-e {service} {to} {}", ipvsadm::destination_options(config))
+            }
+            other => panic!("{other:?}"),
+        };
+        let status = self.namespace.enter(|| Command::new("ipvsadm").args(line.split(' ')).status());
+        assert!(status.expect("ipvsadm starts").success(), "ipvsadm {line}");
+    }
+}
+
+/// A checked service of one server that is never up and one that nobody watches.
+fn checked(port: u16) -> Service {
+    let servers =
+        vec![site::server(150, Family::Ipv4, Some(site::check(CheckKind::Tcp))), site::server(160, Family::Ipv4, None)];
+    site::service(&format!("port{port}"), port, None, servers)
+}
+
+fn state(topology: &Topology) -> HostState {
+    let (facts, secrets) = (BTreeMap::new(), SecretValues::default());
+    let site = Site { topology, facts: &facts, secrets: &secrets };
+    let services = IpvsKind.compile(&site, &topology.hosts[&HostName::new("lb01")], &mut Problems::default());
+    let keepalived = site::compiled(topology, "lb01").0;
+    services.into_iter().chain(keepalived).map(|entry| (entry.key.clone(), entry)).collect()
+}
+
+fn key(port: u16) -> ServiceKey {
+    ServiceKey::Address { protocol: Protocol::Tcp, address: "10.4.1.190".parse().expect("an address"), port }
+}
+
+fn destination(port: u16) -> ResourceKey {
+    let address = "10.4.1.160".parse().expect("an address");
+    ResourceKey::IpvsDestination(key(port), DestinationKey { address, port })
+}
+
+const RELOADED: [ResourceKey; 2] = [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon];
+
+fn a_service_deleted_by_hand_comes_back() {
+    let namespace = director();
+    let topology = site::single(vec![checked(80), checked(81)]);
+    let stage = Stage::new(&namespace, &topology);
+    stage.until("-a -t 10.4.1.190:81 -r 10.4.1.160:81 -g -w 100", true);
+    namespace.run(&["ipvsadm", "-D", "-t", "10.4.1.190:80"]);
+    // A reload alone does not bring it back.
+    stage.reload(&[checked(80), checked(81)], 99);
+    stage.until("-A -t 10.4.1.190:80 ", false);
+    let desired = site::single(vec![checked(80), checked(81), checked(99)]);
+    let effects = stage.effects(&desired, &ResourceKey::IpvsService(key(80)), Reason::RemovedOnHost, &[]);
+    stage.perform(&effects);
+    stage.until("-A -t 10.4.1.190:80 -s wrr", true);
+    stage.until("-a -t 10.4.1.190:80 -r 10.4.1.160:80 -g -w 100", true);
+    // The others were not touched: a service that keepalived removes and adds again is logged.
+    assert!(!stage.daemon.log().contains("Removing Virtual Server [10.4.1.190]:tcp:81"), "{}", stage.daemon.log());
+}
+
+fn thresholds_are_not_compared() {
+    let namespace = director();
+    let stage = Stage::new(&namespace, &site::single(vec![checked(80)]));
+    stage.until("-> 10.4.1.160:80 0 0", true);
+    let mut limited = checked(80);
+    (limited.servers[1].upper, limited.servers[1].lower) = (20, 10);
+    stage.reload(std::slice::from_ref(&limited), 99);
+    stage.until("-> 10.4.1.160:80 0 0", true);
+    let effects =
+        stage.effects(&site::single(vec![limited.clone()]), &destination(80), Reason::TopologyChanged, &RELOADED);
+    stage.perform(&effects);
+    stage.until("-> 10.4.1.160:80 20 10", true);
+    // With a weight they are written.
+    (limited.servers[1].upper, limited.servers[1].weight) = (30, 7);
+    stage.reload(std::slice::from_ref(&limited), 98);
+    stage.until("-> 10.4.1.160:80 30 10", true);
+    stage.until("-r 10.4.1.160:80 -g -w 7", true);
+}
+
+fn a_service_that_is_there_is_left_alone() {
+    let namespace = director();
+    let mut stage = Stage::new(&namespace, &site::single(vec![checked(80)]));
+    stage.until("-a -t 10.4.1.190:80 ", true);
+    // What lvsctl had: the same service without checks, with another scheduler and another weight.
+    let mut before = checked(81);
+    before.servers.iter_mut().for_each(|server| server.check = None);
+    before.scheduler.name = "rr".into();
+    before.servers[1].weight = 3;
+    stage.observed = state(&site::single(vec![checked(80), before]));
+    assert!(matches!(
+        stage.observed[&ResourceKey::IpvsService(key(81))].resource,
+        Resource::IpvsService { programmer: Programmer::Lvsctl, .. }
+    ));
+    namespace.run(&["ipvsadm", "-A", "-t", "10.4.1.190:81", "-s", "rr"]);
+    namespace.run(&["ipvsadm", "-a", "-t", "10.4.1.190:81", "-r", "10.4.1.160:81", "-g", "-w", "3"]);
+    stage.reload(&[checked(80), checked(81)], 99);
+    stage.until("-A -t 10.4.1.190:81 -s rr", true);
+    stage.until("-a -t 10.4.1.190:81 -r 10.4.1.160:81 -g -w 3", true);
+    let desired = site::single(vec![checked(80), checked(81)]);
+    for key in [ResourceKey::IpvsService(key(81)), destination(81)] {
+        stage.perform(&stage.effects(&desired, &key, Reason::TopologyChanged, &RELOADED));
+    }
+    stage.until("-A -t 10.4.1.190:81 -s wrr", true);
+    stage.until("-a -t 10.4.1.190:81 -r 10.4.1.160:81 -g -w 100", true);
+}
+
+fn a_service_leaves_with_its_destinations() {
+    let namespace = director();
+    let stage = Stage::new(&namespace, &site::single(vec![checked(80), checked(81)]));
+    stage.until("-a -t 10.4.1.190:81 ", true);
+    namespace.run(&["ipvsadm", "-a", "-t", "10.4.1.190:81", "-r", "10.4.1.170:81", "-g"]);
+    stage.reload(&[checked(80)], 99);
+    stage.until("-t 10.4.1.190:81 ", false);
+}
+
+fn forwarding_is_edited_in_place() {
+    let namespace = director();
+    namespace.run(&["ipvsadm", "-A", "-t", "10.4.1.190:80", "-s", "wrr"]);
+    namespace.run(&["ipvsadm", "-a", "-t", "10.4.1.190:80", "-r", "10.4.1.160:80", "-g", "-w", "3"]);
+    for (option, method) in [("-m", "-m"), ("-i", "-i"), ("-g", "-g")] {
+        namespace.run(&["ipvsadm", "-e", "-t", "10.4.1.190:80", "-r", "10.4.1.160:80", option, "-w", "3"]);
+        let line = format!("-a -t 10.4.1.190:80 -r 10.4.1.160:80 {method} -w 3");
+        assert!(namespace.run(&["ipvsadm", "-Sn"]).contains(&line), "{}", namespace.run(&["ipvsadm", "-Sn"]));
+    }
+}

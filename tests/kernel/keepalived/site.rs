@@ -1,0 +1,277 @@
+//! Topologies for these tests: the reference site, and random ones that keepalived must accept.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lvsctl::kinds::{Kind, Site, keepalived::KeepalivedKind};
+use lvsctl::resource::{Entry, Resource};
+use lvsctl::source::{FileId, Problems, Span, Spanned};
+use lvsctl::topology::*;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Every scheduler of the language.
+const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
+
+/// Ties a value to nowhere.
+pub fn at<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, span())
+}
+
+fn span() -> Span {
+    Span::new(FileId(0), 0, 0)
+}
+
+/// Makes a host with IPv4 and IPv6 addresses that end in a number.
+pub fn host(role: Role, name: &str, number: u8) -> Host {
+    let addresses = [format!("10.4.1.{number}/24"), format!("fd00::{number}/64")];
+    Host {
+        name: at(HostName::new(name)),
+        role,
+        addresses: addresses.iter().map(|address| at(address.parse().expect("an address"))).collect(),
+        interface: Some(Interface { name: at("eth0".into()), mac: None }),
+        connection: at(Connection::Local),
+        managed: true,
+        sysctls: BTreeMap::new(),
+    }
+}
+
+/// Makes a check.
+pub fn check(kind: CheckKind) -> Check {
+    let seconds = Duration::from_secs;
+    Check {
+        kind,
+        interval: seconds(5),
+        timeout: seconds(4),
+        retries: 5,
+        retry_delay: seconds(2),
+        port: None,
+        span: span(),
+    }
+}
+
+/// Makes a server that ends in a number, under direct routing.
+pub fn server(number: u8, family: Family, check: Option<Check>) -> Server {
+    let address = match family {
+        Family::Ipv4 => format!("10.4.1.{number}"),
+        Family::Ipv6 => format!("fd00::{number}"),
+    };
+    Server {
+        host: at(HostName::new(&format!("web{number}"))),
+        address: address.parse().expect("an address"),
+        port: None,
+        weight: 100,
+        upper: 0,
+        lower: 0,
+        forwarding: Forwarding::Dr,
+        delivery: Delivery::None,
+        check,
+        span: span(),
+    }
+}
+
+/// Makes a service.
+pub fn service(name: &str, port: u16, fwmark: Option<u32>, servers: Vec<Server>) -> Service {
+    Service {
+        name: at(name.into()),
+        listens: vec![Listen { protocol: Protocol::Tcp, ports: PortRange::single(port), span: span() }],
+        fwmark: fwmark.map(at),
+        scheduler: Scheduler { name: "wrr".into(), fallback: false, port: false },
+        persistence: None,
+        on_failure: OnFailure::Inhibit,
+        servers,
+    }
+}
+
+fn failover(vips: &str) -> Failover {
+    Failover {
+        name: at(vips.into()),
+        members: [("lb01", 100), ("lb02", 50)]
+            .map(|(name, priority)| {
+                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+            })
+            .into(),
+        virtual_router_id: at(125),
+        interface: None,
+        advert_interval: Duration::from_secs(1),
+        preemption: Preemption::Never,
+        auth_pass: None,
+        version: VrrpVersion::V2,
+        unicast: false,
+        sync_daemon: None,
+        email: true,
+    }
+}
+
+fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) -> Topology {
+    let directors = [host(Role::Director, "lb01", 181), host(Role::Director, "lb02", 182)];
+    let vips = vips.into_iter().map(|(address, holder, services)| {
+        let address: IpAddr = address.parse().expect("an address");
+        let prefix = Family::of(address).host_prefix();
+        (address, Vip { address: at(address), prefix, holder, interface: None, label: None, services })
+    });
+    let email = Email {
+        to: vec!["ops@example.org".into()],
+        from: "lvs@example.org".into(),
+        smtp: "smtp.example.org".into(),
+        port: None,
+        timeout: Duration::from_secs(30),
+    };
+    Topology {
+        hosts: directors.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
+        failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        vips: vips.collect(),
+        email: Some(at(email)),
+    }
+}
+
+/// Returns the site of two directors with two marks that everything is measured by.
+pub fn reference() -> Topology {
+    let page = HttpCheck { path: "/lbtest.html".into(), status: Some(200), host: Some("www.example.org".into()) };
+    let both =
+        |kind: CheckKind| [151, 152].map(|number| server(number, Family::Ipv4, Some(check(kind.clone())))).into();
+    let services = vec![
+        service("http", 80, Some(1), both(CheckKind::Http(page.clone()))),
+        service("https", 443, Some(2), both(CheckKind::Https(page.clone()))),
+    ];
+    let ext = Failover {
+        auth_pass: Some(at(Secret::Literal("cbrt3245".into()))),
+        sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
+        ..failover("ext")
+    };
+    site(vec![ext], vec![("10.4.1.190", VipHolder::Failover(at("ext".into())), services)])
+}
+
+/// Returns a site of one director that holds a VIP by itself.
+pub fn single(services: Vec<Service>) -> Topology {
+    site(vec![], vec![("10.4.1.190", VipHolder::Director(at(HostName::new("lb01"))), services)])
+}
+
+/// Returns the entries that keepalived's kind makes for a director.
+pub fn compiled(topology: &Topology, host: &str) -> (Vec<Entry>, Problems) {
+    let (facts, secrets) = (BTreeMap::new(), SecretValues::default());
+    let mut problems = Problems::default();
+    let host = &topology.hosts[&HostName::new(host)];
+    let entries = KeepalivedKind.compile(&Site { topology, facts: &facts, secrets: &secrets }, host, &mut problems);
+    (entries, problems)
+}
+
+/// Returns the configuration of a director, or `None` if the topology is refused.
+pub fn text(topology: &Topology, host: &str) -> Option<String> {
+    let (entries, problems) = compiled(topology, host);
+    match &entries.first()?.resource {
+        Resource::File { text, .. } if !problems.has_errors() => text.expose(),
+        _ => None,
+    }
+}
+
+/// Texts with everything that a configuration file could trip over.
+fn hostile(solid: bool) -> impl Strategy<Value = String> {
+    let space = if solid { "" } else { " " };
+    proptest::string::string_regex(&format!(
+        "[a-z/]([a-zA-Z0-9/@~$_.:%+=,?&{{}}!#'()\\[\\]*|^`<>;é{space}-]){{0,12}}[a-z]"
+    ))
+    .expect("an expression")
+}
+
+fn check_kind() -> impl Strategy<Value = CheckKind> {
+    let page = || {
+        let path = hostile(true).prop_map(|path| format!("/{path}"));
+        (path, prop::option::of(100_u16..600), prop::option::of(hostile(true)))
+            .prop_map(|(path, status, host)| HttpCheck { path, status, host })
+    };
+    prop_oneof![Just(CheckKind::Tcp), page().prop_map(CheckKind::Http), page().prop_map(CheckKind::Https)]
+}
+
+fn any_check() -> impl Strategy<Value = Check> {
+    let milliseconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_millis);
+    let port = prop::option::of(1_u16..=u16::MAX);
+    (check_kind(), milliseconds(100..86_400_000), milliseconds(100..60_000), 0_u32..10, milliseconds(1..60_000), port)
+        .prop_map(|(kind, interval, timeout, retries, retry_delay, port)| Check {
+            interval,
+            timeout,
+            retries,
+            retry_delay,
+            port,
+            ..check(kind)
+        })
+}
+
+fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> {
+    let scheduler = (select(&SCHEDULERS[..]), any::<bool>(), any::<bool>()).prop_map(|(name, fallback, port)| {
+        let flags = matches!(name, "sh" | "mh");
+        Scheduler { name: name.into(), fallback: flags && fallback, port: flags && port }
+    });
+    let persistence = prop::option::of((1_u64..100_000, prop::option::of(1..=family.host_prefix())))
+        .prop_map(|some| some.map(|(seconds, netmask)| Persistence { timeout: Duration::from_secs(seconds), netmask }));
+    let limits = (0_u32..65_536, 0_u32..1000).prop_flat_map(|(weight, upper)| (Just(weight), Just(upper), 0..=upper));
+    let one = (limits, prop::option::of(any_check()), select(&[Forwarding::Dr, Forwarding::Nat][..]), 1_u16..10_000);
+    let servers = prop::collection::vec(one, 1..5);
+    let protocol = select(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp][..]);
+    (servers, scheduler, persistence, any::<bool>(), any::<bool>(), protocol).prop_map(
+        move |(servers, scheduler, persistence, inhibit, marked, protocol)| {
+            let servers = servers.into_iter().zip(10..).map(|((limits, check, forwarding, port), last)| Server {
+                weight: limits.0.max(u32::from(last == 10)),
+                upper: limits.1,
+                lower: limits.2,
+                forwarding,
+                port: (forwarding == Forwarding::Nat).then(|| at(port)),
+                ..server(last, family, check)
+            });
+            let mut servers: Vec<Server> = servers.collect();
+            servers[0].check.get_or_insert_with(|| check(CheckKind::Tcp));
+            let mark = marked.then_some(u32::try_from(number).unwrap_or(0) + 1);
+            let mut service = service("web", 80 + u16::try_from(number).unwrap_or(0), mark, servers);
+            service.listens[0].protocol = protocol;
+            service.on_failure = if inhibit { OnFailure::Inhibit } else { OnFailure::Remove };
+            Service { scheduler, persistence, ..service }
+        },
+    )
+}
+
+fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
+    let version = match family {
+        Family::Ipv4 => select(&[VrrpVersion::V2, VrrpVersion::V3][..]),
+        Family::Ipv6 => select(&[VrrpVersion::V3][..]),
+    };
+    let preemption = prop_oneof![
+        Just(Preemption::Immediate),
+        Just(Preemption::Never),
+        (0_u64..1_000_000).prop_map(|milliseconds| Preemption::After(Duration::from_millis(milliseconds)))
+    ];
+    let secret = prop::option::of("[a-zA-Z0-9!#$%&'()*+,./:;<=>?@\\[\\]^`{|}~-]{1,8}");
+    let router = (1_u8..=255, 1_u64..255, 1_u64..4095);
+    (hostile(false), version, preemption, secret, router, any::<[bool; 3]>()).prop_map(
+        |(name, version, preemption, secret, (id, seconds, hundredths), [unicast, sync, email])| Failover {
+            virtual_router_id: at(id),
+            advert_interval: match version {
+                VrrpVersion::V2 => Duration::from_secs(seconds),
+                VrrpVersion::V3 => Duration::from_millis(hundredths * 10),
+            },
+            preemption,
+            auth_pass: secret.filter(|_| version == VrrpVersion::V2).map(|secret| at(Secret::Literal(secret))),
+            version,
+            unicast,
+            sync_daemon: sync.then(|| SyncDaemon { interface: None, id: None, span: span() }),
+            email,
+            ..failover(&name)
+        },
+    )
+}
+
+/// Returns random sites: one failover of either family with up to four services.
+pub fn random() -> impl Strategy<Value = Topology> {
+    select(&[Family::Ipv4, Family::Ipv6][..]).prop_flat_map(|family| {
+        let services: Vec<_> = (0..4).map(|number| any_service(number, family)).collect();
+        (any_failover(family), services, 0_usize..5).prop_map(move |(failover, mut services, count)| {
+            services.truncate(count);
+            let address = match family {
+                Family::Ipv4 => "10.4.1.190",
+                Family::Ipv6 => "fd00::190",
+            };
+            let holder = VipHolder::Failover(failover.name.clone());
+            site(vec![failover], vec![(address, holder, services)])
+        })
+    })
+}
