@@ -27,6 +27,7 @@ pub mod prerequisites;
 pub mod report;
 pub mod request;
 mod servers;
+mod settle;
 mod target;
 mod traffic;
 pub mod vm;
