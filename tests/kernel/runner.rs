@@ -37,11 +37,12 @@ pub struct Test {
     name: &'static str,
     run: fn(),
     deadline: Duration,
+    alone: bool,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30) }
+    Test { name, run, deadline: Duration::from_secs(30), alone: false }
 }
 
 impl Test {
@@ -49,6 +50,12 @@ impl Test {
     #[allow(dead_code)]
     pub fn within(self, seconds: u64) -> Self {
         Test { deadline: Duration::from_secs(seconds), ..self }
+    }
+
+    /// Gives the test a guest of its own, for one that needs a kernel in which nothing has been done yet.
+    #[allow(dead_code)]
+    pub fn alone(self) -> Self {
+        Test { alone: true, ..self }
     }
 }
 
@@ -92,29 +99,32 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     println!("\nrunning {} tests in {guests} disposable kernels", chosen.len());
     let started = Instant::now();
     let finished: Mutex<Vec<Finished>> = Mutex::default();
+    let waiting = Mutex::new(shares(&chosen, guests).into_iter());
+    let next = || waiting.lock().expect("no panic").next();
     let outcomes: Vec<Result<Outcome, MachineError>> = thread::scope(|scope| {
-        let finished = &finished;
-        let guests = shares(&chosen, guests).into_iter();
-        let running: Vec<_> = guests.map(|share| scope.spawn(move || run_guest(&share, finished))).collect();
-        running.into_iter().map(|guest| guest.join().expect("no panic")).collect()
+        let work = || std::iter::from_fn(next).map(|share| run_guest(&share, &finished)).collect::<Vec<_>>();
+        let running: Vec<_> = (0..guests).map(|_| scope.spawn(work)).collect();
+        running.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
     });
     let finished = finished.into_inner().expect("no panic");
     summarise(&options, &chosen, tests.len(), &finished, &outcomes, started.elapsed())
 }
 
-/// Deals the tests out so that every guest has about as much to do, the longest first.
+/// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
+/// own come first.
 fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
-    let mut sorted = chosen.to_vec();
-    sorted.sort_by_key(|test| std::cmp::Reverse(test.deadline));
+    let (alone, mut together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
+    together.sort_by_key(|test| std::cmp::Reverse(test.deadline));
     let mut shares: Vec<Vec<&Test>> = vec![Vec::new(); guests];
-    for test in sorted {
+    for test in together {
         if let Some(share) =
             shares.iter_mut().min_by_key(|share| share.iter().map(|test| test.deadline).sum::<Duration>())
         {
             share.push(test);
         }
     }
-    shares
+    shares.retain(|share| !share.is_empty());
+    alone.into_iter().map(|test| vec![test]).chain(shares).collect()
 }
 
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
