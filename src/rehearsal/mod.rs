@@ -7,7 +7,7 @@
 
 mod addresses;
 pub mod channel;
-mod client;
+pub mod client;
 pub mod converge;
 mod extended_state;
 mod failover;
@@ -15,18 +15,18 @@ pub mod guest;
 pub mod init;
 mod judge;
 mod keeper;
-mod layout;
+pub mod layout;
 pub mod live;
-mod names;
+pub mod names;
 mod namespace;
-mod network;
+pub mod network;
 pub mod phases;
 pub mod prerequisites;
 pub mod report;
 pub mod request;
-mod servers;
-mod target;
-mod traffic;
+pub mod servers;
+pub mod target;
+pub mod traffic;
 pub mod vm;
 mod watch;
 

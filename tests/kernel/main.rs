@@ -13,7 +13,9 @@ mod host_keepalived;
 mod host_machine;
 mod keepalived;
 mod lab;
+mod laboratory;
 mod native;
+mod published;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -34,11 +36,15 @@ fn tests() -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        published::tests(),
     ];
     files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = laboratory::run_if_lvsctl() {
+        return code;
+    }
     lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
     runner::run_if_test(&tests());
     runner::run_on_host(&tests())
