@@ -8,6 +8,7 @@
 mod chains;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod drift;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
@@ -37,6 +38,7 @@ fn tests() -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        drift::tests(),
     ];
     files.into_iter().flatten().collect()
 }
