@@ -5,6 +5,8 @@
 //! [`converge`]r plans and applies, [`traffic`] asks, [`failover`] kills a master, and [`judge`] says what is wrong. The
 //! kernel tests use the same guest with work of their own.
 
+#![allow(clippy::disallowed_methods)]
+
 mod addresses;
 pub mod channel;
 pub mod client;
@@ -25,6 +27,7 @@ pub mod prerequisites;
 pub mod report;
 pub mod request;
 pub mod servers;
+mod settle;
 pub mod target;
 pub mod traffic;
 pub mod vm;

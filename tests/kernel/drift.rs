@@ -192,8 +192,8 @@ const STATIC: &[ByHand] = &[
     ),
     by_hand(
         "d1",
-        "ipvsadm -e -t 10.0.0.102:80 -r 10.0.0.12:8081 -i -w 3",
-        &[("ipvs/tcp:10.0.0.102:80/10.0.0.12:8081", "update", "altered_on_host")],
+        "ipvsadm -e -t 10.0.0.100:8080 -r 10.0.0.11 -i -w 20",
+        &[("ipvs/tcp:10.0.0.100:8080/10.0.0.11:8080", "update", "altered_on_host")],
     ),
     by_hand(
         "d1",
@@ -212,13 +212,13 @@ const KEEPALIVED: &[ByHand] = &[
     ),
     by_hand(
         "d2",
-        "ipvsadm -e -f 7 -r 10.0.0.11:80 -g -w 11",
-        &[("ipvs/fwm:7/10.0.0.11:80", "update", "altered_on_host")],
+        "ipvsadm -e -f 7 -r 10.0.0.11:0 -g -w 11",
+        &[("ipvs/fwm:7/10.0.0.11:0", "update", "altered_on_host")],
     ),
     by_hand(
         "d2",
-        "ipvsadm -e -f 7 -r 10.0.0.11:80 -i -w 10",
-        &[("ipvs/fwm:7/10.0.0.11:80", "update", "altered_on_host")],
+        "ipvsadm -e -f 7 -r 10.0.0.11:0 -i -w 10",
+        &[("ipvs/fwm:7/10.0.0.11:0", "update", "altered_on_host")],
     ),
     by_hand(
         "d2",
@@ -240,7 +240,7 @@ const KEEPALIVED: &[ByHand] = &[
         script: "ipvsadm -D -f 7",
         found: &[
             ("ipvs/fwm:7", "create", "removed_on_host"),
-            ("ipvs/fwm:7/10.0.0.11:80", "create", "removed_on_host"),
+            ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host"),
         ],
         renewed: &[],
     },
@@ -249,7 +249,7 @@ const KEEPALIVED: &[ByHand] = &[
         script: "kill $(cat $ROOT/run/keepalived.pid); while ip netns pids host-d2 | xargs -r ps -o comm= -p | grep -q keepalived; do :; done",
         found: &[
             ("ipvs/fwm:7", "create", "removed_on_host"),
-            ("ipvs/fwm:7/10.0.0.11:80", "create", "removed_on_host"),
+            ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host"),
             ("keepalived/daemon", "create", "removed_on_host"),
         ],
         renewed: DAEMON,
@@ -333,7 +333,9 @@ fn the_manifest() {
     laboratory.apply();
     altered.assert_equal(&laboratory.snapshot(), "after a manifest was repaired");
     laboratory.run("d1", &format!("chmod 644 {manifest}"));
-    assert_eq!(texts(&laboratory.plan()["changes"], "id"), ["d1/manifest"]);
+    let plan = laboratory.plan();
+    assert_eq!(texts(&plan["changes"], "id"), ["d1/manifest"]);
+    assert_eq!(texts(&plan["drift"], "reason"), ["altered_on_host"]);
     laboratory.apply();
     altered.assert_equal(&laboratory.snapshot(), "after a manifest's mode was repaired");
 

@@ -229,7 +229,7 @@ const LOOK: &str = "
 echo ==== ipvs; [ ! -e /proc/net/ip_vs ] || ipvsadm -Sn
 echo ==== iptables; iptables-save
 echo ==== ip6tables; ip6tables-save
-echo ==== addresses; ip -o address
+echo ==== addresses; ip -o address | sort
 echo ==== routes; ip route show table all; ip -6 route show table all
 echo ==== parameters; cd /proc/sys/net/ipv4
 grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/send_redirects vs/expire_nodest_conn

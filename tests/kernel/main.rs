@@ -1,9 +1,11 @@
-//! The tests that need a kernel with IPVS: one guest is booted for all of them, and each runs in a process and in network
-//! namespaces of its own.
+//! The tests that need a kernel with IPVS: a guest a processor is booted for all of them, and each runs in a process and in
+//! network namespaces of its own.
 //!
 //! To add tests, write a file with a `pub fn tests() -> Vec<Test>` and name it below. `cargo test --test kernel NAME` runs
 //! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
 //! fails and names it.
+
+#![allow(clippy::disallowed_methods)]
 
 mod chains;
 #[path = "../contract/mod.rs"]
