@@ -9,7 +9,7 @@
 
 mod addresses;
 pub mod channel;
-mod client;
+pub mod client;
 pub mod converge;
 mod extended_state;
 mod failover;
@@ -17,19 +17,19 @@ pub mod guest;
 pub mod init;
 mod judge;
 mod keeper;
-mod layout;
+pub mod layout;
 pub mod live;
-mod names;
+pub mod names;
 mod namespace;
-mod network;
+pub mod network;
 pub mod phases;
 pub mod prerequisites;
 pub mod report;
 pub mod request;
-mod servers;
+pub mod servers;
 mod settle;
-mod target;
-mod traffic;
+pub mod target;
+pub mod traffic;
 pub mod vm;
 mod watch;
 

@@ -10,12 +10,15 @@
 mod chains;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod drift;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
 mod keepalived;
 mod lab;
+mod laboratory;
 mod native;
+mod published;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -36,11 +39,16 @@ fn tests() -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        published::tests(),
+        drift::tests(),
     ];
     files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = laboratory::run_if_lvsctl() {
+        return code;
+    }
     lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
     runner::run_if_test(&tests());
     runner::run_on_host(&tests())
