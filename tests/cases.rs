@@ -44,6 +44,7 @@ fn recorded(name: &str) -> Vec<(&'static str, String)> {
     let before = case.state_if_reachable();
     let first = survey.plan().unwrap();
     assert_eq!(case.state_if_reachable(), before, "{name}: a plan changes nothing");
+    assert!(!first.problems.has_errors(), "{name}: {:?}", first.problems);
     let shown = plan_human::render(&first.plan, "topology.kdl", sources, paint);
     let document = plan_json::document(&first.plan, sources, fakes::source(&case.wish), &case.wish.problems);
     let mut files =

@@ -68,7 +68,8 @@ impl ReadSource for Below {
 }
 
 impl Wish {
-    /// Loads a topology, which must have no error. The value of each secret is its variable's name in small letters.
+    /// Loads a topology, which must have no error. The value of each secret is its variable's name in small
+    /// letters and without underscores.
     pub fn load(folder: &Path, file: &str) -> Self {
         let loaded = lint::load(file, &Below(folder.to_owned()));
         let topology = loaded
@@ -77,7 +78,7 @@ impl Wish {
         let mut secrets = SecretValues::default();
         for secret in topology.failovers.values().filter_map(|failover| failover.auth_pass.as_ref()) {
             if let Secret::Reference(SecretReference::Environment(name)) = &secret.value {
-                secrets.insert(SecretReference::Environment(name.clone()), name.to_lowercase().replace('_', "-"));
+                secrets.insert(SecretReference::Environment(name.clone()), name.to_lowercase().replace('_', ""));
             }
         }
         Wish { topology, sources: loaded.sources, problems: loaded.problems, secrets }
