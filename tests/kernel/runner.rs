@@ -22,11 +22,15 @@ use crate::lab;
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
 
-/// The variables of the host that tests may read: those that begin with one of these.
-const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", "RUST_BACKTRACE"];
+/// The variable that asks for the long test and says how long; without it there is no such test.
+pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
 
-/// How long all tests together may take, unless `LVSCTL_TEST_TIMEOUT` says how many seconds.
-const TIMEOUT: Duration = Duration::from_secs(900);
+/// The variables of the host that tests may read: those that begin with one of these.
+const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", SOAK_VARIABLE, "RUST_BACKTRACE"];
+
+/// How long all tests together may take, unless one of them alone may take longer or `LVSCTL_TEST_TIMEOUT` says how many
+/// seconds.
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// How many guests run at once at most; `--test-threads` says otherwise.
 const MAXIMUM_GUESTS: usize = 4;
@@ -134,7 +138,8 @@ fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT, Duration::from_secs) };
+    let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
+    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest, Duration::from_secs) };
     machine.run(&request, &mut |test: Finished| {
         let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
@@ -184,8 +189,10 @@ fn summarise(
 }
 
 /// Runs the asked-for tests one after the other, each in a process of its own.
-pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
+pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Result<(), String> {
     let request: Request = guest.request()?;
+    let soak = request.variables.iter().find(|(name, _)| name == SOAK_VARIABLE);
+    let tests = tests(soak.and_then(|(_, value)| value.parse().ok()));
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
