@@ -1,6 +1,7 @@
 //! The files and variables that a topology names, read from this machine.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use crate::document::{MAXIMUM_BYTES, ReadSource};
@@ -13,11 +14,13 @@ pub struct DiskReader;
 
 impl ReadSource for DiskReader {
     fn read(&self, path: &str) -> Result<String, String> {
-        let length = fs::metadata(path).map_err(|error| reason(&error))?.len();
-        if length > MAXIMUM_BYTES as u64 {
-            return Err(format!("it has {length} bytes, and {MAXIMUM_BYTES} is the most"));
+        let file = fs::File::open(path).map_err(|error| reason(&error))?;
+        // One byte more than is allowed, so that the loader sees that there are too many; a device has no end.
+        let mut bytes = Vec::new();
+        file.take(MAXIMUM_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+        if bytes.len() > MAXIMUM_BYTES {
+            return Err(format!("it has more than {MAXIMUM_BYTES} bytes"));
         }
-        let bytes = fs::read(path).map_err(|error| reason(&error))?;
         String::from_utf8(bytes).map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
     }
 
@@ -75,13 +78,10 @@ fn look_up(reference: &SecretReference, base_folder: &Path) -> Result<String, Pr
                 Problem::error("missing-secret", format!("The secret's file {shown} cannot be read: {reason}"))
                     .help("Put the secret there, readable by you alone; the path is relative to the topology's folder")
             };
-            // A secret is short: a large file is a mistake, and need not be read to say so.
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.len() > 4096 => return Err(unreadable("it is larger than 4096 bytes".into())),
-                Ok(_) => {}
-                Err(error) => return Err(unreadable(reason(&error))),
-            }
-            let text = fs::read_to_string(&path).map_err(|error| unreadable(reason(&error)))?;
+            let file = fs::File::open(&path).map_err(|error| unreadable(reason(&error)))?;
+            // A secret is short; what is cut here is too long all the same.
+            let mut text = String::new();
+            file.take(4096).read_to_string(&mut text).map_err(|error| unreadable(reason(&error)))?;
             Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
         }
     }

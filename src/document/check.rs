@@ -24,7 +24,7 @@ fn siblings(nodes: &[Node], rules: &'static [NodeRule], parent: Option<&Node>, p
                 format!("{} has no node of this name", sentence(&place)),
                 node.name.span,
                 name,
-                rules.iter().map(|rule| rule.name),
+                rules.iter().map(|rule| (rule.name, rule.supported)),
                 "nodes",
             ));
             continue;
@@ -130,7 +130,7 @@ fn properties(node: &Node, rule: &'static NodeRule, problems: &mut Problems) {
                 format!("`{}` has no property of this name", rule.name),
                 name.span,
                 &name.value,
-                rule.properties.iter().map(|property| property.name),
+                rule.properties.iter().map(|property| (property.name, property.supported)),
                 "properties",
             ));
             continue;
@@ -166,12 +166,12 @@ fn unknown<'a>(
     message: String,
     span: Span,
     name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
+    known: impl Iterator<Item = (&'a str, bool)> + Clone,
     sort: &str,
 ) -> Problem {
-    let help = match suggest::closest(name, known.clone()) {
+    let help = match suggest::closest(name, known.clone().map(|(name, _)| name)) {
         Some(close) => format!("Did you mean `{close}`?"),
-        None => match suggest::listing(known, "and") {
+        None => match suggest::listing(known.filter(|(_, supported)| *supported).map(|(name, _)| name), "and") {
             list if list.is_empty() => format!("It takes no {sort}"),
             list => format!("Its {sort} are {list}"),
         },

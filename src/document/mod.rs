@@ -8,13 +8,17 @@
 pub mod check;
 pub mod grammar;
 mod load;
-mod nesting;
 mod node;
+mod order;
 mod path;
 mod read;
+mod scan;
 pub mod shape;
+mod strings;
 pub mod suggest;
+mod words;
 
 pub use load::{MAXIMUM_BYTES, MAXIMUM_FILES, ReadSource, load};
-pub use nesting::MAXIMUM_DEPTH;
 pub use node::{Literal, Node, Property, Value};
+pub use read::nodes as parse;
+pub use scan::MAXIMUM_DEPTH;

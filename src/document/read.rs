@@ -2,7 +2,8 @@
 
 use kdl::{KdlDocument, KdlEntry, KdlError, KdlNode, KdlValue};
 
-use super::{Literal, Node, Property, Value, nesting};
+use super::scan::{Scan, scan};
+use super::{Literal, Node, Property, Value};
 use crate::source::{FileId, Problem, Problems, Span, Spanned};
 
 /// The parser's stack: enough for [`super::MAXIMUM_DEPTH`] many times over, even in a build without optimisation.
@@ -13,11 +14,14 @@ const MAXIMUM_SYNTAX_PROBLEMS: usize = 20;
 
 /// Parses a text into nodes; after a syntax error there are none.
 pub fn nodes(file: FileId, text: &str, problems: &mut Problems) -> Vec<Node> {
-    if let Some(problem) = nesting::problem(file, text) {
-        problems.push(problem);
-        return Vec::new();
-    }
-    match parse_apart(text) {
+    let scan = match scan(file, text) {
+        Ok(scan) => scan,
+        Err(problem) => {
+            problems.push(problem);
+            return Vec::new();
+        }
+    };
+    match parse_apart(text, &scan) {
         Parsed::Second(document) => convert(file, text, &document),
         Parsed::First(document) => {
             let first = document.nodes().first().map_or(0, |node| node.name().span().offset());
@@ -31,6 +35,10 @@ pub fn nodes(file: FileId, text: &str, problems: &mut Problems) -> Vec<Node> {
         }
         Parsed::Neither(error) => {
             syntax(file, text, &error, problems);
+            Vec::new()
+        }
+        Parsed::Refused => {
+            scan.not_second.into_iter().for_each(|problem| problems.push(problem));
             Vec::new()
         }
         Parsed::Gave => {
@@ -48,45 +56,61 @@ enum Parsed {
     Second(KdlDocument),
     First(KdlDocument),
     Neither(KdlError),
+    /// It is not KDL 1, and must not be given to a parser of KDL 2.
+    Refused,
     Gave,
 }
 
 /// Parses on a thread with a stack of a known size, which also keeps a panic of the library away from the caller.
-fn parse_apart(text: &str) -> Parsed {
+fn parse_apart(text: &str, scan: &Scan) -> Parsed {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || parse(text))
+            .spawn_scoped(scope, || parse(text, scan))
             .ok()
             .and_then(|handle| handle.join().ok())
             .unwrap_or(Parsed::Gave)
     })
 }
 
-fn parse(text: &str) -> Parsed {
-    let error = match KdlDocument::parse_v2(text) {
-        Ok(document) => return Parsed::Second(document),
-        Err(error) => error,
-    };
-    match KdlDocument::parse_v1(text) {
-        Ok(document) => Parsed::First(document),
-        Err(_) => Parsed::Neither(error),
+fn parse(text: &str, scan: &Scan) -> Parsed {
+    if scan.first
+        && let Ok(document) = KdlDocument::parse_v1(text)
+    {
+        return Parsed::First(document);
+    }
+    if scan.not_second.is_some() {
+        return Parsed::Refused;
+    }
+    match KdlDocument::parse_v2(text) {
+        Ok(document) => Parsed::Second(document),
+        Err(error) if scan.first => Parsed::Neither(error),
+        Err(error) => KdlDocument::parse_v1(text).map_or(Parsed::Neither(error), Parsed::First),
     }
 }
 
 fn syntax(file: FileId, text: &str, error: &KdlError, problems: &mut Problems) {
     let mut shown = Vec::new();
     for diagnostic in error.diagnostics.iter().filter(|diagnostic| diagnostic.severity == miette::Severity::Error) {
-        let span = slice_span(file, text, diagnostic.span.offset(), diagnostic.span.len());
+        let span = narrow(text, slice_span(file, text, diagnostic.span.offset(), diagnostic.span.len()));
         // The parser says two things about one place where a node's name is wrong; the first is the more telling one.
         if shown.contains(&span.offset) || shown.len() == MAXIMUM_SYNTAX_PROBLEMS {
             continue;
         }
         shown.push(span.offset);
         let message = diagnostic.message.clone().unwrap_or_else(|| "This is not KDL".to_owned());
-        let label = diagnostic.label.clone().unwrap_or_else(|| "here".to_owned());
-        let help = diagnostic.help.clone().unwrap_or_else(|| "See https://kdl.dev for the syntax".to_owned());
-        problems.push(Problem::error("syntax", sentence(&message)).label(span, label).help(sentence(&help)));
+        let written = text.get(span.offset..span.offset + span.length).unwrap_or_default();
+        let (message, help) = match written {
+            "true" | "false" | "null" => ("A bare word cannot be a value here".to_owned(), format!("Write #{written}")),
+            _ if written.starts_with(|first: char| first.is_ascii_digit())
+                && !written.contains(['"', '\\', '\n'])
+                && !may_be_secret(text, span) =>
+            {
+                ("This is neither a number nor a string".to_owned(), format!("Write it in quotes: \"{written}\""))
+            }
+            _ => (message, diagnostic.help.clone().unwrap_or_else(|| "See https://kdl.dev for the syntax".to_owned())),
+        };
+        problems.push(Problem::error("syntax", sentence(&message)).label(span, "here").help(sentence(&help)));
     }
     if shown.is_empty() {
         problems.push(
@@ -94,6 +118,24 @@ fn syntax(file: FileId, text: &str, error: &KdlError, problems: &mut Problems) {
                 .label(slice_span(file, text, 0, 0), "somewhere in this file")
                 .help("See https://kdl.dev for the syntax"),
         );
+    }
+}
+
+/// Tells whether what stands before a span on its line names a secret, so that a message must not repeat the span.
+fn may_be_secret(text: &str, span: Span) -> bool {
+    let before = text.get(..span.offset).and_then(|before| before.rsplit('\n').next()).unwrap_or_default();
+    let before = before.to_ascii_lowercase();
+    before.contains("pass") || before.contains("secret")
+}
+
+/// Cuts a span of several lines down to its last character, which is where the parser gave up.
+fn narrow(text: &str, span: Span) -> Span {
+    let written = text.get(span.offset..span.offset + span.length).unwrap_or_default();
+    let kept = written.trim_end();
+    match (written.contains('\n'), kept.char_indices().next_back()) {
+        (true, Some((at, last))) => Span::new(span.file, span.offset + at, last.len_utf8()),
+        (true, None) => Span::new(span.file, span.offset, 0),
+        (false, _) => span,
     }
 }
 

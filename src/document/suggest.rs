@@ -13,7 +13,8 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
-        .min_by_key(|(distance, _)| *distance)
+        // Slips rarely touch the first letter.
+        .min_by_key(|(distance, candidate)| (*distance, candidate.chars().next() != name.chars().next()))
         .map(|(_, candidate)| candidate)
 }
 
@@ -35,6 +36,7 @@ mod tests {
     fn finds_slips_and_nothing_else() {
         assert_eq!(closest("wieght", ["port", "weight"]), Some("weight"));
         assert_eq!(closest("WRR", ["rr", "wrr"]), Some("wrr"));
+        assert_eq!(closest("wr", ["rr", "wrr"]), Some("wrr"));
         assert_eq!(closest("x", ["a", "b"]), None);
         assert_eq!(closest(&"w".repeat(100_000), ["weight"]), None);
     }

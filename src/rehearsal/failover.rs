@@ -20,11 +20,17 @@ use super::traffic::ask;
 use super::watch::{Watch, longest_outage};
 use crate::topology::{Failover, HostName, Topology};
 
-/// The pid files of a keepalived below a host's `run`.
-const PID_FILES: &[&str] = &["keepalived.pid", "keepalived_vrrp.pid", "keepalived_checkers.pid"];
+/// The pid file of a keepalived's first process below a host's `run`.
+const PARENT: &str = "keepalived.pid";
+
+/// Those of the processes that it starts.
+const CHILDREN: &[&str] = &["keepalived_vrrp.pid", "keepalived_checkers.pid"];
 
 /// How long after the worst case of the protocol a takeover is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a first request may take to come through, before the kill and after the takeover.
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
 
 /// How long the requests are watched on after a takeover.
 const AFTERWARDS: Duration = Duration::from_secs(1);
@@ -80,7 +86,7 @@ pub fn fail_over(
     for target in &group.targets {
         watches.push(Watch::start(target)?);
     }
-    let warm = Instant::now() + PATIENCE;
+    let warm = Instant::now() + FIRST_REQUEST;
     while watches.iter().any(|watch| watch.is_speaking() && watch.answered() == 0) && Instant::now() < warm {
         std::thread::sleep(POLL);
     }
@@ -100,7 +106,7 @@ pub fn fail_over(
     let taken_at = Instant::now();
     if let Some(director) = &taken_over_by {
         let before = balanced(layout, director);
-        while balanced(layout, director) <= before && taken_at.elapsed() < PATIENCE {
+        while balanced(layout, director) <= before && taken_at.elapsed() < FIRST_REQUEST {
             std::thread::sleep(POLL);
         }
         std::thread::sleep(AFTERWARDS.saturating_sub(taken_at.elapsed()));
@@ -127,21 +133,22 @@ pub fn fail_over(
     })
 }
 
+/// Kills all of a keepalived at once. A child whose parent dies is sent SIGTERM and says goodbye, and a parent whose child
+/// dies starts it again: so the parent is stopped before the children are killed, and is killed last.
 fn kill_keepalived(layout: &Layout, director: &HostName) -> Result<(), String> {
     let place = layout.places.get(director).ok_or_else(|| format!("No director is named {director}"))?;
     let run = Path::new(&place.root).join("run");
-    let pids: Vec<Pid> = PID_FILES.iter().filter_map(|name| pid(&run.join(name))).collect();
-    if pids.is_empty() {
-        return Err(format!("No keepalived of {director} runs: {} holds no pid file of it", run.display()));
+    let parent = pid(&run.join(PARENT))
+        .ok_or_else(|| format!("No keepalived of {director} runs: {} holds no pid file of it", run.display()))?;
+    let send = |pid: Pid, signal: Signal| {
+        rustix::process::kill_process(pid, signal)
+            .map_err(|error| format!("The keepalived of {director} cannot be killed: {error}"))
+    };
+    send(parent, Signal::STOP)?;
+    for child in CHILDREN.iter().filter_map(|name| pid(&run.join(name))) {
+        send(child, Signal::KILL)?;
     }
-    // The parent is first, so that it does not start a child again; its children may end with it.
-    for pid in pids {
-        match rustix::process::kill_process(pid, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(format!("The keepalived of {director} cannot be killed: {error}")),
-        }
-    }
-    Ok(())
+    send(parent, Signal::KILL)
 }
 
 fn pid(file: &Path) -> Option<Pid> {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::topology::{CheckKind, HostName, Listen, Protocol, Server, Service, Topology, Vip, VipHolder};
 
-/// The port that stands for a listen on every port.
-const ANY_PORT: u16 = 80;
+/// Ports that may stand for a listen on every port: the first that no other service of the VIP has.
+const ANY_PORT: &[u16] = &[80, 8080, 8000, 8888, 9000];
 
 /// The port on which TLS is spoken unless a check says otherwise.
 const HTTPS: u16 = 443;
@@ -97,7 +97,7 @@ pub fn targets(topology: &Topology) -> Vec<Target> {
 
 fn target(vip: &Vip, service: &Service, listen: &Listen) -> Target {
     let language = match listen.protocol {
-        Protocol::Tcp if is_tls(service, listen) => Some(Language::Https),
+        Protocol::Tcp if is_tls(vip, service, listen) => Some(Language::Https),
         Protocol::Tcp => Some(Language::Http),
         Protocol::Udp => Some(Language::Datagram),
         Protocol::Sctp => None,
@@ -114,7 +114,7 @@ fn target(vip: &Vip, service: &Service, listen: &Listen) -> Target {
         },
         service: service.name.value.clone(),
         protocol: listen.protocol,
-        port: asked_port(listen),
+        port: asked_port(vip, listen),
         language,
         weights,
         scheduler: service.scheduler.name.clone(),
@@ -129,9 +129,9 @@ pub fn offers(topology: &Topology) -> BTreeMap<HostName, Offer> {
         for server in &service.servers {
             let offer = offers.entry(server.host.value.clone()).or_default();
             for listen in &service.listens {
-                let port = served_port(server, listen);
+                let port = served_port(vip, server, listen);
                 match listen.protocol {
-                    Protocol::Tcp => offer.pages.entry(port).or_default().tls |= is_tls(service, listen),
+                    Protocol::Tcp => offer.pages.entry(port).or_default().tls |= is_tls(vip, service, listen),
                     Protocol::Udp => {
                         offer.datagrams.entry(port).or_default().extend([server.address, vip.address.value]);
                     }
@@ -158,19 +158,25 @@ fn add_check(offer: &mut Offer, server: &Server, port: u16) {
     pages.statuses.insert(page.path.clone(), page.status.unwrap_or(200));
 }
 
-fn asked_port(listen: &Listen) -> u16 {
-    if listen.ports.first == 0 { ANY_PORT } else { listen.ports.first }
+fn asked_port(vip: &Vip, listen: &Listen) -> u16 {
+    if listen.ports.first != 0 {
+        return listen.ports.first;
+    }
+    let others = vip.services.iter().flat_map(|service| &service.listens);
+    let taken: Vec<_> = others.filter(|other| other.protocol == listen.protocol).map(|other| other.ports).collect();
+    let is_free = |port: &u16| !taken.iter().any(|ports| ports.first != 0 && (ports.first..=ports.last).contains(port));
+    ANY_PORT.iter().copied().find(is_free).unwrap_or(1)
 }
 
-fn served_port(server: &Server, listen: &Listen) -> u16 {
-    server.port.as_ref().map_or_else(|| asked_port(listen), |port| port.value)
+fn served_port(vip: &Vip, server: &Server, listen: &Listen) -> u16 {
+    server.port.as_ref().map_or_else(|| asked_port(vip, listen), |port| port.value)
 }
 
 /// Tells whether TLS is spoken: a check of the very port knows, else port 443 does.
-fn is_tls(service: &Service, listen: &Listen) -> bool {
+fn is_tls(vip: &Vip, service: &Service, listen: &Listen) -> bool {
     let checks = service.servers.iter().filter_map(|server| {
         let check = server.check.as_ref()?;
-        let port = served_port(server, listen);
+        let port = served_port(vip, server, listen);
         let is_of_port = check.port.unwrap_or(port) == port;
         match check.kind {
             CheckKind::Https(_) if is_of_port => Some(true),
@@ -219,6 +225,18 @@ mod tests {
         let offers = offers(&site);
         assert!(offers[&HostName::new("w")].pages[&8443].tls);
         assert_eq!(offers[&HostName::new("w")].pages.len(), 1);
+    }
+
+    #[test]
+    fn every_port_is_tried_on_one_that_is_nobody_elses() {
+        let web = host(Role::RealServer, "w", "10.0.0.2/24", None);
+        let all = |name| service(name, Protocol::Tcp, 0, vec![server(&web)]);
+        let holder = || VipHolder::Director(at(HostName::new("d")));
+        let asked =
+            |services| targets(&topology(vec![], vec![], vec![vip("10.0.0.9", holder(), services)])).remove(0).port;
+        assert_eq!(asked(vec![all("all")]), 80);
+        assert_eq!(asked(vec![all("all"), service("http", Protocol::Tcp, 80, vec![])]), 8080);
+        assert_eq!(asked(vec![all("all"), service("other", Protocol::Udp, 80, vec![])]), 80);
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! A reader of the topology emits a [`Problem`] and goes on, so that one run reports every problem. To show one, ask for
 //! its [`ProblemReport`], which speaks miette's protocol.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 use super::{SourceMap, Span};
 
 /// Tells an error, which stops the run, from a warning, which does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The topology cannot be used.
     Error,
@@ -19,7 +21,7 @@ pub enum Severity {
 }
 
 /// Says something about one span.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
     /// The place.
     pub span: Span,
@@ -28,7 +30,7 @@ pub struct Label {
 }
 
 /// Says what is wrong, where, and what repairs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// The stable name of the kind of problem, in kebab case.
     pub code: &'static str,
@@ -71,16 +73,28 @@ impl Problem {
     }
 }
 
+/// How many problems are kept; a text with more is hardly a topology, and could fill the memory with them.
+const MAXIMUM_PROBLEMS: usize = 10_000;
+
 /// Collects problems; order of emission is kept until [`Problems::sort`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
+    known: HashSet<Problem>,
 }
 
 impl Problems {
-    /// Adds a problem unless the very same one is there.
+    /// Adds a problem unless the very same one is there; the last one that fits says that there are more.
     pub fn push(&mut self, problem: Problem) {
-        if !self.list.contains(&problem) {
+        let problem = match self.list.len() {
+            MAXIMUM_PROBLEMS.. => return,
+            kept if kept + 1 == MAXIMUM_PROBLEMS => {
+                Problem::error("too-many-problems", format!("There are more than {MAXIMUM_PROBLEMS} problems"))
+                    .help("Repair the first ones; the rest is not reported")
+            }
+            _ => problem,
+        };
+        if self.known.insert(problem.clone()) {
             self.list.push(problem);
         }
     }
@@ -120,7 +134,9 @@ impl Problems {
 #[derive(Debug)]
 pub struct ProblemReport {
     problem: Problem,
-    source: Option<NamedSource<String>>,
+    /// Whether this shows a further place of another problem, and is none by itself.
+    note: bool,
+    source: Option<NamedSource<Arc<str>>>,
     elsewhere: Vec<ProblemReport>,
 }
 
@@ -132,14 +148,15 @@ impl ProblemReport {
         let elsewhere = away
             .into_iter()
             .map(|label| {
-                let note = Problem { message: label.text.clone(), labels: vec![label], help: None, ..problem.clone() };
-                ProblemReport::new(&note, sources)
+                let place = Label { span: label.span, text: "here".to_owned() };
+                let note = Problem { message: label.text, labels: vec![place], help: None, ..problem.clone() };
+                ProblemReport { note: true, ..ProblemReport::new(&note, sources) }
             })
             .collect();
         let source = home
             .and_then(|file| sources.get(file))
-            .map(|file| NamedSource::new(&file.name, file.text.to_string()).with_language("kdl"));
-        ProblemReport { problem: Problem { labels: here, ..problem.clone() }, source, elsewhere }
+            .map(|file| NamedSource::new(&file.name, file.shown.clone()).with_language("kdl"));
+        ProblemReport { problem: Problem { labels: here, ..problem.clone() }, note: false, source, elsewhere }
     }
 }
 
@@ -153,11 +170,12 @@ impl std::error::Error for ProblemReport {}
 
 impl Diagnostic for ProblemReport {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.problem.code))
+        (!self.note).then(|| Box::new(self.problem.code) as Box<dyn fmt::Display>)
     }
 
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.problem.severity {
+            _ if self.note => miette::Severity::Advice,
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
         })

@@ -1,6 +1,6 @@
 //! From the path of a topology to the topology, with every problem that one run can find.
 
-use super::{Topology, decode, grammar, resolve};
+use super::{Topology, conceal::conceal, decode, grammar, resolve};
 use crate::document::{self, ReadSource, check};
 use crate::source::{Problems, SourceMap};
 
@@ -17,7 +17,8 @@ pub struct Loaded {
 
 /// Reads a topology from a file or a folder.
 pub fn load(path: &str, reader: &dyn ReadSource) -> Loaded {
-    let (sources, nodes, mut problems) = document::load(path, reader);
+    let (mut sources, nodes, mut problems) = document::load(path, reader);
+    conceal(&nodes, &mut sources);
     check::document(&nodes, grammar::LANGUAGE, &mut problems);
     let draft = decode::document(&nodes, &mut problems);
     let topology = resolve::document(&draft, &mut problems);

@@ -4,6 +4,7 @@
 //! node cannot know. Every value that an operator can write wrongly keeps its span. What the kernel and keepalived make
 //! of a topology is decided later, by the kinds of resource; nothing here knows them.
 
+mod conceal;
 pub mod decode;
 mod failover;
 #[cfg(test)]

@@ -112,7 +112,8 @@ fn end(namespace: &str) {
     let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
 }
 
-fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+/// Does something on a thread that is in a namespace of any name.
+pub fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
     let file = fs::File::open(Path::new("/run/netns").join(namespace)).expect("the namespace");
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {

@@ -57,7 +57,7 @@ fn members(node: &Node, problems: &mut Problems) -> BTreeMap<HostName, Member> {
         let Some(name) = child.argument(0).and_then(|value| value.text()) else { continue };
         // A priority that could not be read has been reported; the member still counts.
         let priority =
-            child.property("priority").and_then(|value| value.integer()).unwrap_or(Spanned::new(1, child.span));
+            child.property("priority").and_then(|value| value.integer()).unwrap_or(Spanned::new(0, child.span));
         let director = name.map(HostName::new);
         if let Some(first) = members.get(&director.value) {
             problems.push(

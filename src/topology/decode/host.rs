@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::document::{Literal, Node};
 use crate::source::{Problem, Problems, Spanned};
+use crate::topology::grammar::is_host_address;
 use crate::topology::{Connection, Host, HostName, Interface, MacAddress, Role, SysctlKey};
 
 /// Decodes a host, whatever state it is in: other nodes refer to it.
@@ -22,7 +23,13 @@ pub fn host(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Host {
     }
 }
 
+/// Decodes the addresses; none at all if one could not be read, because what is in no network of the rest may be in its.
 fn addresses(node: &Node, problems: &mut Problems) -> Vec<Spanned<IpNet>> {
+    let readable =
+        |child: &Node| child.argument(0).and_then(|value| value.text()).is_some_and(|text| is_host_address(&text));
+    if !node.children_named("address").all(readable) {
+        return Vec::new();
+    }
     let mut addresses: Vec<Spanned<IpNet>> = Vec::new();
     for child in node.children_named("address") {
         let Some(text) = child.argument(0).and_then(|value| value.text()) else { continue };

@@ -88,7 +88,7 @@ pub fn document(nodes: &[Node], problems: &mut Problems) -> Draft {
 
 /// Makes the error for a name that is taken.
 pub fn duplicate(sort: &str, name: &str, span: Span, first: Span) -> Problem {
-    Problem::error("duplicate-name", format!("There are two of the {sort} \"{name}\""))
+    Problem::error("duplicate-name", format!("Two {sort}s have the name \"{name}\""))
         .label(span, "declared again")
         .label(first, "declared first")
         .help("Give one of the two another name")

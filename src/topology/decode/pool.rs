@@ -20,6 +20,8 @@ pub struct ServerDraft {
     pub lower: u32,
     /// The forwarding method of its own.
     pub forwarding: Option<Spanned<Forwarding>>,
+    /// Whether a forwarding method is written, even one that could not be read.
+    pub says_forwarding: bool,
     /// The check of its own.
     pub check: Option<Check>,
     /// Where it was written.
@@ -64,6 +66,7 @@ fn server(node: &Node, problems: &mut Problems) -> Option<ServerDraft> {
         upper: number("upper").map_or(0, |upper| upper.value),
         lower: number("lower").map_or(0, |lower| lower.value),
         forwarding: forwarding(node),
+        says_forwarding: node.property("forwarding").is_some(),
         check: check(node, problems),
         span: node.span,
     })

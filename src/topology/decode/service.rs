@@ -75,6 +75,8 @@ fn listen(node: &Node) -> Vec<Listen> {
             Literal::Integer(number) => port_range(&number.to_string()),
             _ => None,
         };
+        // A range that makes no sense has been reported.
+        let ports = ports.filter(|ports| ports.first <= ports.last && (ports.first > 0 || ports.last == 0));
         ports.map(|ports| Listen { protocol, ports, span: value.span })
     });
     ports.collect()

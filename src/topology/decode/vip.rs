@@ -1,6 +1,6 @@
 //! VIPs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -8,19 +8,23 @@ use super::pool::forwarding;
 use super::service::{ServiceDraft, service};
 use crate::document::Node;
 use crate::source::{Problem, Problems, Span, Spanned};
-use crate::topology::{Delivery, Family, Forwarding, HostName, VipHolder};
+use crate::topology::{Delivery, Family, Forwarding, HostName, VipHolder, grammar};
 
 /// A VIP before its holder and its servers are looked up.
 #[derive(Clone, Debug)]
 pub struct VipDraft {
     /// The address.
     pub address: Spanned<IpAddr>,
+    /// Whether the address is one that an interface can hold; if not, that has been reported.
+    pub usable: bool,
     /// The prefix.
     pub prefix: u8,
     /// Who is to hold it.
     pub holder: Option<VipHolder>,
     /// The forwarding method of its servers.
     pub forwarding: Option<Spanned<Forwarding>>,
+    /// Whether a forwarding method is written, even one that could not be read.
+    pub says_forwarding: bool,
     /// The delivery on its servers under direct routing.
     pub delivery: Option<Spanned<Delivery>>,
     /// The directors' interface.
@@ -40,7 +44,7 @@ pub fn vip(node: &Node, problems: &mut Problems) -> Option<VipDraft> {
     let network: IpNet = match (text.parse::<IpAddr>(), text.parse::<IpNet>()) {
         (Ok(address), _) => IpNet::from(address),
         (_, Ok(network)) => network,
-        _ => return None,
+        _ => IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
     let address = Spanned::new(network.addr(), text.span);
     let owned = |name: &str| node.property(name).and_then(|value| value.text()).map(|text| text.map(str::to_owned));
@@ -54,9 +58,11 @@ pub fn vip(node: &Node, problems: &mut Problems) -> Option<VipDraft> {
     }
     Some(VipDraft {
         address,
+        usable: grammar::is_vip(&text),
         prefix: network.prefix_len(),
         holder: holder(node, problems),
         forwarding: forwarding(node),
+        says_forwarding: node.property("forwarding").is_some(),
         delivery: delivery(node),
         interface: owned("interface"),
         label,

@@ -11,7 +11,7 @@ mod service;
 mod text;
 
 pub use published::published;
-pub use text::is_password;
+pub use text::{is_host_address, is_password, is_vip};
 
 use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed};
 

@@ -169,7 +169,7 @@ const SERVER: NodeRule = NodeRule {
     summary: "A real server behind the service, by its name or one of its addresses",
     example: "server \"web1\" weight=100",
     occurs: Occurs::Any,
-    arguments: &[needed("server", Shape::Text(&text::SERVER), "A declared real server's name or address")],
+    arguments: &[needed("name or address", Shape::Text(&text::SERVER), "A declared real server's name or address")],
     properties: &[
         optional("port", PORT, "the listened one", "The port on the server; under dr it cannot differ"),
         optional("weight", Shape::Integer { least: 0, most: 65535 }, "1", "Its share; 0 admits no new connection"),

@@ -299,6 +299,16 @@ pub fn is_password(text: &str) -> bool {
     password(text).is_ok()
 }
 
+/// Tells whether a text is a VIP that an interface can hold.
+pub fn is_vip(text: &str) -> bool {
+    vip_address(text).is_ok()
+}
+
+/// Tells whether a text is a host's address that an interface can hold.
+pub fn is_host_address(text: &str) -> bool {
+    host_address(text).is_ok()
+}
+
 /// Refuses what ends a word in `keepalived.conf`, or means something within one (keepalived.conf(5); `~SEQ` and `~LST`
 /// are expanded anywhere, a leading `@` makes a line conditional).
 fn keepalived_word(text: &str) -> Result<(), String> {

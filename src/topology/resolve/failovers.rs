@@ -49,7 +49,7 @@ pub fn check_members(draft: &Draft, problems: &mut Problems) {
 }
 
 fn check_priorities(failover: &Failover, problems: &mut Problems) {
-    let mut members: Vec<_> = failover.members.values().collect();
+    let mut members: Vec<_> = failover.members.values().filter(|member| member.priority.value > 0).collect();
     members.sort_by_key(|member| member.priority.span);
     for (position, member) in members.iter().enumerate() {
         if let Some(first) = members.iter().take(position).find(|other| other.priority == member.priority) {

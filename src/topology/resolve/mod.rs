@@ -36,7 +36,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
             _ => VipHolder::Failover(Spanned::new(String::new(), vip.span)),
         };
         let resolved = vips::resolve(draft, vip, holder, &topology, problems);
-        if known {
+        if known && vip.usable {
             vips::check_network(&topology, &resolved, problems);
             paths::check(&topology, &resolved, problems);
         }

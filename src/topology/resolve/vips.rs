@@ -9,7 +9,7 @@ use crate::topology::{Delivery, Family, Forwarding, Role, Service, Topology, Vip
 pub fn distinct<'a>(draft: &'a Draft, problems: &mut Problems) -> Vec<&'a VipDraft> {
     let mut distinct: Vec<&VipDraft> = Vec::new();
     for vip in &draft.vips {
-        match distinct.iter().find(|other| other.address == vip.address) {
+        match distinct.iter().find(|other| vip.usable && other.usable && other.address == vip.address) {
             None => distinct.push(vip),
             Some(first) => problems.push(again(vip, first)),
         }
@@ -19,7 +19,9 @@ pub fn distinct<'a>(draft: &'a Draft, problems: &mut Problems) -> Vec<&'a VipDra
 
 fn again(vip: &VipDraft, first: &VipDraft) -> Problem {
     if vip.holder == first.holder {
-        return duplicate("vip", &vip.address.to_string(), vip.address.span, first.address.span)
+        return Problem::error("duplicate-vip", format!("The VIP {} is declared twice", *vip.address))
+            .label(vip.address.span, "declared again")
+            .label(first.address.span, "declared first")
             .help("Move the services of the second one into the first");
     }
     let problem =

@@ -1,28 +1,9 @@
-//! Problems for people, for programs and for code review.
+//! Problems as one JSON document of our own, whose version only changes with its form.
 
-use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 
+use super::level;
 use crate::source::{Problem, Problems, Severity, SourceMap};
-
-/// The width that human output is laid out for.
-const WIDTH: usize = 80;
-
-/// Renders problems for a terminal, each with its lines of source.
-pub fn human(problems: &Problems, sources: &SourceMap, color: bool) -> String {
-    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false).with_context_lines(1);
-    let mut text = String::new();
-    for problem in problems.iter() {
-        if handler.render_report(&mut text, &problem.report(sources)).is_err() {
-            // The handler fails where a span does not fit its text; the message is worth more than the picture.
-            text.push_str(&problem.message);
-            text.push('\n');
-        }
-        text.push('\n');
-    }
-    text
-}
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -74,7 +55,7 @@ struct Summary {
 /// Renders problems as one JSON document; `complete` tells whether everything could be looked at.
 pub fn json(problems: &Problems, sources: &SourceMap, complete: bool) -> String {
     let document = Document {
-        format_version: super::FORMAT_VERSION,
+        format_version: crate::view::FORMAT_VERSION,
         lvsctl_version: env!("CARGO_PKG_VERSION"),
         complete,
         diagnostics: diagnostics(problems, sources),
@@ -101,10 +82,7 @@ fn diagnostic<'a>(problem: &'a Problem, sources: &SourceMap) -> Diagnostic<'a> {
     };
     Diagnostic {
         code: problem.code,
-        severity: match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
+        severity: level(problem.severity),
         message: &problem.message,
         help: problem.help.as_deref(),
         labels: problem.labels.iter().filter_map(place).collect(),
