@@ -53,20 +53,21 @@ pub fn digest(text: &SecretText) -> String {
     })
 }
 
-/// Returns the effect that puts a configuration in place.
-pub fn write(text: &SecretText) -> Effect {
-    // What somebody else wrote is put back by an undo as it was, complaints included.
-    let own = text
-        .pieces()
-        .first()
-        .is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)));
+/// Returns the effect that puts a configuration in place; what somebody else wrote before it is kept beside it.
+pub fn write(text: &SecretText, before: Option<&SecretText>) -> Effect {
     Effect::WriteFile {
         path: CONFIGURATION.to_owned(),
         text: text.clone(),
         mode: MODE,
-        keepalived_test: own,
-        keep_previous: true,
+        // What somebody else wrote is put back by an undo as it was, complaints included.
+        keepalived_test: is_own(text),
+        keep_previous: before.is_some_and(|before| !is_own(before)),
     }
+}
+
+fn is_own(text: &SecretText) -> bool {
+    let first = text.pieces().first();
+    first.is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)))
 }
 
 impl Kind for KeepalivedKind {
@@ -127,7 +128,13 @@ impl Kind for KeepalivedKind {
                 ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
-            (_, Some(Resource::File { text, .. })) => vec![write(text)],
+            (_, Some(Resource::File { text, .. })) => {
+                let before = match &change.before {
+                    Some(Resource::File { text, .. }) => Some(text),
+                    _ => None,
+                };
+                vec![write(text, before)]
+            }
             (action, Some(Resource::Daemon { configuration })) => {
                 let configuration = configuration.clone().unwrap_or_default();
                 match action {
