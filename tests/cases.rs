@@ -47,8 +47,7 @@ fn recorded(name: &str) -> Vec<(&'static str, String)> {
     assert!(!first.problems.has_errors(), "{name}: {:?}", first.problems);
     let shown = plan_human::render(&first.plan, "topology.kdl", sources, paint);
     let document = plan_json::document(&first.plan, sources, fakes::source(&case.wish), &case.wish.problems);
-    let mut files =
-        vec![("native.txt", compiled(&case)), ("plan.txt", shown), ("plan.json", fakes::pretty(&document))];
+    let mut files = vec![("native.txt", compiled(&case)), ("plan.txt", shown), ("plan.json", fakes::pretty(&document))];
     if !first.plan.is_complete() {
         return files;
     }

@@ -89,9 +89,7 @@ fn effect(fake: &FakeHost, words: &[&str]) -> Option<Effect> {
         ["weight", key, server, method, weight] => {
             Effect::Ipvs(IpvsCommand::SetDestination(service(key), destination(server), share(method, weight)))
         }
-        ["no-server", key, server] => {
-            Effect::Ipvs(IpvsCommand::DeleteDestination(service(key), destination(server)))
-        }
+        ["no-server", key, server] => Effect::Ipvs(IpvsCommand::DeleteDestination(service(key), destination(server))),
         ["file", path, line @ ..] => Effect::WriteFile {
             path: (*path).into(),
             text: SecretText::plain(line.join(" ") + "\n"),
@@ -132,4 +130,3 @@ fn share(method: &str, weight: &str) -> DestinationConfig {
     let forwarding = if method == "nat" { Forwarding::Nat } else { Forwarding::Dr };
     DestinationConfig { forwarding, weight: weight.parse().unwrap(), upper: 0, lower: 0 }
 }
-
