@@ -26,11 +26,11 @@ pub struct Common {
     /// Ask no question
     #[arg(long)]
     auto_approve: bool,
-    /// How to print the report
-    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    /// How to print the report: human, json
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT", hide_possible_values = true)]
     format: Format,
-    /// What to do with what was applied when a later step fails
-    #[arg(long, value_enum, default_value = "undo", value_name = "WHAT")]
+    /// What to do with what was applied when a later step fails: undo, keep
+    #[arg(long, value_enum, default_value = "undo", value_name = "WHAT", hide_possible_values = true)]
     on_failure: Failure,
 }
 

@@ -25,14 +25,14 @@ const STALE: u8 = 4;
 
 /// Plans, applies and rehearses Linux Virtual Server topologies.
 #[derive(Debug, Parser)]
-#[command(name = "lvsctl", version, propagate_version = true, max_term_width = 80)]
+#[command(name = "lvsctl", version, max_term_width = 80)]
 #[command(after_help = "Example:\n  lvsctl check prod/ && lvsctl plan prod/ && lvsctl apply prod/")]
 pub struct Arguments {
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    /// When to use colour: auto, always, never
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", hide_possible_values = true)]
     pub color: Colour,
-    /// How much to say on standard error
-    #[arg(long, global = true, value_enum, default_value = "info", value_name = "LEVEL")]
+    /// What to say on standard error: error, warn, info, debug
+    #[arg(long, global = true, value_enum, default_value = "info", value_name = "LEVEL", hide_possible_values = true)]
     pub log: Level,
     /// What to do
     #[command(subcommand)]

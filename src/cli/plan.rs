@@ -23,8 +23,8 @@ pub enum Format {
 pub struct PlanArguments {
     #[command(flatten)]
     site: SiteArguments,
-    /// How to print the plan
-    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    /// How to print the plan: human, json
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT", hide_possible_values = true)]
     format: Format,
     /// Exit with 2 if there are changes
     #[arg(long)]

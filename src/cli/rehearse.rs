@@ -27,8 +27,8 @@ pub struct RehearseArguments {
     /// When to give up, in seconds
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     timeout: u64,
-    /// How to print the report
-    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    /// How to print the report: human, json
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT", hide_possible_values = true)]
     format: Format,
 }
 

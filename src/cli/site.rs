@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use super::files::{DiskReader, base_folder, secrets};
 use super::write::revision;
 use super::{Level, Output};
+use crate::lint;
 use crate::source::{Problems, SourceMap};
 use crate::survey::{Survey, Surveyed};
-use crate::topology::{self, HostName, SecretValues, Topology};
+use crate::topology::{HostName, SecretValues, Topology};
 use crate::view::plan_json::{Source, SourceDocument};
 use crate::view::problems;
 
@@ -57,7 +58,7 @@ impl Site {
 
     /// Loads a topology for a command that contacts no host.
     pub fn load_without_secrets(arguments: &SiteArguments, output: &Output) -> Option<Site> {
-        let loaded = topology::load(&arguments.path, &DiskReader);
+        let loaded = lint::load(&arguments.path, &DiskReader);
         show(&loaded.problems, &loaded.sources, output);
         let topology = loaded.topology?;
         let mut only = BTreeSet::new();

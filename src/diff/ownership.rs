@@ -34,7 +34,7 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
             (key.clone(), Owned { digest: digest(&entry.resource), programmer, previous })
         })
         .collect();
-    Manifest { owned }
+    Manifest { owned, is_exposed: false }
 }
 
 fn is_put_back(resource: &Resource) -> bool {
@@ -52,7 +52,10 @@ pub fn manifest_change(host: &HostName, desired: &HostState, observed: &Observat
         (Some(_), Some(_)) => Action::Update,
         (Some(_), None) => Action::Delete,
     };
+    let same_record = before.as_ref().map(|manifest| &manifest.owned) == after.as_ref().map(|manifest| &manifest.owned);
     let reason = match action {
+        // Only its mode is not as it was written.
+        _ if same_record => Reason::AlteredOnHost,
         Action::Create => Reason::New,
         Action::Delete => Reason::RemovedFromTopology,
         _ => Reason::TopologyChanged,

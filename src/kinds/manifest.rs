@@ -58,7 +58,8 @@ impl Kind for ManifestKind {
                 document.format_version
             )));
         }
-        Ok(vec![Entry::new(ResourceKey::Manifest, Resource::Manifest(document.entries))])
+        let manifest = Manifest { is_exposed: file.mode != MODE, ..document.entries };
+        Ok(vec![Entry::new(ResourceKey::Manifest, Resource::Manifest(manifest))])
     }
 
     fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {

@@ -5,6 +5,7 @@
 //! a topology unusable is no lint: it belongs into `topology`.
 
 mod literal_secret;
+mod nat_gateway;
 
 use crate::document::ReadSource;
 use crate::source::Problems;
@@ -23,7 +24,7 @@ pub struct Rule {
 
 /// Returns every rule in the order of names.
 pub fn registry() -> &'static [Rule] {
-    &[literal_secret::RULE]
+    &[literal_secret::RULE, nat_gateway::RULE]
 }
 
 /// Returns a rule by its name.

@@ -29,6 +29,9 @@ const CHILDREN: &[&str] = &["keepalived_vrrp.pid", "keepalived_checkers.pid"];
 /// How long after the worst case of the protocol a takeover is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a first request may take to come through, before the kill and after the takeover.
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
+
 /// How long the requests are watched on after a takeover.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
@@ -83,7 +86,7 @@ pub fn fail_over(
     for target in &group.targets {
         watches.push(Watch::start(target)?);
     }
-    let warm = Instant::now() + PATIENCE;
+    let warm = Instant::now() + FIRST_REQUEST;
     while watches.iter().any(|watch| watch.is_speaking() && watch.answered() == 0) && Instant::now() < warm {
         std::thread::sleep(POLL);
     }
@@ -103,7 +106,7 @@ pub fn fail_over(
     let taken_at = Instant::now();
     if let Some(director) = &taken_over_by {
         let before = balanced(layout, director);
-        while balanced(layout, director) <= before && taken_at.elapsed() < PATIENCE {
+        while balanced(layout, director) <= before && taken_at.elapsed() < FIRST_REQUEST {
             std::thread::sleep(POLL);
         }
         std::thread::sleep(AFTERWARDS.saturating_sub(taken_at.elapsed()));

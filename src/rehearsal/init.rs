@@ -66,6 +66,7 @@ pub fn run_if_init(entry: Entry) {
     if let Some(work) = std::env::var_os(GUEST_VARIABLE)
         && std::process::id() == 1
     {
+        // What is printed is on the console, which the host shows if the work does not come to its end.
         if let Err(error) = first_process(Path::new(&work)) {
             eprintln!("{error}");
         }
@@ -93,13 +94,9 @@ fn first_process(work: &Path) -> Result<(), String> {
     fs::create_dir_all(WORK).map_err(|error| format!("{WORK} cannot be made: {error}"))?;
     mount("hostfs", WORK, MountFlags::empty(), &work.to_string_lossy())?;
     let channel = GuestEnd::new(WORK);
-    let prepared = prepare_system();
+    prepare_system()?;
     channel.send(&Message::<()>::Booted { milliseconds: uptime().as_millis() as u64 }).map_err(|e| e.to_string())?;
-    let finished = prepared.and_then(|()| worker());
-    if let Err(error) = finished {
-        channel.send(&Message::<()>::Finished { error: Some(error) }).map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    worker()
 }
 
 /// Lays a memory file system over the root; the module for it is loaded by hand, because modprobe needs the folder that
@@ -123,13 +120,13 @@ fn writable_root() -> Result<(), String> {
     let modules = Path::new("/lib/modules");
     fs::create_dir_all(modules).map_err(|error| format!("/lib/modules cannot be made: {error}"))?;
     let _ = symlink(Path::new(MODULES).join(&release), modules.join(&release));
+    // Not /tmp: what the host has there, perhaps this very project, stays in sight, and what is written is gone anyway.
     for folder in ["/proc", "/sys", "/run", "/tmp", "/dev"] {
         fs::create_dir_all(folder).map_err(|error| format!("{folder} cannot be made: {error}"))?;
     }
     mount("proc", "/proc", MountFlags::empty(), "")?;
     mount("sysfs", "/sys", MountFlags::empty(), "")?;
     mount("tmpfs", "/run", MountFlags::empty(), "mode=0755")?;
-    mount("tmpfs", "/tmp", MountFlags::empty(), "mode=1777")?;
     // The kernel may have mounted it already.
     let _ = mount("devtmpfs", "/dev", MountFlags::empty(), "mode=0755");
     Ok(())

@@ -5,9 +5,11 @@
 //! [`converge`]r plans and applies, [`traffic`] asks, [`failover`] kills a master, and [`judge`] says what is wrong. The
 //! kernel tests use the same guest with work of their own.
 
+#![allow(clippy::disallowed_methods)]
+
 mod addresses;
 pub mod channel;
-mod client;
+pub mod client;
 pub mod converge;
 mod extended_state;
 mod failover;
@@ -15,18 +17,19 @@ pub mod guest;
 pub mod init;
 mod judge;
 mod keeper;
-mod layout;
+pub mod layout;
 pub mod live;
-mod names;
+pub mod names;
 mod namespace;
-mod network;
+pub mod network;
 pub mod phases;
 pub mod prerequisites;
 pub mod report;
 pub mod request;
-mod servers;
-mod target;
-mod traffic;
+pub mod servers;
+mod settle;
+pub mod target;
+pub mod traffic;
 pub mod vm;
 mod watch;
 

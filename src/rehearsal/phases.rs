@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::report::{Convergence, Durations, FORMAT_VERSION, FailoverReport, HostReport, Report, Traffic};
 use super::target::{Target, offers, targets};
 use super::traffic::{ask, await_answer};
-use super::{names, network, servers};
+use super::{names, network, servers, settle};
 use crate::topology::{Role, Topology};
 
 /// How long the services may take until each has answered once.
@@ -46,6 +46,13 @@ impl Rehearsal<'_> {
 
         let targets = if can_serve { targets(&topology) } else { Vec::new() };
         let started = Instant::now();
+        for group in groups(&topology, &targets) {
+            let name = &group.failover.name.value;
+            match settle::master(&layout, &group, started + READY) {
+                Some(master) => tell(format!("failover {name}: {master} is master")),
+                None => failures.push(format!("failover {name}: no master within {} s", READY.as_secs())),
+            }
+        }
         let mut services = Vec::new();
         for (target, answers) in targets.iter().zip(self.ask_all(&targets, tell)) {
             failures.extend(judge::traffic(target, &answers, ""));
@@ -69,7 +76,7 @@ impl Rehearsal<'_> {
                 tell(format!("failover {name}: not tried, because an earlier one left {master} alone"));
                 continue;
             }
-            tell(format!("failover {name}: {master} is master, its keepalived is killed"));
+            tell(format!("failover {name}: the keepalived of {master} is killed"));
             let report = fail_over(&layout, &group, master, self.requests)?;
             failures.extend(judge::failover(&report, &group.targets));
             tell(told_failover(&report));

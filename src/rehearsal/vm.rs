@@ -90,10 +90,11 @@ impl MachineError {
     /// Returns what to try next, where that is known.
     pub fn help(&self) -> Option<String> {
         match self {
-            MachineError::Folder(_) => {
-                Some("Set TMPDIR to a folder with a short path where programs may run".to_owned())
-            }
+            MachineError::Folder(_) => Some("Set TMPDIR to a folder with a short path, room, and no noexec".to_owned()),
             MachineError::TimedOut { .. } => Some("Allow more time with --timeout".to_owned()),
+            MachineError::Died(_) => Some(
+                "User Mode Linux needs ptrace, which some containers forbid; else the console says more".to_owned(),
+            ),
             _ => None,
         }
     }
@@ -106,7 +107,7 @@ impl Machine {
         request: &Request,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Outcome, MachineError> {
-        let memory_folder = memory_folder()?;
+        let memory_folder = memory_folder(self.memory)?;
         let work = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir_in(work_folder()?)?;
         let mut lines = HostEnd::create(work.path(), request)?;
         let program = std::env::current_exe()?;
@@ -170,11 +171,16 @@ impl Machine {
     }
 }
 
-/// Returns the first folder in which the guest can map its memory: User Mode Linux needs one without `noexec`.
-fn memory_folder() -> Result<PathBuf, MachineError> {
+/// Returns the first folder in which the guest can map its memory: User Mode Linux needs one without `noexec`, and a full
+/// one kills it.
+fn memory_folder(mebibytes: u32) -> Result<PathBuf, MachineError> {
     first_fit([PathBuf::from("/dev/shm"), std::env::temp_dir(), PathBuf::from("/var/tmp")], |folder| {
         let mounted = rustix::fs::statvfs(folder).ok()?;
-        mounted.f_flag.contains(StatVfsMountFlags::NOEXEC).then_some("is mounted with noexec")
+        if mounted.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+            return Some("is mounted with noexec");
+        }
+        let free = mounted.f_bavail.saturating_mul(mounted.f_frsize) >> 20;
+        (free < u64::from(mebibytes)).then_some("has too little room")
     })
 }
 
@@ -190,7 +196,7 @@ fn work_folder() -> Result<PathBuf, MachineError> {
     })
 }
 
-fn first_fit(folders: [PathBuf; 3], unfit: fn(&Path) -> Option<&'static str>) -> Result<PathBuf, MachineError> {
+fn first_fit(folders: [PathBuf; 3], unfit: impl Fn(&Path) -> Option<&'static str>) -> Result<PathBuf, MachineError> {
     let mut refused = Vec::new();
     for folder in folders {
         let Ok(folder) = folder.canonicalize() else { continue };

@@ -36,6 +36,8 @@ impl Owned {
 pub struct Manifest {
     /// Each thing with what is recorded of it.
     pub owned: BTreeMap<ResourceKey, Owned>,
+    /// Whether the file was found open to others than root; it is never written so, and never said in it.
+    pub is_exposed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +56,7 @@ impl Serialize for Manifest {
 impl<'de> Deserialize<'de> for Manifest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lines = Vec::<Line>::deserialize(deserializer)?;
-        Ok(Manifest { owned: lines.into_iter().map(|line| (line.key, line.owned)).collect() })
+        let owned = lines.into_iter().map(|line| (line.key, line.owned)).collect();
+        Ok(Manifest { owned, is_exposed: false })
     }
 }

@@ -1,19 +1,25 @@
-//! The tests that need a kernel with IPVS: one guest is booted for all of them, and each runs in a process and in network
-//! namespaces of its own.
+//! The tests that need a kernel with IPVS: a guest a processor is booted for all of them, and each runs in a process and in
+//! network namespaces of its own.
 //!
 //! To add tests, write a file with a `pub fn tests() -> Vec<Test>` and name it below. `cargo test --test kernel NAME` runs
 //! those whose name contains NAME, `-- --list` shows them all. Nothing is skipped where a package is missing: the run
 //! fails and names it.
 
+#![allow(clippy::disallowed_methods)]
+
 mod chains;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod drift;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
 mod keepalived;
 mod lab;
+mod laboratory;
 mod native;
+mod published;
+mod random;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -21,9 +27,14 @@ mod smoke;
 
 use std::process::ExitCode;
 
-use runner::Test;
+use runner::{SOAK_VARIABLE, Test};
 
-fn tests() -> Vec<Test> {
+/// Returns how many topologies `make soak N=…` asks for, if it does.
+fn soak() -> Option<u64> {
+    std::env::var(SOAK_VARIABLE).ok()?.parse().ok()
+}
+
+fn tests(soak: Option<u64>) -> Vec<Test> {
     let files = [
         smoke::tests(),
         host_contract::tests(),
@@ -34,12 +45,18 @@ fn tests() -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        published::tests(),
+        drift::tests(),
+        random::tests(soak),
     ];
     files.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
-    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
-    runner::run_if_test(&tests());
-    runner::run_on_host(&tests())
+    if let Some(code) = laboratory::run_if_lvsctl() {
+        return code;
+    }
+    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, tests));
+    runner::run_if_test(&tests(soak()));
+    runner::run_on_host(&tests(soak()))
 }

@@ -1,16 +1,19 @@
-//! Runs kernel tests in one guest and prints them the way libtest does.
+//! Runs kernel tests in a guest a processor and prints them the way libtest does.
 //!
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
 //! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use lvsctl::rehearsal::init::{Guest, is_guest};
 use lvsctl::rehearsal::prerequisites;
-use lvsctl::rehearsal::vm::Machine;
+use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +22,18 @@ use crate::lab;
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
 
-/// The variables of the host that tests may read: those that begin with one of these.
-const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", "RUST_BACKTRACE"];
+/// The variable that asks for the long test and says how long; without it there is no such test.
+pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
 
-/// How long all tests together may take, unless `LVSCTL_TEST_TIMEOUT` says how many seconds.
-const TIMEOUT: Duration = Duration::from_secs(900);
+/// The variables of the host that tests may read: those that begin with one of these.
+const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", SOAK_VARIABLE, "RUST_BACKTRACE"];
+
+/// How long all tests together may take, unless one of them alone may take longer or `LVSCTL_TEST_TIMEOUT` says how many
+/// seconds.
+const TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// How many guests run at once at most; `--test-threads` says otherwise.
+const MAXIMUM_GUESTS: usize = 4;
 
 /// A test that runs in the guest.
 #[derive(Clone, Copy)]
@@ -31,11 +41,12 @@ pub struct Test {
     name: &'static str,
     run: fn(),
     deadline: Duration,
+    alone: bool,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30) }
+    Test { name, run, deadline: Duration::from_secs(30), alone: false }
 }
 
 impl Test {
@@ -44,11 +55,18 @@ impl Test {
     pub fn within(self, seconds: u64) -> Self {
         Test { deadline: Duration::from_secs(seconds), ..self }
     }
+
+    /// Gives the test a guest of its own, for one that needs a kernel in which nothing has been done yet.
+    #[allow(dead_code)]
+    pub fn alone(self) -> Self {
+        Test { alone: true, ..self }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Request {
     names: Vec<String>,
+    folder: PathBuf,
     variables: Vec<(String, String)>,
 }
 
@@ -74,25 +92,69 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
         eprintln!("error: {error}\n  help: {}", error.help());
         return ExitCode::FAILURE;
     }
-    println!("\nrunning {} tests in a disposable kernel", chosen.len());
-    let skipped = tests.len() - chosen.len();
     if chosen.is_empty() {
-        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {skipped} filtered out\n");
+        println!(
+            "\nrunning 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {} filtered out\n",
+            tests.len()
+        );
         return ExitCode::SUCCESS;
     }
+    let guests = options.guests.min(chosen.len());
+    println!("\nrunning {} tests in {guests} disposable kernels", chosen.len());
+    let started = Instant::now();
+    let finished: Mutex<Vec<Finished>> = Mutex::default();
+    let waiting = Mutex::new(shares(&chosen, guests).into_iter());
+    let next = || waiting.lock().expect("no panic").next();
+    let outcomes: Vec<Result<Outcome, MachineError>> = thread::scope(|scope| {
+        let work = || std::iter::from_fn(next).map(|share| run_guest(&share, &finished)).collect::<Vec<_>>();
+        let running: Vec<_> = (0..guests).map(|_| scope.spawn(work)).collect();
+        running.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+    });
+    let finished = finished.into_inner().expect("no panic");
+    summarise(&options, &chosen, tests.len(), &finished, &outcomes, started.elapsed())
+}
+
+/// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
+/// own come first.
+fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
+    let (alone, mut together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
+    together.sort_by_key(|test| std::cmp::Reverse(test.deadline));
+    let mut shares: Vec<Vec<&Test>> = vec![Vec::new(); guests];
+    for test in together {
+        if let Some(share) =
+            shares.iter_mut().min_by_key(|share| share.iter().map(|test| test.deadline).sum::<Duration>())
+        {
+            share.push(test);
+        }
+    }
+    shares.retain(|share| !share.is_empty());
+    alone.into_iter().map(|test| vec![test]).chain(shares).collect()
+}
+
+fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
     let request = Request {
-        names: chosen.iter().map(|test| test.name.to_owned()).collect(),
+        names: share.iter().map(|test| test.name.to_owned()).collect(),
+        folder: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT, Duration::from_secs) };
-    let started = Instant::now();
-    let mut finished: Vec<Finished> = Vec::new();
-    let outcome = machine.run(&request, &mut |test: Finished| {
+    let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
+    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest, Duration::from_secs) };
+    machine.run(&request, &mut |test: Finished| {
         let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
-        finished.push(test);
-    });
+        finished.lock().expect("no panic").push(test);
+    })
+}
+
+fn summarise(
+    options: &Options,
+    chosen: &[&Test],
+    all: usize,
+    finished: &[Finished],
+    outcomes: &[Result<Outcome, MachineError>],
+    took: Duration,
+) -> ExitCode {
     let failed: Vec<&Finished> = finished.iter().filter(|test| test.failure.is_some()).collect();
     if !failed.is_empty() {
         println!("\nfailures:");
@@ -103,33 +165,38 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     if options.nocapture {
         finished.iter().for_each(|test| println!("\n---- {} ----\n{}", test.name, test.output));
     }
-    match &outcome {
-        Ok(outcome) if failed.is_empty() => println!("\nguest up after {:.2}s", outcome.boot.as_secs_f64()),
-        Ok(outcome) => println!("\nthe guest's console:\n{}", outcome.console),
-        Err(error) => println!("\nerror: {error}"),
+    for outcome in outcomes {
+        match outcome {
+            Ok(outcome) if failed.is_empty() => println!("guest up after {:.2}s", outcome.boot.as_secs_f64()),
+            Ok(outcome) => println!("\na guest's console:\n{}", outcome.console),
+            Err(error) => println!("\nerror: {error}"),
+        }
     }
-    let is_complete = outcome.is_ok() && finished.len() == chosen.len();
-    if !is_complete {
-        println!("\n{} tests did not run to their end", chosen.len() - finished.len());
+    let lost = chosen.len() - finished.len();
+    if lost > 0 {
+        println!("\n{lost} tests did not run to their end");
     }
-    let is_good = is_complete && failed.is_empty();
+    let is_good = failed.is_empty() && lost == 0 && outcomes.iter().all(Result::is_ok);
     println!(
-        "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {skipped} filtered out; finished in {:.2}s\n",
+        "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         if is_good { "ok" } else { "FAILED" },
         finished.len() - failed.len(),
-        failed.len() + chosen.len() - finished.len(),
-        started.elapsed().as_secs_f64()
+        failed.len() + lost,
+        all - chosen.len(),
+        took.as_secs_f64()
     );
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs the asked-for tests one after the other, each in a process of its own.
-pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
+pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Result<(), String> {
     let request: Request = guest.request()?;
+    let soak = request.variables.iter().find(|(name, _)| name == SOAK_VARIABLE);
+    let tests = tests(soak.and_then(|(_, value)| value.parse().ok()));
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
-        let (failure, output) = run_process(test, &request.variables)?;
+        let (failure, output) = run_process(test, &request)?;
         lab::clear();
         let milliseconds = started.elapsed().as_millis() as u64;
         guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
@@ -146,12 +213,13 @@ pub fn run_if_test(tests: &[Test]) {
     std::process::exit(0);
 }
 
-fn run_process(test: &Test, variables: &[(String, String)]) -> Result<(Option<String>, String), String> {
+fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String), String> {
     let path = format!("/tmp/{}.output", test.name.replace(['/', ':'], "_"));
     let output = File::create(&path).map_err(|error| error.to_string())?;
     let mut child = Command::new("/proc/self/exe")
         .env(TEST_VARIABLE, test.name)
-        .envs(variables.iter().cloned())
+        .envs(request.variables.iter().cloned())
+        .current_dir(&request.folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(|error| error.to_string())?)
         .stderr(output)
@@ -169,7 +237,7 @@ fn run_process(test: &Test, variables: &[(String, String)]) -> Result<(Option<St
                 child.wait().map_err(|error| error.to_string())?;
                 break Some(format!("the test did not end within {} s", test.deadline.as_secs()));
             }
-            None => std::thread::sleep(Duration::from_millis(5)),
+            None => thread::sleep(Duration::from_millis(5)),
         }
     };
     Ok((failure, String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned()))
@@ -182,11 +250,13 @@ struct Options {
     exact: bool,
     list: bool,
     nocapture: bool,
+    guests: usize,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Options::default();
+        let guests = thread::available_parallelism().map_or(1, usize::from).min(MAXIMUM_GUESTS);
+        let mut options = Options { guests, ..Options::default() };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -194,7 +264,11 @@ impl Options {
                 "--list" => options.list = true,
                 "--nocapture" | "--show-output" => options.nocapture = true,
                 "--skip" => options.skips.extend(arguments.next()),
-                "--test-threads" | "--color" | "--format" | "-Z" => drop(arguments.next()),
+                "--test-threads" => {
+                    let number = arguments.next().and_then(|number| number.parse().ok());
+                    options.guests = number.filter(|number| *number > 0).expect("--test-threads takes a number");
+                }
+                "--color" | "--format" | "-Z" => drop(arguments.next()),
                 flag if flag.starts_with('-') => {}
                 _ => options.filters.push(argument),
             }

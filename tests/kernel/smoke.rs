@@ -35,7 +35,9 @@ fn iptables_works() {
 fn the_host_is_out_of_reach() {
     // The root is writable, and yet what is written is gone with the guest.
     fs::write("/etc/lvsctl-smoke", "guest").expect("a writable root");
-    assert!(fs::write("/run/lvsctl-work/../lvsctl-smoke", "guest").is_ok());
+    assert!(lvsctl::rehearsal::init::is_guest());
+    // The project is in sight, wherever it is.
+    assert!(fs::read_to_string("Cargo.toml").expect("the project's folder").contains("lvsctl"));
     let mounts = fs::read_to_string("/proc/mounts").expect("/proc/mounts");
     let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).unwrap_or_default();
     assert!(root.starts_with("overlay "), "{mounts}");
