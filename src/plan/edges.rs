@@ -40,7 +40,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         // 2
         rules.push(host.rule(
             |change| is_destination(change, Action::Delete, Some(Programmer::Keepalived)),
-            |change| *change.key() == ResourceKey::KeepalivedConfiguration,
+            |change| matches!(change.key(), ResourceKey::KeepalivedConfiguration | ResourceKey::KeepalivedDaemon),
         ));
         // 3 and 4
         rules.push(host.rule(is_keepalived, |change| {
