@@ -54,7 +54,7 @@ pub fn apply(
         let failed = walked.outcome != Outcome::Converged;
         report.add(walked);
         if failed {
-            if report.outcome == Outcome::RolledBack {
+            if matches!(report.outcome, Outcome::RolledBack | Outcome::Failed) {
                 unclaim(survey, before, &mut report);
             }
             report.read_back(survey.plan().map(|read| read.plan));

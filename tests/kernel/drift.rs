@@ -112,7 +112,7 @@ const NETWORK: &[ByHand] = &[
     ),
     by_hand(
         "w1",
-        "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/24 dev lo",
+        "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/31 dev lo",
         &[("address/lo/10.0.0.100", "update", "altered_on_host")],
     ),
     by_hand(
@@ -291,12 +291,12 @@ fn each(alterations: &[ByHand]) {
         assert_eq!(seen, expected, "{script}");
         let ids: Vec<&String> = expected.iter().map(|[id, ..]| id).collect();
         assert_eq!(texts(&plan["drift"], "id").iter().collect::<Vec<_>>(), ids, "{script}");
-        let human = laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(2).stdout;
-        assert!(ids.iter().all(|id| human.contains(id.split_once('/').expect("a host").1)), "{human}");
 
         let report = laboratory.apply();
         assert_eq!(report["outcome"], "converged", "{report:#}");
-        assert_eq!(texts(&report["steps"], "id").iter().collect::<Vec<_>>(), ids, "{script}");
+        let mut made = texts(&report["steps"], "id");
+        made.sort();
+        assert_eq!(made.iter().collect::<Vec<_>>(), ids, "{script}");
         let mut repaired = laboratory.snapshot();
         for section in *renewed {
             let section = format!("{host} {section}");

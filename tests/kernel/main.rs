@@ -18,6 +18,7 @@ mod keepalived;
 mod lab;
 mod laboratory;
 mod native;
+mod plan_changes_nothing;
 mod published;
 mod rehearsal;
 mod runner;
@@ -40,6 +41,7 @@ fn tests() -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        plan_changes_nothing::tests(),
         drift::tests(),
     ];
     files.into_iter().flatten().collect()

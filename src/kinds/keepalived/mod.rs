@@ -53,20 +53,21 @@ pub fn digest(text: &SecretText) -> String {
     })
 }
 
-/// Returns the effect that puts a configuration in place.
+/// Returns the effect that puts a configuration of lvsctl's own in place.
 pub fn write(text: &SecretText) -> Effect {
+    put(text, MODE, false)
+}
+
+/// Returns the effect that puts a configuration in place; `keep` saves the one that is there.
+fn put(text: &SecretText, mode: u32, keep: bool) -> Effect {
     // What somebody else wrote is put back by an undo as it was, complaints included.
-    let own = text
-        .pieces()
-        .first()
-        .is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)));
-    Effect::WriteFile {
-        path: CONFIGURATION.to_owned(),
-        text: text.clone(),
-        mode: MODE,
-        keepalived_test: own,
-        keep_previous: true,
-    }
+    let keepalived_test = is_own(text);
+    Effect::WriteFile { path: CONFIGURATION.to_owned(), text: text.clone(), mode, keepalived_test, keep_previous: keep }
+}
+
+/// Tells whether lvsctl wrote a configuration, as far as the text shows.
+fn is_own(text: &SecretText) -> bool {
+    matches!(text.pieces().first(), Some(TextPiece::Plain(plain)) if plain.starts_with(HEADER))
 }
 
 impl Kind for KeepalivedKind {
@@ -127,7 +128,10 @@ impl Kind for KeepalivedKind {
                 ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
-            (_, Some(Resource::File { text, .. })) => vec![write(text)],
+            (_, Some(Resource::File { text, mode })) => {
+                let foreign = matches!(&change.before, Some(Resource::File { text, .. }) if !is_own(text));
+                vec![put(text, *mode, foreign)]
+            }
             (action, Some(Resource::Daemon { configuration })) => {
                 let configuration = configuration.clone().unwrap_or_default();
                 match action {
