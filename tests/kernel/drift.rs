@@ -235,31 +235,25 @@ const KEEPALIVED: &[ByHand] = &[
         "rm $ROOT/etc/keepalived/keepalived.conf",
         &[("keepalived/configuration", "create", "removed_on_host")],
     ),
-    ByHand {
-        host: "d2",
-        script: "ipvsadm -D -f 7",
-        found: &[
-            ("ipvs/fwm:7", "create", "removed_on_host"),
-            ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host"),
-        ],
-        renewed: &[],
-    },
-    ByHand {
-        host: "d2",
-        script: "kill $(cat $ROOT/run/keepalived.pid); while ip netns pids host-d2 | xargs -r ps -o comm= -p | grep -q keepalived; do :; done",
-        found: &[
-            ("ipvs/fwm:7", "create", "removed_on_host"),
-            ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host"),
-            ("keepalived/daemon", "create", "removed_on_host"),
-        ],
-        renewed: DAEMON,
-    },
-    ByHand {
-        host: "d2",
-        script: "kill -9 $(cat $ROOT/run/keepalived.pid)",
-        found: &[("keepalived/daemon", "create", "removed_on_host")],
-        renewed: DAEMON,
-    },
+    by_hand(
+        "d2",
+        "ipvsadm -D -f 7",
+        &[("ipvs/fwm:7", "create", "removed_on_host"), ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host")],
+    ),
+    ByHand { host: "d2", script: TERMINATE, found: NOTHING_RUNS, renewed: DAEMON },
+    ByHand { host: "d2", script: KILL, found: NOTHING_RUNS, renewed: DAEMON },
+];
+
+/// Either way its children go some time later, and take their services along.
+const TERMINATE: &str = "all=$(cat $ROOT/run/keepalived*.pid); kill $(cat $ROOT/run/keepalived.pid)
+    for pid in $all; do while [ -e /proc/$pid ]; do sleep 0.05; done; done";
+const KILL: &str = "all=$(cat $ROOT/run/keepalived*.pid); kill -9 $(cat $ROOT/run/keepalived.pid)
+    for pid in $all; do while [ -e /proc/$pid ]; do sleep 0.05; done; done";
+
+const NOTHING_RUNS: &[(&str, &str, &str)] = &[
+    ("ipvs/fwm:7", "create", "removed_on_host"),
+    ("ipvs/fwm:7/10.0.0.11:0", "create", "removed_on_host"),
+    ("keepalived/daemon", "create", "removed_on_host"),
 ];
 
 /// Lays the site out, applies, and waits until it stands still.
