@@ -64,7 +64,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         ));
         // Parameters outlive the addresses that need them, and modules the rest.
         rules.push(host.rule(
-            |change| change.action == Action::Delete && !is_parameter(change),
+            |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
             |change| change.action == Action::Delete && is_parameter(change),
         ));
         // keepalived stops before its file goes.

@@ -17,6 +17,8 @@ pub struct SourceFile {
     pub text: Arc<str>,
     /// The text as it may be shown: of the same length, with secrets made unreadable.
     pub shown: Arc<str>,
+    /// Where each line begins.
+    lines: Arc<[usize]>,
 }
 
 /// Names a place as an editor shows it.
@@ -40,7 +42,8 @@ impl SourceMap {
     /// Adds a file and returns its name in this map.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
         let text = text.into();
-        self.files.push(SourceFile { name: name.into(), shown: text.clone(), text });
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.files.push(SourceFile { name: name.into(), shown: text.clone(), lines, text });
         FileId(self.files.len() - 1)
     }
 
@@ -68,9 +71,9 @@ impl SourceMap {
     /// Returns line and column of a span's first byte.
     pub fn position(&self, span: Span) -> Option<Position> {
         let file = self.get(span.file)?;
-        let before = file.text.get(..span.offset.min(file.text.len())).unwrap_or(&file.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let line = file.lines.partition_point(|start| *start <= span.offset).max(1);
+        let start = file.lines.get(line - 1).copied().unwrap_or(0);
+        let column = file.text.get(start..span.offset).map_or(1, |before| before.chars().count() + 1);
         Some(Position { file: file.name.clone(), line, column })
     }
 }
@@ -87,4 +90,30 @@ fn masked(text: &str, spans: &[&Span]) -> String {
         }
     }
     masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("x.kdl", "é a\n\nb");
+        let at = |offset| sources.position(Span::new(file, offset, 0)).map(|position| (position.line, position.column));
+        assert_eq!(
+            [at(0), at(3), at(4), at(5), at(6), at(7)],
+            [(1, 1), (1, 3), (1, 4), (2, 1), (3, 1), (3, 2)].map(Some)
+        );
+        assert_eq!(sources.position(Span::new(FileId(1), 0, 0)), None);
+    }
+
+    #[test]
+    fn what_is_hidden_keeps_its_length() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("x.kdl", "a é\nb c\n");
+        sources.hide(&[Span::new(file, 2, 4), Span::new(file, 3, 1), Span::new(file, 7, 1)]);
+        let shown = |sources: &SourceMap| sources.get(file).map(|file| file.shown.to_string());
+        assert_eq!(shown(&sources).as_deref(), Some("a **\n* *\n"));
+    }
 }

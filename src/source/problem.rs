@@ -73,6 +73,9 @@ impl Problem {
     }
 }
 
+/// How many problems are kept; a text with more is hardly a topology, and could fill the memory with them.
+const MAXIMUM_PROBLEMS: usize = 10_000;
+
 /// Collects problems; order of emission is kept until [`Problems::sort`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
@@ -81,8 +84,16 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Adds a problem unless the very same one is there.
+    /// Adds a problem unless the very same one is there; the last one that fits says that there are more.
     pub fn push(&mut self, problem: Problem) {
+        let problem = match self.list.len() {
+            MAXIMUM_PROBLEMS.. => return,
+            kept if kept + 1 == MAXIMUM_PROBLEMS => {
+                Problem::error("too-many-problems", format!("There are more than {MAXIMUM_PROBLEMS} problems"))
+                    .help("Repair the first ones; the rest is not reported")
+            }
+            _ => problem,
+        };
         if self.known.insert(problem.clone()) {
             self.list.push(problem);
         }

@@ -105,27 +105,15 @@ const NETWORK: &[ByHand] = &[
         "sysctl -qw net.ipv4.conf.lo.arp_announce=1",
         &[("sysctl/net.ipv4.conf.lo.arp_announce", "update", "altered_on_host")],
     ),
-    by_hand(
-        "w1",
-        "ip address del 10.0.0.100/32 dev lo",
-        &[("address/lo/10.0.0.100", "create", "removed_on_host")],
-    ),
+    by_hand("w1", "ip address del 10.0.0.100/32 dev lo", &[("address/lo/10.0.0.100", "create", "removed_on_host")]),
     by_hand(
         "w1",
         "ip address del 10.0.0.100/32 dev lo; ip address add 10.0.0.100/31 dev lo",
         &[("address/lo/10.0.0.100", "update", "altered_on_host")],
     ),
-    by_hand(
-        "d1",
-        "ip address del 10.0.0.102/32 dev eth0",
-        &[("address/eth0/10.0.0.102", "create", "removed_on_host")],
-    ),
+    by_hand("d1", "ip address del 10.0.0.102/32 dev eth0", &[("address/eth0/10.0.0.102", "create", "removed_on_host")]),
     by_hand("w2", "ip route del default", &[("route/default-ipv4", "create", "removed_on_host")]),
-    by_hand(
-        "w2",
-        "ip route replace default via 10.0.0.2",
-        &[("route/default-ipv4", "update", "altered_on_host")],
-    ),
+    by_hand("w2", "ip route replace default via 10.0.0.2", &[("route/default-ipv4", "update", "altered_on_host")]),
     by_hand(
         "d2",
         "iptables -t mangle -D PREROUTING -j LVSCTL; iptables -t mangle -F LVSCTL; iptables -t mangle -X LVSCTL",
@@ -174,11 +162,7 @@ const STATIC: &[ByHand] = &[
         "ipvsadm -E -t 10.0.0.100:8080 -s wlc -p 60",
         &[("ipvs/tcp:10.0.0.100:8080", "update", "altered_on_host")],
     ),
-    by_hand(
-        "d2",
-        "ipvsadm -E -t 10.0.0.100:8080 -s wlc",
-        &[("ipvs/tcp:10.0.0.100:8080", "update", "altered_on_host")],
-    ),
+    by_hand("d2", "ipvsadm -E -t 10.0.0.100:8080 -s wlc", &[("ipvs/tcp:10.0.0.100:8080", "update", "altered_on_host")]),
     by_hand(
         "d1",
         "ipvsadm -e -t 10.0.0.102:80 -r 10.0.0.12:8081 -m -w 4",
@@ -202,14 +186,15 @@ const STATIC: &[ByHand] = &[
     ),
 ];
 
-const DAEMON: &[&str] = &["file run/keepalived.pid", "file run/keepalived_vrrp.pid", "file run/keepalived_checkers.pid", "file run/lvsctl-keepalived.loaded"];
+const DAEMON: &[&str] = &[
+    "file run/keepalived.pid",
+    "file run/keepalived_vrrp.pid",
+    "file run/keepalived_checkers.pid",
+    "file run/lvsctl-keepalived.loaded",
+];
 
 const KEEPALIVED: &[ByHand] = &[
-    by_hand(
-        "d2",
-        "ipvsadm -E -f 7 -s rr",
-        &[("ipvs/fwm:7", "update", "altered_on_host")],
-    ),
+    by_hand("d2", "ipvsadm -E -f 7 -s rr", &[("ipvs/fwm:7", "update", "altered_on_host")]),
     by_hand(
         "d2",
         "ipvsadm -e -f 7 -r 10.0.0.11:0 -g -w 11",

@@ -19,7 +19,7 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("host::asking_loads_no_module", asking_loads_no_module).within(60),
+        test("host::asking_loads_no_module", asking_loads_no_module).alone().within(60),
         test("host::a_plain_user_is_told_about_rights", a_plain_user_is_told_about_rights),
         test("host::what_ipvsadm_writes_is_read", what_ipvsadm_writes_is_read),
         test("host::draining_ends_at_the_deadline", draining_ends_at_the_deadline),

@@ -14,8 +14,16 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace with no address.
+    /// Makes a namespace whose `eth0` has no address.
     pub fn new() -> Self {
+        let namespace = Namespace::bare();
+        namespace.run(&["ip", "link", "add", "eth0", "type", "dummy"]);
+        namespace.run(&["ip", "link", "set", "eth0", "up"]);
+        namespace
+    }
+
+    /// Makes a namespace with the loopback interface only.
+    pub fn bare() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test-{}-{number}", std::process::id());
@@ -26,8 +34,6 @@ impl Namespace {
         check(Command::new("ip").args(["netns", "add", &name]));
         let namespace = Namespace { name, root };
         namespace.run(&["ip", "link", "set", "lo", "up"]);
-        namespace.run(&["ip", "link", "add", "eth0", "type", "dummy"]);
-        namespace.run(&["ip", "link", "set", "eth0", "up"]);
         namespace
     }
 

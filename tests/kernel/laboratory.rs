@@ -105,7 +105,9 @@ impl Laboratory {
         laboratory.write(text);
         eventually("addresses that are ready", || {
             let places = laboratory.layout.places.values();
-            places.map(|place| lab::within(&place.namespace, &["ip", "address"])).all(|text| !text.contains("tentative"))
+            places
+                .map(|place| lab::within(&place.namespace, &["ip", "address"]))
+                .all(|text| !text.contains("tentative"))
         });
         laboratory
     }

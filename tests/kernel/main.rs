@@ -20,6 +20,7 @@ mod laboratory;
 mod native;
 mod plan_changes_nothing;
 mod published;
+mod random;
 mod rehearsal;
 mod runner;
 mod sites;
@@ -27,9 +28,14 @@ mod smoke;
 
 use std::process::ExitCode;
 
-use runner::Test;
+use runner::{SOAK_VARIABLE, Test};
 
-fn tests() -> Vec<Test> {
+/// Returns how many topologies `make soak N=…` asks for, if it does.
+fn soak() -> Option<u64> {
+    std::env::var(SOAK_VARIABLE).ok()?.parse().ok()
+}
+
+fn tests(soak: Option<u64>) -> Vec<Test> {
     let files = [
         smoke::tests(),
         host_contract::tests(),
@@ -43,6 +49,7 @@ fn tests() -> Vec<Test> {
         published::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        random::tests(soak),
     ];
     files.into_iter().flatten().collect()
 }
@@ -51,7 +58,7 @@ fn main() -> ExitCode {
     if let Some(code) = laboratory::run_if_lvsctl() {
         return code;
     }
-    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, &tests()));
-    runner::run_if_test(&tests());
-    runner::run_on_host(&tests())
+    lvsctl::rehearsal::init::run_if_init(|guest| runner::run_in_guest(guest, tests));
+    runner::run_if_test(&tests(soak()));
+    runner::run_on_host(&tests(soak()))
 }

@@ -128,7 +128,10 @@ fn assert_equal(before: &Seen, after: &Seen, when: &str) {
     let differing: Vec<_> = keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).collect();
     let show = |seen: &Seen, key: &String| seen.get(key).cloned().unwrap_or("(none)".to_owned());
     let lines = |one: &str, other: &str, sign: &str| -> String {
-        one.lines().filter(|line| !other.lines().any(|found| found == *line)).map(|line| format!("{sign} {line}\n")).collect()
+        one.lines()
+            .filter(|line| !other.lines().any(|found| found == *line))
+            .map(|line| format!("{sign} {line}\n"))
+            .collect()
     };
     let text: Vec<_> = differing
         .iter()

@@ -22,11 +22,15 @@ use crate::lab;
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
 
-/// The variables of the host that tests may read: those that begin with one of these.
-const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", "RUST_BACKTRACE"];
+/// The variable that asks for the long test and says how long; without it there is no such test.
+pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
 
-/// How long all tests together may take, unless `LVSCTL_TEST_TIMEOUT` says how many seconds.
-const TIMEOUT: Duration = Duration::from_secs(900);
+/// The variables of the host that tests may read: those that begin with one of these.
+const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", SOAK_VARIABLE, "RUST_BACKTRACE"];
+
+/// How long all tests together may take, unless one of them alone may take longer or `LVSCTL_TEST_TIMEOUT` says how many
+/// seconds.
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// How many guests run at once at most; `--test-threads` says otherwise.
 const MAXIMUM_GUESTS: usize = 4;
@@ -37,11 +41,12 @@ pub struct Test {
     name: &'static str,
     run: fn(),
     deadline: Duration,
+    alone: bool,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30) }
+    Test { name, run, deadline: Duration::from_secs(30), alone: false }
 }
 
 impl Test {
@@ -49,6 +54,12 @@ impl Test {
     #[allow(dead_code)]
     pub fn within(self, seconds: u64) -> Self {
         Test { deadline: Duration::from_secs(seconds), ..self }
+    }
+
+    /// Gives the test a guest of its own, for one that needs a kernel in which nothing has been done yet.
+    #[allow(dead_code)]
+    pub fn alone(self) -> Self {
+        Test { alone: true, ..self }
     }
 }
 
@@ -92,29 +103,32 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     println!("\nrunning {} tests in {guests} disposable kernels", chosen.len());
     let started = Instant::now();
     let finished: Mutex<Vec<Finished>> = Mutex::default();
+    let waiting = Mutex::new(shares(&chosen, guests).into_iter());
+    let next = || waiting.lock().expect("no panic").next();
     let outcomes: Vec<Result<Outcome, MachineError>> = thread::scope(|scope| {
-        let finished = &finished;
-        let guests = shares(&chosen, guests).into_iter();
-        let running: Vec<_> = guests.map(|share| scope.spawn(move || run_guest(&share, finished))).collect();
-        running.into_iter().map(|guest| guest.join().expect("no panic")).collect()
+        let work = || std::iter::from_fn(next).map(|share| run_guest(&share, &finished)).collect::<Vec<_>>();
+        let running: Vec<_> = (0..guests).map(|_| scope.spawn(work)).collect();
+        running.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
     });
     let finished = finished.into_inner().expect("no panic");
     summarise(&options, &chosen, tests.len(), &finished, &outcomes, started.elapsed())
 }
 
-/// Deals the tests out so that every guest has about as much to do, the longest first.
+/// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
+/// own come first.
 fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
-    let mut sorted = chosen.to_vec();
-    sorted.sort_by_key(|test| std::cmp::Reverse(test.deadline));
+    let (alone, mut together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
+    together.sort_by_key(|test| std::cmp::Reverse(test.deadline));
     let mut shares: Vec<Vec<&Test>> = vec![Vec::new(); guests];
-    for test in sorted {
+    for test in together {
         if let Some(share) =
             shares.iter_mut().min_by_key(|share| share.iter().map(|test| test.deadline).sum::<Duration>())
         {
             share.push(test);
         }
     }
-    shares
+    shares.retain(|share| !share.is_empty());
+    alone.into_iter().map(|test| vec![test]).chain(shares).collect()
 }
 
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
@@ -124,7 +138,8 @@ fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT, Duration::from_secs) };
+    let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
+    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest, Duration::from_secs) };
     machine.run(&request, &mut |test: Finished| {
         let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
@@ -174,8 +189,10 @@ fn summarise(
 }
 
 /// Runs the asked-for tests one after the other, each in a process of its own.
-pub fn run_in_guest(guest: &Guest, tests: &[Test]) -> Result<(), String> {
+pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Result<(), String> {
     let request: Request = guest.request()?;
+    let soak = request.variables.iter().find(|(name, _)| name == SOAK_VARIABLE);
+    let tests = tests(soak.and_then(|(_, value)| value.parse().ok()));
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();

@@ -1,6 +1,9 @@
-//! The whole path on real sites: planned, applied, and serving real requests.
+//! The whole path on real sites: every example is planned, applied, asked and failed over.
 
-use lvsctl::document::ReadSource;
+use std::fs;
+use std::path::PathBuf;
+
+use lvsctl::cli::files::DiskReader;
 use lvsctl::rehearsal::live::LiveConverger;
 use lvsctl::rehearsal::phases::Rehearsal;
 use lvsctl::rehearsal::report::Report;
@@ -8,30 +11,42 @@ use lvsctl::rehearsal::report::Report;
 use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
-    vec![test("sites::the_reference_site_is_applied_and_serves", the_reference_site_is_applied_and_serves).within(120)]
+    vec![
+        test("sites::the_reference_site_serves_and_fails_over", the_reference_site_serves_and_fails_over).within(120),
+        test("sites::every_other_example_serves", every_other_example_serves).within(240),
+    ]
 }
 
-struct OneFile(&'static str);
+const REFERENCE: &str = "examples/dr-fwmark-redirect";
 
-impl ReadSource for OneFile {
-    fn read(&self, _: &str) -> Result<String, String> {
-        Ok(self.0.to_owned())
+fn rehearse(path: &str) -> Report {
+    let loaded = lvsctl::topology::load(path, &DiskReader);
+    let topology = loaded.topology.unwrap_or_else(|| panic!("{path}: {:?}", loaded.problems));
+    let rehearsal = Rehearsal { topology: &topology, path, requests: 100 };
+    let report = rehearsal.run(&mut LiveConverger, &mut |line| println!("{line}")).expect("a report");
+    assert!(report.passed, "{path}: {:?}", report.failures);
+    assert_eq!(report.convergence.replan.total(), 0);
+    report
+}
+
+fn the_reference_site_serves_and_fails_over() {
+    let report = rehearse(REFERENCE);
+    let [failover] = report.failovers.as_slice() else { panic!("{:?}", report.failovers) };
+    assert!(failover.taken_over_by.is_some());
+    for traffic in report.services.iter().chain(&failover.services) {
+        assert_eq!((traffic.requests, traffic.answered), (100, 100), "{traffic:?}");
+        assert!(traffic.spread.values().all(|count| *count == 50), "{traffic:?}");
     }
+    assert_eq!(report.services.len(), 2);
+    assert_eq!(failover.services.len(), 2);
+}
 
-    fn list(&self, _: &str) -> Option<Vec<String>> {
-        None
+fn every_other_example_serves() {
+    let folders = fs::read_dir("examples").expect("the examples").map(|entry| entry.expect("an example").path());
+    let others: Vec<PathBuf> = folders.filter(|path| path.as_path() != std::path::Path::new(REFERENCE)).collect();
+    assert!(!others.is_empty());
+    for path in others {
+        rehearse(path.to_str().expect("a name"));
+        crate::lab::clear();
     }
-}
-
-fn rehearse(text: &'static str, requests: u32) -> Report {
-    let loaded = lvsctl::topology::load("topology.kdl", &OneFile(text));
-    let topology = loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems));
-    let rehearsal = Rehearsal { topology: &topology, path: "topology.kdl", requests };
-    rehearsal.run(&mut LiveConverger, &mut |line| println!("{line}")).expect("a report")
-}
-
-fn the_reference_site_is_applied_and_serves() {
-    let report = rehearse(include_str!("../../examples/dr-fwmark-redirect/topology.kdl"), 100);
-    println!("{report:#?}");
-    assert!(report.passed, "{:?}", report.failures);
 }

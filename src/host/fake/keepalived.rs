@@ -236,11 +236,15 @@ fn virtual_server(node: &Node) -> Option<VirtualServer> {
 }
 
 fn real_server(node: &Node, forwarding: Forwarding) -> Option<(DestinationKey, DestinationConfig)> {
-    let [name, address, port] = node.words.as_slice() else { return None };
+    let (name, address, port) = match node.words.as_slice() {
+        [name, address] => (name, address, 0),
+        [name, address, port] => (name, address, port.parse().ok()?),
+        _ => return None,
+    };
     if name != "real_server" {
         return None;
     }
-    let key = DestinationKey { address: address.parse().ok()?, port: port.parse().ok()? };
+    let key = DestinationKey { address: address.parse().ok()?, port };
     let config = DestinationConfig {
         forwarding,
         weight: node.number("weight").unwrap_or(1),

@@ -43,6 +43,8 @@ struct State {
     iptables: Option<IptablesVariant>,
     keepalived: Option<String>,
     is_locked: bool,
+    is_reachable: bool,
+    cable_is_pulled_at: Option<usize>,
     performed: Vec<Effect>,
     failures: BTreeMap<usize, HostError>,
 }
@@ -73,6 +75,8 @@ impl FakeHost {
             iptables: Some(IptablesVariant::Legacy),
             keepalived: Some("2.2.7".into()),
             is_locked: false,
+            is_reachable: true,
+            cable_is_pulled_at: None,
             performed: Vec::new(),
             failures: BTreeMap::new(),
         };
@@ -119,6 +123,28 @@ impl FakeHost {
         state.failures.insert(place, error);
     }
 
+    /// Makes the host unreachable: every question and every effect fails from now on.
+    pub fn pull_the_cable(&self) {
+        self.state().is_reachable = false;
+    }
+
+    /// Makes the host unreachable when it is about to perform an effect: 0 is the next one.
+    pub fn pull_the_cable_at(&self, effects_before: usize) {
+        let mut state = self.state();
+        state.cable_is_pulled_at = Some(state.performed.len() + effects_before);
+    }
+
+    /// Makes the host reachable again.
+    pub fn plug_the_cable_in(&self) {
+        let mut state = self.state();
+        (state.is_reachable, state.cable_is_pulled_at) = (true, None);
+    }
+
+    /// Returns the names of all parameters that the host has now.
+    pub fn parameters(&self) -> Vec<SysctlKey> {
+        self.state().sysctls.keys().cloned().collect()
+    }
+
     /// Returns every effect that was asked for, refused ones included, in order.
     pub fn performed(&self) -> Vec<Effect> {
         self.state().performed.clone()
@@ -148,6 +174,7 @@ impl Drop for FakeHost {
 impl Host for FakeHost {
     fn capabilities(&mut self) -> Result<Capabilities, HostError> {
         let state = self.state();
+        state.reach()?;
         Ok(Capabilities {
             iptables: state.iptables,
             keepalived: state.keepalived.clone(),
@@ -157,12 +184,18 @@ impl Host for FakeHost {
     }
 
     fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError> {
-        Ok(self.state().answer(probe))
+        let state = self.state();
+        state.reach()?;
+        Ok(state.answer(probe))
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
         let mut state = self.state();
         let place = state.performed.len();
+        if state.cable_is_pulled_at.is_some_and(|at| at <= place) {
+            state.is_reachable = false;
+        }
+        state.reach()?;
         state.performed.push(effect.clone());
         match state.failures.remove(&place) {
             Some(error) => Err(error),
@@ -175,6 +208,7 @@ impl Host for FakeHost {
             return Ok(());
         }
         let mut state = self.state();
+        state.reach()?;
         if state.is_locked {
             return Err(HostError::Locked { holder: format!("process {}", std::process::id()) });
         }
@@ -186,6 +220,11 @@ impl Host for FakeHost {
 }
 
 impl State {
+    fn reach(&self) -> Result<(), HostError> {
+        let unreachable = || HostError::Unreachable { text: "no answer".into() };
+        self.is_reachable.then_some(()).ok_or_else(unreachable)
+    }
+
     fn answer(&self, probe: &Probe) -> Answer {
         match probe {
             Probe::Modules(names) => {

@@ -43,7 +43,8 @@ pub fn resolve(
     let mut servers: Vec<Server> = Vec::new();
     for (server, check) in wanted {
         let Some(resolved) = one(draft, vip, service, server, check, &holders, problems) else { continue };
-        let same = |other: &&Server| other.address == resolved.address && other.port == resolved.port;
+        check_checked_port(service, &resolved, problems);
+        let same = |other: &&Server| other.address == resolved.address && is_same_port(service, other, &resolved);
         match servers.iter().find(same) {
             Some(first) => problems.push(
                 Problem::error(
@@ -172,6 +173,49 @@ fn choose(host: &Host, family: Family, holders: &[&Host]) -> Option<IpAddr> {
         holders.iter().any(|holder| holder.addresses.iter().any(|address| network.contains(&address.addr())))
     });
     shared.or_else(|| own().next()).map(|network| network.addr())
+}
+
+/// Returns the one port that a service gives every server without a port of its own, if it is one.
+fn common_port(service: &ServiceDraft) -> Option<u16> {
+    match service.listens.as_slice() {
+        [only] => only.ports.as_single(),
+        _ => None,
+    }
+}
+
+/// Tells whether two servers are one destination of any IPVS service that the service becomes.
+fn is_same_port(service: &ServiceDraft, one: &Server, other: &Server) -> bool {
+    let port = |server: &Server| server.port.map(|port| port.value);
+    if port(one) == port(other) {
+        return true;
+    }
+    // With a mark and several ports, no port means that the packet's own is kept, which is like no other.
+    if service.fwmark.is_some() && common_port(service).is_none() {
+        return false;
+    }
+    service
+        .listens
+        .iter()
+        .filter_map(|listen| listen.ports.as_single())
+        .any(|listened| port(one).unwrap_or(listened) == port(other).unwrap_or(listened))
+}
+
+/// Refuses a check that has no port to try, because the server takes packets on many.
+fn check_checked_port(service: &ServiceDraft, server: &Server, problems: &mut Problems) {
+    let Some(check) = server.check.as_ref().filter(|check| check.port.is_none() && server.port.is_none()) else {
+        return;
+    };
+    let many = |listen: &&crate::topology::Listen| {
+        listen.ports.first == 0 || (service.fwmark.is_some() && common_port(service).is_none())
+    };
+    if let Some(listen) = service.listens.iter().find(many) {
+        problems.push(
+            Problem::error("missing-property", "The check does not know which port to try")
+                .label(check.span, "`port=` is missing")
+                .label(listen.span, "the service answers on many")
+                .help("Add `port=` to the check"),
+        );
+    }
 }
 
 /// Refuses another port under direct routing, which rewrites no port.

@@ -1,0 +1,255 @@
+//! What a topology means on each host, worked out anew and not by the compiler that is tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, mac};
+use super::site::{DIRECTOR_PARAMETER, Holder, SERVER_PARAMETER, Server, Service, Site, Vip, address};
+use super::state::{ServiceState, State};
+
+/// Returns how a host is to be under a topology; `base` is how it was before the first one.
+pub fn expected(site: &Site, rig: &Rig, base: &BTreeMap<String, Snapshot>, name: &str) -> State {
+    let (is_director, index, place) = rig.places().find(|(.., place)| place.name == name).expect("a host");
+    let base = &base[name];
+    let mut state = State::default();
+    state.addresses.extend([
+        "lo 127.0.0.1/8".to_owned(),
+        "lo ::1/128".to_owned(),
+        format!("lo {FOREIGN_LOOPBACK}/32 lo:mine"),
+        format!("eth0 {}/24", address(false, place.number)),
+        format!("eth0 {}/64", address(true, place.number)),
+        format!("eth0 {} eth0:mine", foreign_address(place.number)),
+    ]);
+    for name in PARAMETERS {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        if let Some(value) = base.get(&path) {
+            state.parameters.insert((*name).to_owned(), value.trim().to_owned());
+        }
+    }
+    let whole = Whole { site, rig, index };
+    match is_director {
+        true => whole.director(&mut state),
+        false => whole.real_server(&mut state),
+    }
+    state
+}
+
+/// The parameters that are looked at; where no topology says otherwise they are as before.
+const PARAMETERS: &[&str] = &[
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.send_redirects",
+    "net.ipv4.conf.eth0.send_redirects",
+    "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.conf.lo.arp_ignore",
+    "net.ipv4.conf.eth0.arp_ignore",
+    "net.ipv4.conf.all.arp_announce",
+    "net.ipv4.conf.lo.arp_announce",
+    "net.ipv4.conf.eth0.arp_announce",
+    DIRECTOR_PARAMETER,
+    SERVER_PARAMETER,
+];
+
+struct Whole<'a> {
+    site: &'a Site,
+    rig: &'a Rig,
+    index: usize,
+}
+
+impl Whole<'_> {
+    fn director(&self, state: &mut State) {
+        let mut set = |name: &str, value: &str| state.parameters.insert(name.to_owned(), value.to_owned());
+        set("net.ipv4.ip_forward", "1");
+        if let Some(on) = self.site.director_parameter {
+            set(DIRECTOR_PARAMETER, if on { "1" } else { "0" });
+        }
+        let vips = || self.site.vips.iter().filter(|vip| vip.is_on(self.index));
+        if vips().any(|vip| vip.six && !vip.services.is_empty()) {
+            set("net.ipv6.conf.all.forwarding", "1");
+        }
+        if vips().any(|vip| !vip.six && vip.nat && !vip.services.is_empty()) {
+            set("net.ipv4.conf.all.send_redirects", "0");
+            set("net.ipv4.conf.eth0.send_redirects", "0");
+        }
+        for vip in vips() {
+            let text = format!("eth0 {}/{}", vip.address(), if vip.six { 128 } else { 32 });
+            match vip.holder {
+                Holder::Failover => state.floating.insert(text),
+                Holder::Director(_) => state.addresses.insert(text),
+            };
+        }
+        let floats = self.site.vips.iter().any(|vip| vip.holder == Holder::Failover);
+        let checks = vips().flat_map(|vip| &vip.services).any(|service| service.check.is_some());
+        state.keepalived = (floats || checks, floats || checks);
+        for six in [false, true] {
+            self.marks(six, state);
+        }
+        let service = |way: &str, destinations: &[(&str, &str, u32)]| ServiceState {
+            way: way.to_owned(),
+            checked: false,
+            destinations: destinations
+                .iter()
+                .map(|(name, method, weight)| ((*name).to_owned(), ((*method).to_owned(), *weight)))
+                .collect(),
+        };
+        state.services.insert("-t 10.9.9.9:99".into(), service("wlc", &[("10.9.0.99:99", "-g 0 0", 7)]));
+        state.services.insert("-f 77".into(), service("sh (sh-port)", &[]));
+        for vip in vips() {
+            for service in &vip.services {
+                self.services(vip, service, state);
+            }
+        }
+    }
+
+    fn marks(&self, six: bool, state: &mut State) {
+        let vips = || self.site.vips.iter().filter(|vip| vip.six == six && vip.is_on(self.index));
+        let marked = || vips().flat_map(|vip| vip.services.iter().map(move |service| (vip, service)));
+        let mut rules = Vec::new();
+        for (vip, service) in marked() {
+            let Some(mark) = service.mark else { continue };
+            for ports in listened(service) {
+                let protocol = service.protocol;
+                rules.push(format!(
+                    "-A LVSCTL -d {}/{} -i eth0 -p {protocol} -m {protocol} --dport {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
+                    vip.address(),
+                    if six { 128 } else { 32 },
+                ));
+            }
+        }
+        if rules.is_empty() {
+            return;
+        }
+        rules.sort();
+        let shared = marked().any(|(vip, service)| service.mark.is_some() && vip.holder == Holder::Failover);
+        let peer = shared.then(|| {
+            let number = self.rig.ground.directors[1 - self.index].number;
+            format!("-A LVSCTL -m mac --mac-source {} -j RETURN", mac(number))
+        });
+        let lines = ["-A PREROUTING -j LVSCTL".to_owned()].into_iter().chain(peer).chain(rules).collect();
+        state.chains.insert(format!("{} mangle", program(six)), lines);
+    }
+
+    fn services(&self, vip: &Vip, service: &Service, state: &mut State) {
+        let keys: Vec<(String, Option<u16>)> = match service.mark {
+            Some(mark) => {
+                let only = service.ports.first().filter(|_| service.ports.len() == 1 && service.range.is_none());
+                let port = only.copied().filter(|_| vip.nat);
+                vec![(format!("-f {mark}{}", if vip.six { " -6" } else { "" }), port)]
+            }
+            None => service
+                .ports
+                .iter()
+                .map(|port| {
+                    let option = match service.protocol {
+                        "tcp" => "-t",
+                        "udp" => "-u",
+                        _ => "--sctp-service",
+                    };
+                    (format!("{option} {}", socket(&vip.address(), *port)), Some(*port))
+                })
+                .collect(),
+        };
+        for (key, port) in keys {
+            let destination = |(index, server): (&usize, &Server)| {
+                let real = address(vip.six, self.rig.ground.real_servers[*index].number);
+                let port = server.port.or(port).unwrap_or(0);
+                let method = if vip.nat { "-m" } else { "-g" };
+                (socket(&real, port), (format!("{method} {} {}", server.upper, server.lower), server.weight))
+            };
+            let destinations = service.servers.iter().map(destination).collect();
+            state
+                .services
+                .insert(key, ServiceState { way: way(vip, service), checked: service.check.is_some(), destinations });
+        }
+    }
+
+    fn real_server(&self, state: &mut State) {
+        let server = &self.rig.ground.real_servers[self.index];
+        let mut set = |name: &str, value: &str| state.parameters.insert(name.to_owned(), value.to_owned());
+        if let Some(value) = self.site.server_parameter {
+            set(SERVER_PARAMETER, &value.to_string());
+        }
+        let serving = |vip: &&Vip| vip.services.iter().any(|service| service.servers.contains_key(&self.index));
+        let vips = || self.site.vips.iter().filter(serving);
+        let accepts = |vip: &&Vip, delivery: &str| !vip.nat && vip.delivery == delivery;
+        let on_loopback: BTreeSet<String> =
+            vips().filter(|vip| accepts(vip, "loopback")).map(|vip| vip.address()).collect();
+        if vips().any(|vip| accepts(&vip, "loopback") && !vip.six) {
+            for interface in ["all", "lo"] {
+                set(&format!("net.ipv4.conf.{interface}.arp_ignore"), "1");
+                set(&format!("net.ipv4.conf.{interface}.arp_announce"), "2");
+            }
+        }
+        for vip in vips().filter(|vip| accepts(vip, "loopback")) {
+            let tail = if vip.six { "/128" } else { "/32 lo:0" };
+            state.addresses.insert(format!("lo {}{tail}", vip.address()));
+        }
+        for six in [false, true] {
+            let mut rules = Vec::new();
+            for vip in vips().filter(|vip| vip.six == six && accepts(vip, "redirect")) {
+                for service in vip.services.iter().filter(|service| service.servers.contains_key(&self.index)) {
+                    let protocol = service.protocol;
+                    let length = if six { 128 } else { 32 };
+                    let destination = vip.address();
+                    rules.extend(listened(service).into_iter().map(|ports| {
+                        format!("-A LVSCTL -d {destination}/{length} -p {protocol} -m {protocol} --dport {ports} -j REDIRECT")
+                    }));
+                }
+            }
+            if !rules.is_empty() {
+                rules.sort();
+                rules.insert(0, "-A PREROUTING -j LVSCTL".to_owned());
+                state.chains.insert(format!("{} nat", program(six)), rules);
+            }
+            let before = (server.number % 2 == 0).then(|| address(six, 200));
+            let translated = vips().find(|vip| vip.six == six && vip.nat);
+            let gateway = translated.map(|vip| self.gateway(vip, &on_loopback));
+            state.routes.extend(gateway.or(before));
+        }
+    }
+
+    /// Returns what replies must pass: the lowest floating address that is not the server's own, or the director's.
+    fn gateway(&self, vip: &Vip, own: &BTreeSet<String>) -> String {
+        let directors = &self.rig.ground.directors;
+        match vip.holder {
+            Holder::Director(index) => address(vip.six, directors[index].number),
+            Holder::Failover => {
+                let floating = self.site.vips.iter().filter(|other| other.holder == vip.holder && other.six == vip.six);
+                let mut floating = floating.map(Vip::address).filter(|address| !own.contains(address));
+                floating.next().expect("the VIP itself is translated and therefore not the server's")
+            }
+        }
+    }
+}
+
+fn program(six: bool) -> &'static str {
+    if six { "ip6tables" } else { "iptables" }
+}
+
+fn socket(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+fn listened(service: &Service) -> Vec<String> {
+    let range = service.range.map(|(first, last)| format!("{first}:{last}"));
+    service.ports.iter().map(u16::to_string).chain(range).collect()
+}
+
+/// Returns scheduler, flags and persistence as ipvsadm prints them.
+fn way(vip: &Vip, service: &Service) -> String {
+    let mut text = service.scheduler.to_owned();
+    let names = [("fallback", service.flags.0), ("port", service.flags.1)];
+    let flags: Vec<String> =
+        names.iter().filter(|(_, on)| *on).map(|(name, _)| format!("{}-{name}", service.scheduler)).collect();
+    if !flags.is_empty() {
+        text += &format!(" ({})", flags.join(","));
+    }
+    if let Some((timeout, netmask)) = service.persistence {
+        text += &format!(" persistent {timeout}");
+        text += &match (vip.six, netmask) {
+            (_, None) => String::new(),
+            (true, Some(prefix)) => format!(" mask {prefix}"),
+            (false, Some(prefix)) => format!(" mask {}", std::net::Ipv4Addr::from(u32::MAX << (32 - prefix))),
+        };
+    }
+    text
+}

@@ -1,0 +1,350 @@
+//! Random topologies on the real kernel: one applied, then the next over the same hosts, then the next.
+//!
+//! After each the kernel must be as the topology says, read with the usual tools and judged by a meaning of its own
+//! ([`expected`], not the compiler), a further plan must be empty, and what is somebody else's must be as it was. Now and
+//! then everything is taken away, and the hosts must be as before the first topology. See docs/testing.md for seeds.
+
+mod expected;
+mod generate;
+mod reading;
+mod rig;
+mod site;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use lvsctl::apply::{self, OnFailure, Outcome};
+use lvsctl::document::ReadSource;
+use lvsctl::source::Severity;
+use lvsctl::survey::{Goal, Survey, Surveyed};
+use lvsctl::topology::{SecretValues, Topology};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::runner::{Test, test};
+use generate::Draw;
+use rig::{FOREIGN_LOOPBACK, Rig, Snapshot};
+use site::Site;
+use state::State;
+
+/// How many topologies `make test` tries.
+const CASES: u64 = 100;
+
+/// After how many topologies everything is taken away and compared with the beginning.
+const BETWEEN_DESTROYS: u64 = 20;
+
+/// How many failures are worth hearing of in one run.
+const FAILURES: usize = 5;
+
+/// How long the directors may take to agree on a master.
+const ELECTION: Duration = Duration::from_secs(15);
+
+pub fn tests(soak: Option<u64>) -> Vec<Test> {
+    let mut tests = vec![test("random::topologies_follow_each_other", || run(CASES)).within(900)];
+    if let Some(cases) = soak {
+        let soak = test("random::soak", || run(crate::soak().expect("LVSCTL_SOAK")));
+        tests.push(soak.within(120 + cases * 8));
+    }
+    tests
+}
+
+/// Runs so many cases from a seed that is printed.
+fn run(cases: u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seed =
+        number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
+    let first = number("LVSCTL_TEST_FIRST").unwrap_or(0);
+    let cases = number("LVSCTL_TEST_CASES").unwrap_or(cases);
+    println!("seed {seed}: {cases} topologies (again with LVSCTL_TEST_SEED={seed})");
+    let mut failures = Vec::new();
+    let mut bench = Bench::new();
+    let mut previous: Option<Draw> = None;
+    let mut tally = Tally::default();
+    for case in first..first + cases {
+        let draw = drawn(seed, case);
+        let result = bench.step(&draw.site(), &mut tally);
+        let end = case + 1 == first + cases;
+        let result = result.and_then(|()| match end || (case + 1).is_multiple_of(BETWEEN_DESTROYS) {
+            true => bench.destroy(&draw.site()),
+            false => Ok(()),
+        });
+        let Err(problem) = result else {
+            previous = Some(draw);
+            continue;
+        };
+        drop(bench);
+        println!("{}", report(seed, case, previous.as_ref(), &draw, &problem));
+        failures.push(format!("case {case}: {}", problem.lines().next().unwrap_or_default()));
+        if failures.len() >= FAILURES {
+            break;
+        }
+        bench = Bench::new();
+        previous = None;
+    }
+    println!("{tally:?}");
+    assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
+}
+
+/// Returns the topology of a case: every other one is a near relative of the one before.
+fn drawn(seed: u64, case: u64) -> Draw {
+    let fresh = |case: u64| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&case.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let draw = generate::draw(2, 4).new_tree(&mut runner).expect("a topology").current();
+        (draw, runner)
+    };
+    let (own, mut runner) = fresh(case);
+    if case.is_multiple_of(2) {
+        return own;
+    }
+    let (before, _) = fresh(case - 1);
+    let mut coin = || runner.rng().random::<bool>();
+    before.blend(&own, &mut coin)
+}
+
+/// Says what failed, whether it fails without the history before it, and how little of it is enough.
+fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, problem: &str) -> String {
+    let alone = |previous: Option<&Draw>, draw: &Draw| {
+        let mut bench = Bench::new();
+        let mut tally = Tally::default();
+        let first = previous.map_or(Ok(()), |previous| bench.step(&previous.site(), &mut tally));
+        first.and_then(|()| bench.step(&draw.site(), &mut tally)).and_then(|()| bench.destroy(&draw.site())).err()
+    };
+    let (mut one, mut two) = (previous.cloned(), draw.clone());
+    let mut told = alone(one.as_ref(), &two);
+    let fails_alone = told.is_some();
+    let limit = Instant::now() + Duration::from_secs(90);
+    let mut shrinking = fails_alone;
+    while shrinking && Instant::now() < limit {
+        let without = one.iter().map(|_| (None, two.clone()));
+        let less_before = one.iter().flat_map(Draw::simpler).map(|less| (Some(less), two.clone()));
+        let less_after = two.simpler().into_iter().map(|less| (one.clone(), less));
+        let mut tries = without.chain(less_before).chain(less_after).collect::<Vec<_>>().into_iter();
+        let smaller = tries.find_map(|(one, two)| {
+            let problem = (Instant::now() < limit).then(|| alone(one.as_ref(), &two)).flatten()?;
+            Some((one, two, problem))
+        });
+        shrinking = smaller.is_some();
+        if let Some(smaller) = smaller {
+            (one, two, told) = (smaller.0, smaller.1, Some(smaller.2));
+        }
+    }
+    let ground = Rig::new().ground.clone();
+    let kdl = |draw: &Draw| draw.site().to_kdl(&ground);
+    let before = one.as_ref().map_or("(nothing)".to_owned(), kdl);
+    let problem_alone = told.unwrap_or_default();
+    let after = kdl(&two);
+    format!(
+        "seed {seed} case {case} FAILED (LVSCTL_TEST_SEED={seed} LVSCTL_TEST_FIRST={} LVSCTL_TEST_CASES=2)\n{problem}\n\
+         it fails alone: {fails_alone}\n--- first\n{before}\n--- then\n{after}\n--- which alone comes to\n{problem_alone}\n",
+        case.saturating_sub(1)
+    )
+}
+
+/// What the run was like.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "printed as a whole")]
+struct Tally {
+    cases: usize,
+    changes: usize,
+    passes: BTreeMap<usize, usize>,
+    applying: Duration,
+    planning: Duration,
+    reading: Duration,
+    slowest: Duration,
+}
+
+/// The hosts with how they were before the first topology.
+struct Bench {
+    rig: Rig,
+    base: BTreeMap<String, Snapshot>,
+}
+
+struct OneFile(String);
+
+impl ReadSource for OneFile {
+    fn read(&self, _: &str) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+
+    fn list(&self, _: &str) -> Option<Vec<String>> {
+        None
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let base = rig.snapshot();
+        Bench { rig, base }
+    }
+
+    /// Goes from whatever is there to a topology, and judges.
+    fn step(&mut self, site: &Site, tally: &mut Tally) -> Result<(), String> {
+        let topology = self.load(site)?;
+        let secrets = SecretValues::default();
+        let started = Instant::now();
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None);
+        let passes = converge(&mut survey, tally)?;
+        tally.applying += started.elapsed();
+        tally.slowest = tally.slowest.max(started.elapsed());
+        *tally.passes.entry(passes).or_default() += 1;
+        tally.cases += 1;
+        let planned = Instant::now();
+        self.no_changes(&mut survey, "directly afterwards")?;
+        tally.planning += planned.elapsed();
+        let looked = Instant::now();
+        self.as_expected(site)?;
+        tally.reading += looked.elapsed();
+        // keepalived's checks have failed meanwhile, and a master was found.
+        self.no_changes(&mut survey, "some time later")
+    }
+
+    fn load(&self, site: &Site) -> Result<Topology, String> {
+        let loaded = lvsctl::topology::load("topology.kdl", &OneFile(site.to_kdl(&self.rig.ground)));
+        let problems = &loaded.problems;
+        let told = || format!("the topology is refused: {problems:?}");
+        loaded.topology.ok_or_else(told)
+    }
+
+    fn no_changes(&self, survey: &mut Survey<'_>, when: &str) -> Result<(), String> {
+        let surveyed = read(survey)?;
+        if !surveyed.plan.is_empty() {
+            return Err(format!("a plan {when} has changes: {}", changes(&surveyed)));
+        }
+        let listed: BTreeSet<String> = surveyed.plan.foreign.iter().map(|foreign| foreign.id.to_string()).collect();
+        let missing: Vec<String> = self.foreign().into_iter().filter(|id| !listed.contains(id)).collect();
+        let surplus: Vec<&String> = listed.iter().filter(|id| !self.foreign().contains(*id)).collect();
+        match missing.is_empty() && surplus.is_empty() {
+            true => Ok(()),
+            false => Err(format!("foreign: {missing:?} are not listed, {surplus:?} are nobody's")),
+        }
+    }
+
+    /// Returns what is somebody else's, as a plan names it.
+    fn foreign(&self) -> BTreeSet<String> {
+        let mut ids = BTreeSet::new();
+        for (is_director, _, place) in self.rig.places() {
+            let name = &place.name;
+            ids.insert(format!("{name}/address/lo/{FOREIGN_LOOPBACK}"));
+            for chain in ["iptables/mangle", "iptables/nat", "ip6tables/mangle", "ip6tables/nat"] {
+                ids.insert(format!("{name}/{chain}/FOREIGN"));
+                ids.insert(format!("{name}/{chain}/PREROUTING"));
+            }
+            if is_director {
+                for key in ["tcp:10.9.9.9:99", "tcp:10.9.9.9:99/10.9.0.99:99", "fwm:77"] {
+                    ids.insert(format!("{name}/ipvs/{key}"));
+                }
+            }
+        }
+        ids
+    }
+
+    /// Compares every host with what the topology means, and what is foreign with what it was.
+    fn as_expected(&self, site: &Site) -> Result<(), String> {
+        let limit = Instant::now() + ELECTION;
+        let mut found = Vec::new();
+        loop {
+            found.clear();
+            let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+            for (is_director, _, place) in self.rig.places() {
+                let expected = expected::expected(site, &self.rig, &self.base, &place.name);
+                let live = reading::read(&self.rig, &place.name, &expected.parameters);
+                if is_director {
+                    count_holders(&expected, &live, &mut holders);
+                }
+                found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
+            }
+            let undecided: Vec<_> = holders.iter().filter(|(_, count)| **count != 1).collect();
+            if found.is_empty() && undecided.is_empty() {
+                break;
+            }
+            if !found.is_empty() || Instant::now() > limit {
+                return Err(format!("the kernel is not as expected: {}; holders {undecided:?}", found.join("\n")));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.foreign_untouched()
+    }
+
+    /// Compares the texts without lvsctl's own lines, byte for byte.
+    fn foreign_untouched(&self) -> Result<(), String> {
+        for (_, _, place) in self.rig.places() {
+            for program in ["iptables-save", "ip6tables-save"] {
+                let text = rig::steady(&self.rig.host(&place.name).run(&[program]));
+                let foreign: Vec<&str> = text.lines().filter(|line| !line.contains("LVSCTL")).collect();
+                let before: Vec<&str> = self.base[&place.name][program].lines().collect();
+                if foreign != before {
+                    return Err(format!("{}: foreign rules were {before:#?} and are {foreign:#?}", place.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything away and compares all that can be seen with the beginning.
+    fn destroy(&mut self, site: &Site) -> Result<(), String> {
+        let topology = self.load(site)?;
+        let secrets = SecretValues::default();
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Destroy, None);
+        converge(&mut survey, &mut Tally::default()).map_err(|problem| format!("destroy: {problem}"))?;
+        let after = self.rig.snapshot();
+        let mut found = Vec::new();
+        for (name, base) in &self.base {
+            let after = &after[name];
+            for place in base.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+                if base.get(place) != after.get(place) {
+                    found.push(format!("{name}: {place} was {:?} and is {:?}", base.get(place), after.get(place)));
+                }
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(format!("destroy leaves traces: {}", found.join("\n"))) }
+    }
+}
+
+fn count_holders(expected: &State, live: &State, holders: &mut BTreeMap<String, usize>) {
+    for address in &expected.floating {
+        *holders.entry(address.clone()).or_default() += usize::from(live.addresses.contains(address));
+    }
+}
+
+/// Applies as the command does, and returns how many passes it took.
+fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String> {
+    survey.lock().map_err(|(host, error)| format!("{host}: {error}"))?;
+    let surveyed = read(survey)?;
+    let plan = changes(&surveyed);
+    tally.changes += surveyed.plan.steps.len();
+    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |_, _| {});
+    match report.outcome {
+        Outcome::Converged => Ok(report.passes),
+        _ => Err(format!("the apply did not converge: {report:#?}\nthe plan was {plan}")),
+    }
+}
+
+fn read(survey: &mut Survey<'_>) -> Result<Surveyed, String> {
+    let surveyed = survey.plan().map_err(|cycle| cycle.to_string())?;
+    let wrong: Vec<_> = surveyed.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    match wrong.is_empty() && surveyed.plan.is_complete() {
+        true => Ok(surveyed),
+        false => Err(format!("there is no plan: {wrong:#?} {:?}", surveyed.plan.hosts)),
+    }
+}
+
+fn changes(surveyed: &Surveyed) -> String {
+    let mut text = String::new();
+    for (number, wave) in surveyed.plan.waves.iter().enumerate() {
+        for step in wave.iter().map(|index| &surveyed.plan.steps[*index]) {
+            let change = &step.change;
+            text += &format!("\n  {number} {:?} {} ({:?})", change.action, change.id, change.reason);
+            if change.before.is_some() && change.after.is_some() && change.key().to_string() != "manifest" {
+                text += &format!("\n      {:?}\n      {:?}", change.before, change.after);
+            }
+        }
+    }
+    text
+}

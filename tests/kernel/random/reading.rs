@@ -1,0 +1,143 @@
+//! Reads a host's kernel with the usual tools, and not with the code that is tested.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use super::rig::Rig;
+use super::state::{ServiceState, State};
+use crate::lab::Namespace;
+
+/// Reads a host.
+pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> State {
+    let host = rig.host(name);
+    let mut state = State::default();
+    addresses(host, &mut state);
+    for family in ["-4", "-6"] {
+        for route in json(host, &["ip", family, "-j", "route", "show", "default"]) {
+            state.routes.insert(text(&route["gateway"]));
+        }
+    }
+    for program in ["iptables", "ip6tables"] {
+        chains(&host.run(&[&format!("{program}-save")]), program, &mut state);
+    }
+    host.enter(|| {
+        for name in parameters.keys() {
+            let value = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).unwrap_or_default();
+            state.parameters.insert(name.clone(), value.trim().to_owned());
+        }
+    });
+    services(&host.run(&["ipvsadm", "-Sn"]), &host.run(&["ipvsadm", "-Ln", "--thresholds"]), &mut state);
+    let pids = host.run(&["ip", "netns", "pids", host.name()]);
+    let mut names = pids.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    state.keepalived =
+        (names.any(|name| name.trim() == "keepalived"), host.root().join("etc/keepalived/keepalived.conf").exists());
+    state
+}
+
+fn json(host: &Namespace, command: &[&str]) -> Vec<Value> {
+    let text = host.run(command);
+    let value: Value = serde_json::from_str(if text.trim().is_empty() { "[]" } else { &text }).expect("JSON");
+    value.as_array().cloned().unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn addresses(host: &Namespace, state: &mut State) {
+    for link in json(host, &["ip", "-j", "address"]) {
+        let device = text(&link["ifname"]);
+        for address in link["addr_info"].as_array().into_iter().flatten() {
+            if address["scope"] == "link" && address["family"] == "inet6" {
+                continue;
+            }
+            let mut line = format!("{device} {}/{}", text(&address["local"]), address["prefixlen"]);
+            if let Some(label) = address["label"].as_str().filter(|label| *label != device) {
+                line += &format!(" {label}");
+            }
+            assert!(state.addresses.insert(line.clone()), "{line} is there twice");
+        }
+    }
+}
+
+/// Notes lvsctl's chains, the jump first, then the peers' rules, then the others sorted: their order has no effect.
+fn chains(saved: &str, program: &str, state: &mut State) {
+    for table in saved.split("*").skip(1) {
+        let name = table.lines().next().unwrap_or_default();
+        let mut lines: Vec<String> = table
+            .lines()
+            .filter(|line| line.contains("LVSCTL") && !line.starts_with(':'))
+            .map(str::to_lowercase)
+            .collect();
+        lines.iter_mut().for_each(|line| *line = as_printed(line));
+        let rank = |line: &str| match line {
+            line if line.starts_with("-A PREROUTING") => 0,
+            line if line.ends_with("-j RETURN") => 1,
+            _ => 2,
+        };
+        // A mark before a peer's rule, or a jump behind a foreign one, would be another order.
+        let in_order = lines.iter().filter(|line| line.starts_with("-A LVSCTL")).is_sorted_by_key(|line| rank(line));
+        let first = table.lines().find(|line| line.starts_with("-A PREROUTING")).unwrap_or_default();
+        let declared = table.contains("\n:LVSCTL ");
+        lines.sort_by_key(|line| (rank(line), line.clone()));
+        if !lines.is_empty() || declared {
+            if !in_order || first != "-A PREROUTING -j LVSCTL" {
+                lines.push(format!("in this order: {table}"));
+            }
+            state.chains.insert(format!("{program} {name}"), lines);
+        }
+    }
+}
+
+/// Brings a lowered line back to how iptables prints it, so that hardware addresses alone are in one notation.
+fn as_printed(line: &str) -> String {
+    let words = line.split(' ').map(|word| match word {
+        "-a" => "-A".to_owned(),
+        "lvsctl" | "prerouting" | "mark" | "return" | "redirect" => word.to_uppercase(),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn services(rules: &str, listing: &str, state: &mut State) {
+    for line in rules.lines() {
+        let (name, rest) = match line.strip_prefix("-A ") {
+            Some(rule) => rule.split_once(" -s ").expect("a scheduler"),
+            None => line.strip_prefix("-a ").and_then(|rule| rule.split_once(" -r ")).expect("a rule"),
+        };
+        let service = state.services.entry(name.to_owned()).or_default();
+        if line.starts_with("-a ") {
+            let words: Vec<&str> = rest.split(' ').collect();
+            let [server, method, "-w", weight, ..] = words[..] else { panic!("{line}") };
+            let weight = weight.parse().expect("a weight");
+            let before = service.destinations.insert(server.to_owned(), (method.to_owned(), weight));
+            assert_eq!(before, None, "{line} is there twice");
+        }
+    }
+    // The rules say neither the schedulers' flags nor thresholds.
+    let mut current = String::new();
+    for line in listing.lines().skip(3) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["->", server, upper, lower, ..] => {
+                let service = state.services.get_mut(&current).expect("a service");
+                let destination = service.destinations.get_mut(server).expect("a destination");
+                destination.0 += &format!(" {upper} {lower}");
+            }
+            ["FWM", mark, "IPv6", ref way @ ..] => current = noted(&format!("-f {mark} -6"), way, state),
+            ["FWM", mark, ref way @ ..] => current = noted(&format!("-f {mark}"), way, state),
+            ["TCP", name, ref way @ ..] => current = noted(&format!("-t {name}"), way, state),
+            ["UDP", name, ref way @ ..] => current = noted(&format!("-u {name}"), way, state),
+            ["SCTP", name, ref way @ ..] => current = noted(&format!("--sctp-service {name}"), way, state),
+            _ => panic!("{line}"),
+        }
+    }
+}
+
+fn noted(name: &str, way: &[&str], state: &mut State) -> String {
+    let service: &mut ServiceState = state.services.get_mut(name).unwrap_or_else(|| panic!("{name}"));
+    service.way = way.join(" ");
+    name.to_owned()
+}

@@ -1,0 +1,183 @@
+//! The hosts of the random topologies: two directors and four real servers on one switch, with things on them that are
+//! somebody else's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::site::{Ground, Place, address};
+use crate::lab::Namespace;
+
+/// The foreign address on the loopback interface.
+pub const FOREIGN_LOOPBACK: &str = "192.0.2.77";
+
+/// The hardware address of a director, which the peer's rule names.
+pub fn mac(number: u8) -> String {
+    format!("02:00:00:09:00:{number:02x}")
+}
+
+/// The laboratory.
+pub struct Rig {
+    pub ground: Ground,
+    hosts: BTreeMap<String, Namespace>,
+    _switch: Namespace,
+}
+
+/// Everything that can be seen of one host, by where it is seen.
+pub type Snapshot = BTreeMap<String, String>;
+
+impl Rig {
+    /// Lays out the hosts and puts the foreign things there.
+    pub fn new() -> Self {
+        let switch = Namespace::bare();
+        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs"]);
+        switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
+        switch.run(&["ip", "link", "set", "bridge", "up"]);
+        let mut hosts = BTreeMap::new();
+        let mut place = |name: String, number: u8| {
+            let host = Namespace::bare();
+            plug(&host, &switch, number);
+            let root = host.root().to_string_lossy().into_owned();
+            let place = Place { name: name.clone(), number, namespace: host.name().to_owned(), root };
+            hosts.insert(name, host);
+            place
+        };
+        let directors: Vec<Place> = (1..=2).map(|number| place(format!("d{number}"), number)).collect();
+        let real_servers: Vec<Place> = (1..=4).map(|number| place(format!("w{number}"), 10 + number)).collect();
+        for director in &directors {
+            foreign_service(&hosts[&director.name]);
+        }
+        for server in &real_servers {
+            foreign_routes(&hosts[&server.name], server.number);
+        }
+        for place in directors.iter().chain(&real_servers) {
+            foreign_rules_and_addresses(&hosts[&place.name], place.number);
+        }
+        Rig { ground: Ground { directors, real_servers }, hosts, _switch: switch }
+    }
+
+    /// Returns a host by name.
+    pub fn host(&self, name: &str) -> &Namespace {
+        &self.hosts[name]
+    }
+
+    /// Returns all places with whether each is a director.
+    pub fn places(&self) -> impl Iterator<Item = (bool, usize, &Place)> {
+        let directors = self.ground.directors.iter().enumerate().map(|(index, place)| (true, index, place));
+        directors.chain(self.ground.real_servers.iter().enumerate().map(|(index, place)| (false, index, place)))
+    }
+
+    /// Returns all that can be observed of every host, for a comparison as a whole.
+    pub fn snapshot(&self) -> BTreeMap<String, Snapshot> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), snapshot(host))).collect()
+    }
+}
+
+fn plug(host: &Namespace, switch: &Namespace, number: u8) {
+    let port = format!("port{number}");
+    let (host_name, hardware) = (host.name(), mac(number));
+    switch.run(&[
+        "ip", "link", "add", "eth0", "netns", host_name, "address", &hardware, "type", "veth", "peer", "name", &port,
+    ]);
+    switch.run(&["ip", "link", "set", &port, "master", "bridge", "up"]);
+    host.enter(|| {
+        // An IPv6 address works as soon as it is there.
+        for name in ["all", "default", "eth0"] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0").expect("a parameter");
+        }
+    });
+    host.run(&["ip", "address", "add", &format!("{}/24", address(false, number)), "dev", "eth0"]);
+    host.run(&["ip", "address", "add", &format!("{}/64", address(true, number)), "dev", "eth0"]);
+    host.run(&["ip", "link", "set", "eth0", "up"]);
+}
+
+fn foreign_service(director: &Namespace) {
+    director.run(&["ipvsadm", "-A", "-t", "10.9.9.9:99", "-s", "wlc"]);
+    director.run(&["ipvsadm", "-a", "-t", "10.9.9.9:99", "-r", "10.9.0.99:99", "-g", "-w", "7"]);
+    director.run(&["ipvsadm", "-A", "-f", "77", "-s", "sh", "-b", "sh-port"]);
+}
+
+/// Half of the real servers route somewhere already, which destroy has to bring back.
+fn foreign_routes(server: &Namespace, number: u8) {
+    if number % 2 == 0 {
+        server.run(&["ip", "route", "add", "default", "via", &address(false, 200)]);
+        server.run(&["ip", "-6", "route", "add", "default", "via", &address(true, 200)]);
+    }
+    server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);
+}
+
+fn foreign_rules_and_addresses(host: &Namespace, number: u8) {
+    for program in ["iptables", "ip6tables"] {
+        for table in ["mangle", "nat"] {
+            host.run(&[program, "-t", table, "-N", "FOREIGN"]);
+            host.run(&[program, "-t", table, "-A", "FOREIGN", "-p", "tcp", "--dport", "22", "-j", "RETURN"]);
+            host.run(&[program, "-t", table, "-A", "PREROUTING", "-i", "lo", "-j", "FOREIGN"]);
+            host.run(&[program, "-t", table, "-A", "PREROUTING", "-j", "FOREIGN"]);
+        }
+        host.run(&[program, "-A", "INPUT", "-i", "lo", "-m", "comment", "--comment", "it's \"mine\"", "-j", "ACCEPT"]);
+    }
+    host.run(&["ip", "address", "add", &format!("{FOREIGN_LOOPBACK}/32"), "dev", "lo", "label", "lo:mine"]);
+    host.run(&["ip", "address", "add", &foreign_address(number), "dev", "eth0", "label", "eth0:mine"]);
+}
+
+/// Returns the foreign address on a host's `eth0`.
+pub fn foreign_address(number: u8) -> String {
+    format!("10.9.0.{}/24", 220 + number)
+}
+
+fn snapshot(host: &Namespace) -> Snapshot {
+    let mut seen = Snapshot::new();
+    let commands: [&[&str]; 8] = [
+        &["ip", "-j", "address"],
+        &["ip", "-j", "route", "show", "table", "all"],
+        &["ip", "-6", "-j", "route", "show", "table", "all"],
+        &["ip", "rule"],
+        &["iptables-save"],
+        &["ip6tables-save"],
+        &["ipvsadm", "-Sn"],
+        &["ipvsadm", "-Ln", "--thresholds"],
+    ];
+    for command in commands {
+        seen.insert(command.join(" "), steady(&host.run(command)));
+    }
+    host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
+    let processes = host.run(&["ip", "netns", "pids", host.name()]);
+    let names = processes.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    seen.insert("keepalived".into(), names.filter(|name| name.starts_with("keepalived")).collect());
+    files(host.root(), &mut seen);
+    seen
+}
+
+/// Takes out of a text what changes by itself: counters, and the times in comments and of addresses.
+pub fn steady(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split(" [").next().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+/// Reads every parameter that can be read; those that carry the machine's random numbers are left out.
+fn parameters(folder: &Path, seen: &mut Snapshot) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            parameters(&path, seen);
+        } else if let Ok(value) = fs::read_to_string(&path) {
+            let name = path.to_string_lossy().into_owned();
+            if !["nf_conntrack_count", "stable_secret"].iter().any(|word| name.ends_with(word)) {
+                seen.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Reads every file of a host but the daemon's log and the lock, which outlive an apply on purpose.
+fn files(folder: &Path, seen: &mut Snapshot) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, seen);
+        } else if !path.ends_with("run/lvsctl.lock") && !path.ends_with("var/log/keepalived.log") {
+            seen.insert(path.to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
