@@ -73,10 +73,10 @@ impl Files {
         file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         test(&temporary.path)?;
-        if keep {
-            keep_previous(&place).map_err(failed)?;
-        }
+        let kept = if keep { keep_previous(&place).map_err(failed)? } else { None };
         temporary.rename(&place).map_err(failed)?;
+        // Only now, as until here it was the file itself.
+        kept.map_or(Ok(()), |kept| close(&kept)).map_err(failed)?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
@@ -116,14 +116,21 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Gives the file that is there a second name, once: what lvsctl itself wrote later must not take its place.
-fn keep_previous(place: &Path) -> io::Result<()> {
+/// Gives the file that is there a second name, once, and returns it: a later file must not take its place.
+fn keep_previous(place: &Path) -> io::Result<Option<PathBuf>> {
     let mut name = place.as_os_str().to_owned();
     name.push(".before-lvsctl");
     match fs::hard_link(place, &name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(()),
-        other => other,
+        Ok(()) => Ok(Some(name.into())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Leaves a kept file to its owner alone: it may hold a secret that is still in use.
+fn close(kept: &Path) -> io::Result<()> {
+    let mode = fs::metadata(kept)?.permissions().mode() & 0o600;
+    fs::set_permissions(kept, Permissions::from_mode(mode))
 }
 
 /// A temporary file that is gone unless it was renamed.

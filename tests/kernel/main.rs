@@ -18,6 +18,7 @@ mod keepalived;
 mod lab;
 mod laboratory;
 mod native;
+mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
@@ -46,6 +47,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        plan_changes_nothing::tests(),
         drift::tests(),
         random::tests(soak),
     ];

@@ -112,10 +112,10 @@ fn appear(change: &Change, context: &Context<'_>, key: ServiceKey, config: &Serv
     // That keepalived takes the stand-in away shows that it has read the reduced configuration.
     vec![
         Effect::Ipvs(IpvsCommand::NewService(key, config.clone())),
-        keepalived::write(&reduced, None),
+        keepalived::write(&reduced),
         Effect::ReloadKeepalived { configuration: keepalived::digest(&reduced) },
         gone(key),
-        keepalived::write(full, None),
+        keepalived::write(full),
         Effect::ReloadKeepalived { configuration: keepalived::digest(full) },
         present(key),
     ]

@@ -53,21 +53,21 @@ pub fn digest(text: &SecretText) -> String {
     })
 }
 
-/// Returns the effect that puts a configuration in place; what somebody else wrote before it is kept beside it.
-pub fn write(text: &SecretText, before: Option<&SecretText>) -> Effect {
-    Effect::WriteFile {
-        path: CONFIGURATION.to_owned(),
-        text: text.clone(),
-        mode: MODE,
-        // What somebody else wrote is put back by an undo as it was, complaints included.
-        keepalived_test: is_own(text),
-        keep_previous: before.is_some_and(|before| !is_own(before)),
-    }
+/// Returns the effect that puts a configuration of lvsctl's own in place.
+pub fn write(text: &SecretText) -> Effect {
+    put(text, MODE, false)
 }
 
+/// Returns the effect that puts a configuration in place; `keep` saves the one that is there.
+fn put(text: &SecretText, mode: u32, keep: bool) -> Effect {
+    // What somebody else wrote is put back by an undo as it was, complaints included.
+    let keepalived_test = is_own(text);
+    Effect::WriteFile { path: CONFIGURATION.to_owned(), text: text.clone(), mode, keepalived_test, keep_previous: keep }
+}
+
+/// Tells whether lvsctl wrote a configuration, as far as the text shows.
 fn is_own(text: &SecretText) -> bool {
-    let first = text.pieces().first();
-    first.is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)))
+    matches!(text.pieces().first(), Some(TextPiece::Plain(plain)) if plain.starts_with(HEADER))
 }
 
 impl Kind for KeepalivedKind {
@@ -128,12 +128,9 @@ impl Kind for KeepalivedKind {
                 ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
-            (_, Some(Resource::File { text, .. })) => {
-                let before = match &change.before {
-                    Some(Resource::File { text, .. }) => Some(text),
-                    _ => None,
-                };
-                vec![write(text, before)]
+            (_, Some(Resource::File { text, mode })) => {
+                let foreign = matches!(&change.before, Some(Resource::File { text, .. }) if !is_own(text));
+                vec![put(text, *mode, foreign)]
             }
             (action, Some(Resource::Daemon { configuration })) => {
                 let configuration = configuration.clone().unwrap_or_default();

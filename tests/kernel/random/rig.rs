@@ -100,7 +100,7 @@ fn foreign_service(director: &Namespace) {
 
 /// Half of the real servers route somewhere already, which destroy has to bring back.
 fn foreign_routes(server: &Namespace, number: u8) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let metric = number.to_string();
         server.run(&["ip", "route", "add", "default", "via", &address(false, 200), "metric", &metric]);
         server.run(&["ip", "-6", "route", "add", "default", "via", &address(true, 200)]);
