@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod chains;
+mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
@@ -47,6 +48,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
         random::tests(soak),
