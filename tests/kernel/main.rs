@@ -15,6 +15,7 @@ mod drift;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
+mod interrupted;
 mod keepalived;
 mod lab;
 mod laboratory;
@@ -48,6 +49,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        interrupted::tests(),
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
