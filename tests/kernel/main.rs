@@ -12,6 +12,7 @@ mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod health;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
@@ -49,6 +50,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        health::tests(),
         interrupted::tests(),
         commands::tests(),
         plan_changes_nothing::tests(),
