@@ -1,5 +1,7 @@
 //! What an apply did, step by step, and what the hosts were like afterwards.
 
+use std::collections::BTreeSet;
+
 use crate::plan::{Cycle, Plan};
 use crate::resource::ResourceId;
 
@@ -86,6 +88,19 @@ impl ApplyReport {
         }
         self.steps.extend(walked.steps);
         self.errors.extend(walked.errors);
+    }
+
+    /// Notes that things are not as they were before, although what was done to them was to be taken back.
+    pub fn left_behind(&mut self, things: &[ResourceId], errors: Vec<String>) {
+        let known: BTreeSet<&ResourceId> = things.iter().collect();
+        for step in self.steps.iter_mut().filter(|step| known.contains(&step.id)) {
+            step.state = StepState::NotUndone(match &step.state {
+                StepState::Failed(error) => format!("{error}; and it is not as it was before"),
+                _ => "It is not as it was before".to_owned(),
+            });
+        }
+        self.errors.extend(errors);
+        self.outcome = Outcome::Unknown;
     }
 
     /// Notes an error before the first step.

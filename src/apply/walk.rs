@@ -1,47 +1,60 @@
 //! Performs a plan wave by wave, the hosts of a wave at once.
 //!
-//! All effects of a host's part of a wave go to the host in one call, so that neighbouring IPVS commands become one batch.
 //! The first failure ends the walk after its wave: what the failed step did is taken back, what comes after is skipped,
 //! and what was applied is taken back in reverse order unless the operator wants it kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
+use super::lane::{self, Done};
+use super::take_back::{Begun, take_back};
 use super::{ApplyReport, OnFailure, Outcome, StepReport, StepState};
-use crate::effect::Effect;
-use crate::host::{Host, HostError};
-use crate::plan::{Plan, Step};
+use crate::host::HostError;
+use crate::plan::Plan;
+use crate::resource::ResourceId;
 use crate::survey::Hosts;
 use crate::topology::HostName;
 
-/// What a host did with a step of its part of a wave.
-struct Done {
-    index: usize,
-    /// Whether any of its effects was performed.
-    begun: bool,
-    result: Result<(), HostError>,
+/// What became of a plan. Whether what was taken back is as it was before shows only when the hosts are read again.
+#[derive(Default)]
+pub(super) struct Walked {
+    /// What is to be reported.
+    pub(super) report: ApplyReport,
+    /// What was taken back, and what failed and may have been made all the same.
+    pub(super) taken_back: Vec<ResourceId>,
+    /// What went wrong while taking back.
+    pub(super) errors: Vec<String>,
 }
 
 /// Performs a plan.
-pub fn walk(
+pub(super) fn walk(
     hosts: &mut Hosts,
     plan: &Plan,
     on_failure: OnFailure,
     progress: &mut dyn FnMut(&Plan, &StepReport),
-) -> ApplyReport {
+) -> Walked {
     let mut report = ApplyReport::default();
-    let mut applied: Vec<usize> = Vec::new();
-    let mut failed: Vec<(usize, bool)> = Vec::new();
+    let mut applied: Vec<Begun> = Vec::new();
+    let mut failed: Vec<Begun> = Vec::new();
+    let mut stopped = false;
     for wave in &plan.waves {
-        for Done { index, begun, result } in perform(hosts, plan, wave) {
+        for Done { index, made, result } in perform(hosts, plan, wave) {
             let (state, help) = match result {
                 Ok(()) => {
-                    applied.push(index);
+                    applied.push(Begun { index, made });
                     (StepState::Applied, None)
                 }
-                Err(HostError::NotTried) => (StepState::Skipped, None),
+                Err(HostError::NotTried) if !made.contains(&true) => (StepState::Skipped, None),
+                Err(HostError::NotTried) => {
+                    failed.push(Begun { index, made });
+                    (StepState::Failed("Not finished, because something beside it failed".to_owned()), None)
+                }
                 Err(error) => {
-                    failed.push((index, begun));
+                    // After a refusal nothing was done, and what is there may be somebody else's.
+                    if made.contains(&true) || !is_refusal(&error) {
+                        failed.push(Begun { index, made }.or_tried(plan));
+                    }
+                    stopped = true;
                     (StepState::Failed(error.to_string()), error.help())
                 }
             };
@@ -49,27 +62,51 @@ pub fn walk(
             progress(plan, &step);
             report.steps.push(step);
         }
-        if !failed.is_empty() {
+        if stopped {
             break;
         }
     }
-    if failed.is_empty() {
-        return report;
+    if !stopped {
+        return Walked { report, ..Walked::default() };
     }
     skip_rest(plan, &mut report);
-    report.outcome = if applied.is_empty() { Outcome::Failed } else { Outcome::Partial };
-    // A step whose very first effect failed has done nothing, and taking it back could hit what somebody else put there.
-    let half_made: Vec<usize> = failed.into_iter().filter(|(_, begun)| *begun).map(|(index, _)| index).collect();
-    let mut stuck = !take_back(hosts, plan, &half_made, &mut report);
-    if on_failure == OnFailure::Undo && !applied.is_empty() {
-        applied.reverse();
-        stuck |= !take_back(hosts, plan, &applied, &mut report);
-        report.outcome = Outcome::RolledBack;
+    report.outcome = match (applied.is_empty(), on_failure) {
+        (true, _) => Outcome::Failed,
+        (false, OnFailure::Keep) => Outcome::Partial,
+        (false, OnFailure::Undo) => Outcome::RolledBack,
+    };
+    let mut begun = match on_failure {
+        OnFailure::Undo => applied,
+        OnFailure::Keep => Vec::new(),
+    };
+    begun.extend(failed);
+    let errors = take_back(hosts, plan, &begun, on_failure == OnFailure::Undo);
+    let taken_back: Vec<ResourceId> = begun.iter().map(|begun| plan.steps[begun.index].change.id.clone()).collect();
+    let known: BTreeSet<&ResourceId> = taken_back.iter().collect();
+    for step in report.steps.iter_mut().filter(|step| known.contains(&step.id)) {
+        if step.state == StepState::Applied {
+            step.state = StepState::Undone;
+        }
     }
-    if stuck {
-        report.outcome = Outcome::Unknown;
+    Walked { report, taken_back, errors }
+}
+
+/// Tells whether an error says for certain that nothing was done.
+fn is_refusal(error: &HostError) -> bool {
+    match error {
+        HostError::Unsupported { .. }
+        | HostError::MissingRights { .. }
+        | HostError::MissingProgram { .. }
+        | HostError::MissingSecret { .. }
+        | HostError::Kernel { .. }
+        | HostError::NotTried => true,
+        HostError::Unreachable { .. }
+        | HostError::Io { .. }
+        | HostError::Malformed { .. }
+        | HostError::Program { .. }
+        | HostError::Timeout { .. }
+        | HostError::Locked { .. } => false,
     }
-    report
 }
 
 fn perform(hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
@@ -83,43 +120,21 @@ fn perform(hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
             .filter_map(|(name, host)| shares.remove(name).map(|share| (host, share)))
             .map(|(host, share)| {
                 let kept = share.clone();
-                (kept, scope.spawn(move || perform_share(host.as_mut(), plan, share)))
+                (kept, scope.spawn(move || lane::perform(host.as_mut(), plan, &share)))
             })
             .collect();
         threads
             .into_iter()
             .flat_map(|(share, thread)| {
                 thread.join().unwrap_or_else(|_| {
-                    let lost = |index| Done { index, begun: true, result: Err(HostError::interrupted()) };
-                    share.into_iter().map(lost).collect()
+                    share.into_iter().map(|index| Done::nothing(index, plan, HostError::interrupted())).collect()
                 })
             })
             .collect()
     });
-    let untried = |index| Done { index, begun: false, result: Err(HostError::NotTried) };
-    done.extend(shares.into_values().flatten().map(untried));
+    done.extend(shares.into_values().flatten().map(|index| Done::nothing(index, plan, HostError::NotTried)));
     done.sort_by_key(|done| done.index);
     done
-}
-
-fn perform_share(host: &mut dyn Host, plan: &Plan, share: Vec<usize>) -> Vec<Done> {
-    let steps: Vec<&Step> = share.iter().map(|index| &plan.steps[*index]).collect();
-    let effects: Vec<Effect> = steps.iter().flat_map(|step| step.effects.iter().cloned()).collect();
-    let mut results = host.perform_all(&effects).into_iter();
-    share
-        .into_iter()
-        .zip(steps)
-        .map(|(index, step)| {
-            let own: Vec<Result<(), HostError>> = results.by_ref().take(step.effects.len()).collect();
-            let begun = own.iter().any(Result::is_ok);
-            let tried = own.iter().any(|result| !matches!(result, Err(HostError::NotTried)));
-            let failure = own.into_iter().find_map(|result| match result {
-                Err(HostError::NotTried) if tried => None,
-                other => other.err(),
-            });
-            Done { index, begun, result: failure.map_or(Ok(()), Err) }
-        })
-        .collect()
 }
 
 fn skip_rest(plan: &Plan, report: &mut ApplyReport) {
@@ -130,28 +145,4 @@ fn skip_rest(plan: &Plan, report: &mut ApplyReport) {
             report.steps.push(StepReport { id: id.clone(), state: StepState::Skipped, help: None });
         }
     }
-}
-
-/// Takes steps back and tells whether all of that worked.
-fn take_back(hosts: &mut Hosts, plan: &Plan, indexes: &[usize], report: &mut ApplyReport) -> bool {
-    let mut all = true;
-    for index in indexes {
-        let step = &plan.steps[*index];
-        let Some(host) = hosts.get_mut(&step.change.id.host) else {
-            continue;
-        };
-        let failure = host.perform_all(&step.undo).into_iter().find_map(Result::err);
-        let Some(entry) = report.steps.iter_mut().find(|entry| entry.id == step.change.id) else {
-            continue;
-        };
-        match (failure, &entry.state) {
-            (Some(error), _) => {
-                all = false;
-                entry.state = StepState::NotUndone(error.to_string());
-            }
-            (None, StepState::Applied) => entry.state = StepState::Undone,
-            (None, _) => {}
-        }
-    }
-    all
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | yes | no | | create |
 //! | yes | different | | update in place, or replace |
-//! | no | yes | yes | delete |
+//! | no | yes | yes | delete; a module stays |
 //! | no | yes | no | foreign: listed and left alone |
 
 mod normalise;
@@ -66,6 +66,8 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
         let id = ResourceId::new(host, key.clone());
         match manifest.owned.get(key) {
             _ if *key == ResourceKey::Manifest => {}
+            // A module stays loaded when it is given up: who else relies on it by now is not known.
+            Some(_) if matches!(key, ResourceKey::Module(_)) => {}
             Some(owned) => result.changes.push(Change {
                 id,
                 action: Action::Delete,
@@ -88,7 +90,8 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
 }
 
 fn wish(id: &ResourceId, wanted: &Entry, live: Option<Resource>, manifest: &Manifest) -> Option<Change> {
-    let owned = manifest.owned.get(&id.key);
+    let known = manifest.owned.get(&id.key);
+    let owned = known.filter(|owned| !owned.is_pending());
     let unchanged_wish = owned.is_some_and(|owned| owned.digest == ownership::digest(&wanted.resource));
     let (action, reason) = match (&live, owned) {
         (None, None) => (Action::Create, Reason::New),
@@ -111,7 +114,7 @@ fn wish(id: &ResourceId, wanted: &Entry, live: Option<Resource>, manifest: &Mani
         before: live,
         after: Some(wanted.resource.clone()),
         reason,
-        previous: owned.and_then(|owned| owned.previous.clone()),
+        previous: known.and_then(|owned| owned.previous.clone()),
         origin: wanted.origin,
     })
 }

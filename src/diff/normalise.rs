@@ -67,8 +67,10 @@ pub fn health(
         None => {
             let running = observed.state.contains_key(&ResourceKey::KeepalivedDaemon);
             let serving = observed.state.contains_key(&ResourceKey::IpvsService(*service));
-            let was_there =
-                manifest.owned.get(&id.key).is_some_and(|owned| owned.programmer == Some(Programmer::Keepalived));
+            let was_there = manifest
+                .owned
+                .get(&id.key)
+                .is_some_and(|owned| owned.programmer == Some(Programmer::Keepalived) && !owned.is_pending());
             (running && serving && (was_there || settled(observed, desired)))
                 .then(|| say("out of the table: keepalived's check fails"))
                 .flatten()

@@ -65,7 +65,8 @@ pub enum Effect {
         /// The prefix length.
         prefix: u8,
     },
-    /// Makes a default route the only one of its metric (`RTM_NEWROUTE` with `NLM_F_REPLACE`).
+    /// Changes the gateway of the default route that is used, whose metric and protocol stay, or makes one
+    /// (`RTM_NEWROUTE` with `NLM_F_REPLACE`).
     ReplaceDefaultRoute {
         /// The gateway.
         via: IpAddr,

@@ -40,7 +40,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         // 2
         rules.push(host.rule(
             |change| is_destination(change, Action::Delete, Some(Programmer::Keepalived)),
-            |change| *change.key() == ResourceKey::KeepalivedConfiguration,
+            |change| matches!(change.key(), ResourceKey::KeepalivedConfiguration | ResourceKey::KeepalivedDaemon),
         ));
         // 3 and 4
         rules.push(host.rule(is_keepalived, |change| {
@@ -62,7 +62,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| forgets_table(change) || is_keepalived(change),
             |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Chain { .. }),
         ));
-        // Parameters outlive the addresses that need them, and modules the rest.
+        // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
             |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
             |change| change.action == Action::Delete && is_parameter(change),

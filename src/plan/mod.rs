@@ -7,18 +7,20 @@ mod digest;
 mod edges;
 mod graph;
 mod impact;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use graph::Cycle;
 pub use impact::Impact;
+pub use undo::Undo;
 
 use crate::compile::Desired;
 use crate::diff::{Foreign, RuntimeState, diff};
-use crate::effect::Effect;
+use crate::effect::{Effect, ServiceKey};
 use crate::kinds::{Context, Kind, registry};
 use crate::observe::Observation;
-use crate::resource::{Action, Change, HostState, ResourceId, ResourceKey};
+use crate::resource::{Action, Change, HostState, Programmer, Resource, ResourceId, ResourceKey};
 use crate::topology::HostName;
 
 /// How reading a host went.
@@ -45,8 +47,8 @@ pub struct Step {
     pub change: Change,
     /// What makes it true.
     pub effects: Vec<Effect>,
-    /// What takes it back.
-    pub undo: Vec<Effect>,
+    /// What takes each effect back.
+    pub undo: Vec<Undo>,
     /// The other changes of the plan that come before it.
     pub requires: Vec<ResourceId>,
     /// Connections that a destination carries now: active and inactive.
@@ -139,6 +141,12 @@ fn steps(
     for change in &changes {
         changed.entry(change.id.host.clone()).or_default().insert(change.id.key.clone());
     }
+    let mut passing: BTreeMap<HostName, Vec<ServiceKey>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| passes_to_keepalived(change)) {
+        if let ResourceKey::IpvsService(service) = change.key() {
+            passing.entry(change.id.host.clone()).or_default().push(*service);
+        }
+    }
     let nothing = HostState::new();
     changes
         .into_iter()
@@ -155,11 +163,21 @@ fn steps(
             let kind = kind_of(&change.id.key)?;
             let effects = kind.effects(&change, &context);
             let back = Context { desired: context.observed, observed: context.desired, ..context };
-            let undo = kind.effects(&change.inverse(), &back);
+            let inverse = kind.effects(&change.inverse(), &back);
+            let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
+            let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
             let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
             Some(Step { change, effects, undo, requires, connections })
         })
         .collect()
+}
+
+fn passes_to_keepalived(change: &Change) -> bool {
+    let by = |resource: &Option<Resource>| match resource {
+        Some(Resource::IpvsService { programmer, .. }) => Some(*programmer),
+        _ => None,
+    };
+    (by(&change.before), by(&change.after)) == (Some(Programmer::Lvsctl), Some(Programmer::Keepalived))
 }
 
 fn kind_of(key: &ResourceKey) -> Option<&'static dyn Kind> {

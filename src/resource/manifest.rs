@@ -9,7 +9,7 @@ use super::{Programmer, Resource, ResourceKey};
 /// What is recorded of one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {
-    /// The digest of what was put there, to tell a change of the topology from one on the host.
+    /// The digest of what was put there, to tell a change of the topology from one on the host; empty before it is put there.
     pub digest: String,
     /// Who programs a virtual service or destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,6 +17,18 @@ pub struct Owned {
     /// What was there before and is put back when the thing is given up: a parameter's value, a default route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Resource>,
+}
+
+impl Owned {
+    /// Returns the record of something that is about to be put there.
+    pub fn pending(self) -> Self {
+        Owned { digest: String::new(), ..self }
+    }
+
+    /// Tells whether the thing was about to be put there when the record was written, and may never have been.
+    pub fn is_pending(&self) -> bool {
+        self.digest.is_empty()
+    }
 }
 
 /// What lvsctl put on a host, by identity.

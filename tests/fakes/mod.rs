@@ -168,12 +168,20 @@ pub fn seen(fake: &FakeHost) -> Vec<String> {
         Answer::Ipvs(mut services) => {
             // The order in which the kernel lists them means nothing.
             services.sort_by_key(|service| service.key);
-            services.iter_mut().for_each(|service| service.destinations.sort_by_key(|server| server.key));
+            for service in &mut services {
+                service.destinations.sort_by_key(|server| server.key);
+                // The kernel revives a destination that comes back with its connections; the host in memory does not.
+                service.destinations.iter_mut().for_each(|server| (server.active, server.inactive) = (0, 0));
+            }
             services.iter().map(|service| format!("{service:?}")).collect()
         }
         // A new process is no difference.
         Answer::Daemon(daemon) => vec![format!("{} {:?}", daemon.pid.is_some(), daemon.configuration)],
         Answer::Sysctls(values) => values.iter().map(|(key, value)| format!("{key} = {value:?}")).collect(),
+        // A table that somebody has looked into and a chain without rules are no difference.
+        Answer::Iptables(_, text) => {
+            text.lines().filter(|line| line.starts_with("-A") || line.starts_with(":L")).map(str::to_owned).collect()
+        }
         other => vec![format!("{other:?}")],
     });
     answers.flatten().collect()
@@ -214,4 +222,9 @@ fn fake(host: &lvsctl::topology::Host) -> FakeHost {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         fake.with_link(name, Some(&mac), &addresses)
     })
+}
+
+/// Does something on a host behind lvsctl's back.
+pub fn by_hand(case: &Case, line: &str) {
+    script::run(&mut case.fakes.clone(), line);
 }

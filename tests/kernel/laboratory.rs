@@ -212,7 +212,7 @@ impl Laboratory {
                     }
                 }
             }
-            files(&Path::new(&place.root).to_owned(), &format!("{name} file "), &mut snapshot.0);
+            files(Path::new(&place.root), &format!("{name} file "), &mut snapshot.0);
         }
         snapshot.0.insert("modules".to_owned(), modules().join("\n"));
         snapshot

@@ -200,7 +200,7 @@ impl Whole<'_> {
                 rules.insert(0, "-A PREROUTING -j LVSCTL".to_owned());
                 state.chains.insert(format!("{} nat", program(six)), rules);
             }
-            let before = (server.number % 2 == 0).then(|| address(six, 200));
+            let before = (server.number.is_multiple_of(2)).then(|| address(six, 200));
             let translated = vips().find(|vip| vip.six == six && vip.nat);
             let gateway = translated.map(|vip| self.gateway(vip, &on_loopback));
             state.routes.extend(gateway.or(before));

@@ -30,7 +30,8 @@ impl Rig {
     /// Lays out the hosts and puts the foreign things there.
     pub fn new() -> Self {
         let switch = Namespace::bare();
-        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs"]);
+        // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
+        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
@@ -99,8 +100,9 @@ fn foreign_service(director: &Namespace) {
 
 /// Half of the real servers route somewhere already, which destroy has to bring back.
 fn foreign_routes(server: &Namespace, number: u8) {
-    if number % 2 == 0 {
-        server.run(&["ip", "route", "add", "default", "via", &address(false, 200)]);
+    if number.is_multiple_of(2) {
+        let metric = number.to_string();
+        server.run(&["ip", "route", "add", "default", "via", &address(false, 200), "metric", &metric]);
         server.run(&["ip", "-6", "route", "add", "default", "via", &address(true, 200)]);
     }
     server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);

@@ -1,0 +1,97 @@
+//! One host's part of a wave.
+//!
+//! All effects go to the host in one call, so that neighbouring IPVS commands of many steps become one batch. Steps that
+//! drain a destination come last and do it together: all weights become 0, then the connections of all of them have the
+//! same time to end, and then all destinations go.
+
+use std::time::{Duration, Instant};
+
+use crate::effect::Effect;
+use crate::host::{Host, HostError};
+use crate::plan::Plan;
+
+/// What a host did with a step of its part of a wave.
+pub(super) struct Done {
+    /// Which step.
+    pub(super) index: usize,
+    /// Which of its effects were performed.
+    pub(super) made: Vec<bool>,
+    /// How it ended.
+    pub(super) result: Result<(), HostError>,
+}
+
+impl Done {
+    /// Returns a step none of whose effects is known to be performed.
+    pub(super) fn nothing(index: usize, plan: &Plan, error: HostError) -> Self {
+        Done { index, made: vec![false; plan.steps[index].effects.len()], result: Err(error) }
+    }
+
+    fn note(&mut self, effect: usize, result: Result<(), HostError>) {
+        match result {
+            Ok(()) => self.made[effect] = true,
+            // The error that stopped the others says more than theirs.
+            Err(error) if self.result.is_ok() || self.result == Err(HostError::NotTried) => self.result = Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Performs one host's part of a wave.
+pub(super) fn perform(host: &mut dyn Host, plan: &Plan, share: &[usize]) -> Vec<Done> {
+    let mut done: Vec<Done> = share
+        .iter()
+        .map(|index| Done { index: *index, made: vec![false; plan.steps[*index].effects.len()], result: Ok(()) })
+        .collect();
+    let wait = |index: usize| plan.steps[index].effects.iter().position(is_drain);
+    let (mut first, mut waits, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for (lane, index) in share.iter().enumerate().filter(|(_, index)| wait(**index).is_none()) {
+        first.extend((0..plan.steps[*index].effects.len()).map(|effect| (lane, effect)));
+    }
+    for (lane, index) in share.iter().enumerate() {
+        if let Some(at) = wait(*index) {
+            first.extend((0..at).map(|effect| (lane, effect)));
+            waits.push((lane, at));
+            last.extend((at + 1..plan.steps[*index].effects.len()).map(|effect| (lane, effect)));
+        }
+    }
+    let mut going = run(host, plan, &mut done, &first);
+    let drained_since = Instant::now();
+    for (lane, effect) in waits {
+        let what = shortened(&plan.steps[done[lane].index].effects[effect], drained_since.elapsed());
+        let result = if going { host.perform(&what) } else { Err(HostError::NotTried) };
+        going &= result.is_ok();
+        done[lane].note(effect, result);
+    }
+    match going {
+        true => {
+            run(host, plan, &mut done, &last);
+        }
+        false => last.into_iter().for_each(|(lane, effect)| done[lane].note(effect, Err(HostError::NotTried))),
+    }
+    done
+}
+
+fn run(host: &mut dyn Host, plan: &Plan, done: &mut [Done], what: &[(usize, usize)]) -> bool {
+    let effects: Vec<Effect> =
+        what.iter().map(|(lane, effect)| plan.steps[done[*lane].index].effects[*effect].clone()).collect();
+    let results = host.perform_all(&effects);
+    let all = results.iter().all(Result::is_ok);
+    for ((lane, effect), result) in what.iter().zip(results) {
+        done[*lane].note(*effect, result);
+    }
+    all
+}
+
+fn is_drain(effect: &Effect) -> bool {
+    matches!(effect, Effect::AwaitDrained { .. })
+}
+
+/// Takes off the time that has passed while other destinations were waited for.
+fn shortened(effect: &Effect, passed: Duration) -> Effect {
+    match effect {
+        Effect::AwaitDrained { service, destination, within } => {
+            Effect::AwaitDrained { service: *service, destination: *destination, within: within.saturating_sub(passed) }
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Takes back what a failed walk has done, and tells from what is read afterwards whether that worked.
+
+use crate::effect::Effect;
+use crate::host::HostError;
+use crate::observe::Observation;
+use crate::plan::{Plan, Undo};
+use crate::resource::{ResourceId, ResourceKey};
+use crate::survey::{Hosts, Surveyed};
+
+/// A step that was begun.
+pub(super) struct Begun {
+    /// Which step.
+    pub(super) index: usize,
+    /// Which of its effects were performed, or may have been.
+    pub(super) made: Vec<bool>,
+}
+
+impl Begun {
+    /// Adds an effect that failed and may have been performed all the same; taking it back harms nobody.
+    pub(super) fn or_tried(mut self, plan: &Plan) -> Self {
+        let failed = self.made.iter().position(|made| !made);
+        if let Some(at) = failed
+            && let Some(Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. }) =
+                plan.steps[self.index].effects.get(at)
+        {
+            self.made[at] = true;
+        }
+        self
+    }
+}
+
+/// Takes back what was made, given in the order in which that was done, and returns what went wrong.
+///
+/// What depends on what keepalived has read is only taken back together with everything else: keepalived must not be told
+/// that it reads its earlier file while the new one is kept.
+pub(super) fn take_back(hosts: &mut Hosts, plan: &Plan, begun: &[Begun], everything: bool) -> Vec<String> {
+    let mut errors = Vec::new();
+    for begun in begun.iter().rev() {
+        let step = &plan.steps[begun.index];
+        for undo in step.undo.iter().zip(&begun.made).rev() {
+            if let (Undo { reverse, .. }, true) = undo {
+                errors.extend(perform(hosts, &step.change.id, reverse));
+            }
+        }
+    }
+    for begun in begun.iter().filter(|_| everything) {
+        let step = &plan.steps[begun.index];
+        for undo in step.undo.iter().zip(&begun.made) {
+            if let (Undo { afterwards, .. }, true) = undo {
+                errors.extend(perform(hosts, &step.change.id, afterwards));
+            }
+        }
+    }
+    errors
+}
+
+fn perform(hosts: &mut Hosts, id: &ResourceId, effects: &[Effect]) -> Option<String> {
+    let host = hosts.get_mut(&id.host)?;
+    // One by one, because one that has nothing to do must not stop the rest.
+    let errors = effects.iter().filter_map(|effect| host.perform(effect).err());
+    let error = errors.filter(|error| !is_done_already(error)).last()?;
+    Some(format!("{id} cannot be taken back: {error}"))
+}
+
+/// Tells whether an error says that there is nothing left to do; what is read afterwards has the last word.
+fn is_done_already(error: &HostError) -> bool {
+    matches!(error.errno(), Some("EEXIST" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
+}
+
+/// Returns those of some things that are not as they were before the walk, or cannot be read.
+pub(super) fn differences(before: &Surveyed, now: &Surveyed, touched: &[ResourceId]) -> Vec<ResourceId> {
+    let differing = touched.iter().filter(|id| match (before.observed.get(&id.host), now.observed.get(&id.host)) {
+        (Some(Ok(before)), Some(Ok(now))) => differs(before, now, &id.key),
+        _ => true,
+    });
+    differing.cloned().collect()
+}
+
+fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {
+    let of = |observation: &Observation| observation.state.get(key).map(|entry| entry.resource.clone());
+    let (before, now) = (of(before), of(now));
+    match key {
+        // It stays loaded, and so do the parameters that came with it. Manifests are looked after at the very end.
+        ResourceKey::Module(_) | ResourceKey::Manifest => false,
+        ResourceKey::Sysctl(_) if before.is_none() => false,
+        _ => before != now,
+    }
+}

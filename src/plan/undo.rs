@@ -1,0 +1,178 @@
+//! What takes a step back, effect by effect, because a step can fail half way.
+//!
+//! Most effects are taken back at once, in the reverse of the order in which they were made. What depends on what
+//! keepalived has read comes afterwards, in the order in which it was made: keepalived is told to read its earlier file
+//! only when that is in place again, and what it then takes out of the table or puts there is waited for.
+//!
+//! A loaded module stays, and with it the parameters that it brought: nobody knows who else relies on them by now.
+
+use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
+use crate::kinds::ipvs::RELOAD;
+use crate::kinds::{keepalived, manifest};
+use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
+
+/// What takes one effect back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// What is done at its place in the reverse order.
+    pub reverse: Vec<Effect>,
+    /// What is done once everything else is as it was.
+    pub afterwards: Vec<Effect>,
+}
+
+/// Returns what takes each effect of a change back.
+///
+/// `inverse` holds the effects of the inverse change, and `passing` the services that keepalived takes over on this host.
+pub fn undo(
+    change: &Change,
+    effects: &[Effect],
+    inverse: &[Effect],
+    observed: &HostState,
+    passing: &[ServiceKey],
+) -> Vec<Undo> {
+    effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Ipvs(command) => Undo::reverse(table(command, observed)),
+            Effect::AwaitService { service, present, within } => {
+                let (service, present, within) = (*service, !present, *within);
+                Undo { afterwards: vec![Effect::AwaitService { service, present, within }], ..Undo::default() }
+            }
+            Effect::AwaitDrained { .. } | Effect::LoadModule(_) => Undo::default(),
+            Effect::WriteSysctl { .. }
+            | Effect::ReplaceDefaultRoute { .. }
+            | Effect::RemoveDefaultRoute { .. }
+            | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),
+            Effect::AddAddress { device, address, prefix, .. } => {
+                let (device, address, prefix) = (device.clone(), *address, *prefix);
+                Undo::reverse([Effect::RemoveAddress { device, address, prefix }])
+            }
+            Effect::RemoveAddress { device, address, .. } => {
+                let key = ResourceKey::Address { device: device.clone(), address: *address };
+                let held = resource(observed, &key).and_then(|held| match held {
+                    Resource::Address { prefix, label } => Some((*prefix, label.clone())),
+                    _ => None,
+                });
+                let (device, address) = (device.clone(), *address);
+                Undo::reverse(held.map(|(prefix, label)| Effect::AddAddress { device, address, prefix, label }))
+            }
+            Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
+                Undo::reverse([file(path, change, observed)])
+            }
+            Effect::StartKeepalived { .. } => {
+                Undo { reverse: vec![Effect::StopKeepalived], afterwards: taken_along(passing, observed) }
+            }
+            Effect::StopKeepalived => {
+                Undo::reverse(read_earlier(observed).map(|configuration| Effect::StartKeepalived { configuration }))
+            }
+            Effect::ReloadKeepalived { .. } if is_in_place(observed) => {
+                let read = read_earlier(observed).map(|configuration| Effect::ReloadKeepalived { configuration });
+                let afterwards = read.into_iter().chain(taken_along(passing, observed)).collect();
+                Undo { afterwards, ..Undo::default() }
+            }
+            Effect::ReloadKeepalived { .. } => Undo::default(),
+        })
+        .collect()
+}
+
+impl Undo {
+    fn reverse(effects: impl IntoIterator<Item = Effect>) -> Self {
+        Undo { reverse: effects.into_iter().collect(), ..Undo::default() }
+    }
+}
+
+/// Returns what puts lvsctl's own services back which keepalived takes along when it lets go of them.
+fn taken_along(passing: &[ServiceKey], observed: &HostState) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for key in passing {
+        effects.push(Effect::AwaitService { service: *key, present: false, within: RELOAD });
+        effects.extend(service(observed, *key, IpvsCommand::NewService).map(Effect::Ipvs));
+        effects.extend(observed.keys().filter_map(|held| match held {
+            ResourceKey::IpvsDestination(of, server) if of == key => {
+                destination(observed, (*key, *server), IpvsCommand::NewDestination).map(Effect::Ipvs)
+            }
+            _ => None,
+        }));
+    }
+    effects
+}
+
+fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
+    let command = match command {
+        IpvsCommand::NewService(key, _) => IpvsCommand::DeleteService(*key),
+        IpvsCommand::NewDestination(key, server, _) => IpvsCommand::DeleteDestination(*key, *server),
+        IpvsCommand::SetService(key, _) => service(observed, *key, IpvsCommand::SetService)?,
+        IpvsCommand::DeleteService(key) => service(observed, *key, IpvsCommand::NewService)?,
+        IpvsCommand::SetDestination(key, server, _) => {
+            destination(observed, (*key, *server), IpvsCommand::SetDestination)?
+        }
+        IpvsCommand::DeleteDestination(key, server) => {
+            destination(observed, (*key, *server), IpvsCommand::NewDestination)?
+        }
+    };
+    Some(Effect::Ipvs(command))
+}
+
+fn service<T>(observed: &HostState, key: ServiceKey, make: impl Fn(ServiceKey, ServiceConfig) -> T) -> Option<T> {
+    match resource(observed, &ResourceKey::IpvsService(key))? {
+        Resource::IpvsService { config, .. } => Some(make(key, config.clone())),
+        _ => None,
+    }
+}
+
+fn destination<T>(
+    observed: &HostState,
+    (key, server): (ServiceKey, DestinationKey),
+    make: impl Fn(ServiceKey, DestinationKey, DestinationConfig) -> T,
+) -> Option<T> {
+    match resource(observed, &ResourceKey::IpvsDestination(key, server))? {
+        Resource::IpvsDestination { config, .. } => Some(make(key, server, config.clone())),
+        _ => None,
+    }
+}
+
+/// Returns what puts a file back; a manifest keeps what was about to be owned until everything else is taken back.
+fn file(path: &str, change: &Change, observed: &HostState) -> Effect {
+    let recorded = |resource: &Option<Resource>| match resource {
+        Some(Resource::Manifest(manifest)) => manifest.owned.clone(),
+        _ => Default::default(),
+    };
+    if *change.key() == ResourceKey::Manifest {
+        let mut owned = recorded(&change.after);
+        owned.extend(recorded(&change.before));
+        return manifest::write(&Manifest { owned, ..Manifest::default() });
+    }
+    match resource(observed, &ResourceKey::KeepalivedConfiguration) {
+        Some(Resource::File { text, mode }) => Effect::WriteFile {
+            path: path.to_owned(),
+            text: text.clone(),
+            mode: *mode,
+            // What was there goes back as it was, whatever keepalived thinks of it.
+            keepalived_test: false,
+            keep_previous: false,
+        },
+        _ => Effect::RemoveFile { path: path.to_owned() },
+    }
+}
+
+/// Returns the digest of the configuration that a running keepalived had read.
+fn read_earlier(observed: &HostState) -> Option<String> {
+    match resource(observed, &ResourceKey::KeepalivedDaemon)? {
+        Resource::Daemon { configuration } => Some(configuration.clone().unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// Tells whether the file holds what the daemon had read; if not, nobody can make it read that again.
+fn is_in_place(observed: &HostState) -> bool {
+    match resource(observed, &ResourceKey::KeepalivedConfiguration) {
+        Some(Resource::File { text, .. }) => {
+            read_earlier(observed).is_some_and(|read| read == keepalived::digest(text))
+        }
+        _ => false,
+    }
+}
+
+fn resource<'a>(observed: &'a HostState, key: &ResourceKey) -> Option<&'a Resource> {
+    observed.get(key).map(|entry| &entry.resource)
+}

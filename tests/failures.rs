@@ -1,0 +1,207 @@
+//! Every effect of several applies fails once, on hosts in memory, and what is then reported is what is there.
+
+mod fakes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fakes::{Case, seen};
+use lvsctl::apply::{ApplyReport, OnFailure, Outcome, StepState};
+use lvsctl::effect::{Effect, IpvsCommand};
+use lvsctl::host::HostError;
+use lvsctl::resource::ResourceKey;
+use lvsctl::topology::HostName;
+
+/// Cases that create, edit, drain, delete, and pass services to and from keepalived.
+const CASES: [&str; 12] = [
+    "reference",
+    "nat-static",
+    "dr-loopback",
+    "in-place",
+    "server-removed",
+    "server-removed-checked",
+    "static-to-keepalived",
+    "keepalived-to-static",
+    "vip-moved",
+    "drift",
+    "secret-changed",
+    "destroy",
+];
+
+type State = BTreeMap<String, Vec<String>>;
+
+fn refused() -> HostError {
+    HostError::Kernel { doing: "do this".into(), errno: "EIO".into(), meaning: "the test says so".into() }
+}
+
+/// Leaves out what a loaded module brings, which stays.
+fn without_modules(state: State) -> State {
+    let keep = |line: &String| !line.starts_with("net.ipv4.vs.");
+    state.into_iter().map(|(host, lines)| (host, lines.into_iter().filter(keep).collect())).collect()
+}
+
+/// Returns how often each host is asked for an effect when nothing fails, and what the hosts are like then.
+fn uninterrupted(name: &str) -> (BTreeMap<HostName, usize>, State) {
+    let case = Case::load(name);
+    let before: BTreeMap<HostName, usize> = performed(&case);
+    let report = case.apply(OnFailure::Undo);
+    assert_eq!(report.outcome, Outcome::Converged, "{name}: {report:#?}");
+    let counts = performed(&case).into_iter().map(|(host, count)| (host.clone(), count - before[&host])).collect();
+    (counts, case.state())
+}
+
+fn performed(case: &Case) -> BTreeMap<HostName, usize> {
+    case.fakes.iter().map(|(name, fake)| (name.clone(), fake.performed().len())).collect()
+}
+
+fn every_failure(
+    cases: &[&str],
+    on_failure: OnFailure,
+    error: &HostError,
+    check: impl Fn(&str, &Case, &dyn Fn() -> ApplyReport),
+) {
+    for name in cases {
+        let (counts, converged) = uninterrupted(name);
+        assert!(counts.values().sum::<usize>() > 3, "{name}: {counts:?}");
+        for (host, count) in counts {
+            for place in 0..count {
+                let case = Case::load(name);
+                case.fakes[&host].fail_at(place, error.clone());
+                let what = format!("{name}: effect {place} of {host}");
+                check(&what, &case, &|| case.apply(on_failure));
+                let report = case.apply(on_failure);
+                assert_eq!(report.outcome, Outcome::Converged, "{what}, again: {report:#?}");
+                assert_same(&what, case.state(), converged.clone());
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_same(what: &str, left: State, right: State) {
+    for (host, lines) in &left {
+        let (left, right): (BTreeSet<_>, BTreeSet<_>) = (lines.iter().collect(), right[host].iter().collect());
+        let differing: Vec<_> = left.symmetric_difference(&right).collect();
+        assert!(differing.is_empty(), "{what}: {host} differs: {differing:#?}");
+    }
+}
+
+fn ids(report: &ApplyReport, wanted: fn(&StepState) -> bool) -> BTreeSet<String> {
+    // A manifest says what is there, whatever became of the plan.
+    let steps = report.steps.iter().filter(|step| step.id.key != ResourceKey::Manifest);
+    steps.filter(|step| wanted(&step.state)).map(|step| step.id.to_string()).collect()
+}
+
+fn rolls_back(what: &str, case: &Case, apply: &dyn Fn() -> ApplyReport) {
+    let before = without_modules(case.state());
+    let report = apply();
+    let undone = report.steps.iter().any(|step| step.state == StepState::Undone);
+    let wanted = if undone { (Outcome::RolledBack, 6) } else { (Outcome::Failed, 1) };
+    assert_eq!((report.outcome, report.outcome.exit_code()), wanted, "{what}: {report:#?}");
+    assert!(ids(&report, |state| *state == StepState::Applied).is_empty(), "{what}: {report:#?}");
+    assert_same(what, without_modules(case.state()), before);
+}
+
+#[test]
+fn a_failure_is_taken_back() {
+    every_failure(&CASES, OnFailure::Undo, &refused(), rolls_back);
+}
+
+#[test]
+fn a_failure_of_which_nobody_knows_what_it_did_is_taken_back() {
+    let error = HostError::Timeout { doing: "do this".into(), within: std::time::Duration::from_secs(1) };
+    every_failure(&["reference", "keepalived-to-static", "destroy"], OnFailure::Undo, &error, rolls_back);
+}
+
+#[test]
+fn what_was_applied_is_kept_if_it_is_to_be_kept() {
+    let check = |what: &str, case: &Case, apply: &dyn Fn() -> ApplyReport| {
+        let before = without_modules(case.state());
+        let plan = case.plan().plan;
+        let planned: BTreeSet<String> = plan.steps.iter().map(|step| step.change.id.to_string()).collect();
+        // A destination of keepalived is drained, and goes when keepalived reads its configuration.
+        let drained = plan.steps.iter().filter(|step| matches!(step.change.key(), ResourceKey::IpvsDestination(..)));
+        let drained = drained.filter(|step| !step.effects.iter().any(is_deletion) && step.change.after.is_none());
+        let drained: BTreeSet<String> = drained.map(|step| step.change.id.to_string()).collect();
+        let report = apply();
+        let applied = ids(&report, |state| *state == StepState::Applied);
+        if report.outcome == Outcome::Failed {
+            assert!(applied.is_empty(), "{what}: {report:#?}");
+            assert_same(what, without_modules(case.state()), before);
+            return;
+        }
+        let stuck = ids(&report, |state| matches!(state, StepState::NotUndone(_)));
+        let wanted = if stuck.is_empty() { (Outcome::Partial, 5) } else { (Outcome::Unknown, 7) };
+        assert_eq!((report.outcome, report.outcome.exit_code()), wanted, "{what}: {report:#?}");
+        // What keepalived has let go of cannot be had back while its new configuration is kept.
+        assert!(stuck.is_empty() || what.starts_with("keepalived-to-static"), "{what}: {report:#?}");
+        assert!(ids(&report, |state| *state == StepState::Undone).is_empty(), "{what}: {report:#?}");
+        let remaining: BTreeSet<String> = report.remaining.iter().map(ToString::to_string).collect();
+        let done_again: Vec<_> = applied.intersection(&remaining).filter(|id| !drained.contains(*id)).collect();
+        assert!(done_again.is_empty(), "{what}: said to be applied and still to be done: {done_again:?} {report:#?}");
+        for id in ids(&report, |state| !matches!(state, StepState::Applied)) {
+            // keepalived puts its destinations there by itself; they can be there before their steps are looked at.
+            let by_itself = !remaining.contains(&id) && planned.contains(&id);
+            assert!(
+                !by_itself || id.contains("/ipvs/") || id.contains("/module/"),
+                "{what}: {id} is done: {report:#?}"
+            );
+        }
+    };
+    every_failure(&CASES, OnFailure::Keep, &refused(), check);
+}
+
+/// A host that is lost in the middle leaves nothing that its manifest does not name.
+#[test]
+fn nothing_is_unowned_after_a_crash() {
+    for name in CASES {
+        let (counts, converged) = uninterrupted(name);
+        for (host, count) in counts {
+            for place in 0..count {
+                let case = Case::load(name);
+                let foreign: BTreeSet<String> = foreign(&case);
+                case.fakes[&host].pull_the_cable_at(place);
+                let report = case.apply(OnFailure::Keep);
+                let nothing = report.outcome == Outcome::Failed && place == 0;
+                assert!(nothing || report.outcome == Outcome::Unknown, "{name} {host} {place}: {report:#?}");
+                assert!(!report.verified);
+                case.fakes.values().for_each(lvsctl::host::fake::FakeHost::plug_the_cable_in);
+                assert_eq!(self::foreign(&case), foreign, "{name}: lost at effect {place} of {host}");
+                let report = case.apply(OnFailure::Undo);
+                assert_eq!(report.outcome, Outcome::Converged, "{name} {host} {place}, again: {report:#?}");
+                assert_same(&format!("{name}: lost at effect {place} of {host}"), case.state(), converged.clone());
+            }
+        }
+    }
+}
+
+fn is_deletion(effect: &Effect) -> bool {
+    matches!(effect, Effect::Ipvs(IpvsCommand::DeleteDestination(..)))
+}
+
+fn foreign(case: &Case) -> BTreeSet<String> {
+    let plan = case.plan().plan;
+    let unowned = plan.foreign.into_iter().map(|foreign| foreign.id.to_string());
+    unowned.collect()
+}
+
+/// What somebody else put there in the meantime stays theirs, and the manifest does not claim it.
+#[test]
+fn what_somebody_else_put_there_stays() {
+    for on_failure in [OnFailure::Undo, OnFailure::Keep] {
+        let case = Case::load("nat-static");
+        let mut survey = case.survey();
+        let first = survey.plan().unwrap();
+        let director = HostName::new("lb1");
+        fakes::by_hand(&case, "lb1 service tcp:203.0.113.10:80 rr");
+        let report = lvsctl::apply::apply(&mut survey, first, on_failure, &mut |_, _| {});
+        assert!(matches!(report.outcome, Outcome::RolledBack | Outcome::Partial), "{report:#?}");
+        let failed: Vec<_> = report.steps.iter().filter(|step| matches!(step.state, StepState::Failed(_))).collect();
+        assert_eq!(failed.len(), 1, "{report:#?}");
+        assert!(failed[0].help.as_ref().is_some_and(|help| help.contains("plan again")), "{failed:?}");
+        let lines = seen(&case.fakes[&director]);
+        let service = lines.iter().find(|line| line.contains("LiveService") && line.contains("port: 80"));
+        assert!(service.is_some_and(|line| line.contains("\"rr\"")), "{lines:#?}");
+        let manifest = lines.iter().find(|line| line.contains("manifest.json")).unwrap();
+        assert!(!manifest.contains("\\\"port\\\": 80"), "{manifest}");
+    }
+}
