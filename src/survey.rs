@@ -11,7 +11,7 @@ use crate::effect::Capabilities;
 use crate::host::{Host, HostError, connect};
 use crate::kinds::Site;
 use crate::observe::{Observation, observe};
-use crate::plan::{Cycle, Plan, Reading, plan};
+use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::source::Problems;
 use crate::topology::{HostName, SecretValues, Topology, VipHolder};
 
@@ -123,7 +123,7 @@ impl<'a> Survey<'a> {
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
-        let plan = plan(&desired, &observed)?;
+        let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };
         Ok(Surveyed { plan, desired, observed, problems })
     }
 
