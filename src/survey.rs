@@ -11,7 +11,7 @@ use crate::effect::Capabilities;
 use crate::host::{self, HostError, connect};
 use crate::kinds::{Site, chain};
 use crate::observe::{Observation, observe};
-use crate::plan::{Cycle, Plan, Reading, plan};
+use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology, VipHolder};
 
@@ -134,7 +134,7 @@ impl<'a> Survey<'a> {
                 chain::keep_unknown_peers(state, &observation.state);
             }
         }
-        let plan = plan(&desired, &observed)?;
+        let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };
         Ok(Surveyed { plan, desired, observed, problems })
     }
 

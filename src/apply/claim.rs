@@ -102,7 +102,7 @@ pub(super) fn settle(
         });
         let says = match owned.is_empty() {
             true => claim.recorded.clone().filter(|recorded| recorded.owned.is_empty()),
-            false => Some(Manifest { owned, ..Manifest::default() }),
+            false => Some(Manifest { owned, is_exposed: false }),
         };
         let is_written = matches!(state(&ResourceKey::Manifest), Some(StepState::Undone | StepState::NotUndone(_)));
         // It comes last: once it is written as it is to be, everything else on the host is, too.

@@ -17,6 +17,7 @@ pub use report::{ApplyReport, Outcome, StepReport, StepState};
 
 use crate::plan::Plan;
 use crate::survey::{Survey, Surveyed};
+use crate::topology::HostName;
 
 /// How often a plan is made and walked before what remains is reported as not converged.
 const PASSES: usize = 3;
@@ -93,7 +94,12 @@ fn failed(
     let mut own = walked.report;
     match different {
         Some(different) if different.is_empty() => {}
-        different => own.left_behind(&different.unwrap_or(walked.taken_back), walked.errors),
+        different => {
+            let is_read = |host: &HostName| matches!(now.get(host), Some(Ok(_)));
+            own.left_behind(&different.unwrap_or(walked.taken_back), is_read);
+            // Of a host that cannot be read it is said once that it cannot be reached.
+            own.errors.extend(walked.errors.into_iter().filter(|(host, _)| is_read(host)).map(|(_, error)| error));
+        }
     }
     claim::settle(survey, (&before.plan, &now), claims, &mut own);
     report.add(own);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::plan::{Cycle, Plan};
 use crate::resource::ResourceId;
+use crate::topology::HostName;
 
 /// How an apply ended; each has an exit code of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,15 +92,18 @@ impl ApplyReport {
     }
 
     /// Notes that things are not as they were before, although what was done to them was to be taken back.
-    pub fn left_behind(&mut self, things: &[ResourceId], errors: Vec<String>) {
+    pub fn left_behind(&mut self, things: &[ResourceId], is_read: impl Fn(&HostName) -> bool) {
         let known: BTreeSet<&ResourceId> = things.iter().collect();
         for step in self.steps.iter_mut().filter(|step| known.contains(&step.id)) {
+            let found = match is_read(&step.id.host) {
+                true => "It is not as it was before",
+                false => "How it is now cannot be read",
+            };
             step.state = StepState::NotUndone(match &step.state {
-                StepState::Failed(error) => format!("{error}; and it is not as it was before"),
-                _ => "It is not as it was before".to_owned(),
+                StepState::Failed(error) => format!("{error}. {found}"),
+                _ => found.to_owned(),
             });
         }
-        self.errors.extend(errors);
         self.outcome = Outcome::Unknown;
     }
 

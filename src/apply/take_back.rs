@@ -6,6 +6,7 @@ use crate::observe::Observation;
 use crate::plan::{Plan, Undo};
 use crate::resource::{ResourceId, ResourceKey};
 use crate::survey::{Hosts, Surveyed};
+use crate::topology::HostName;
 
 /// A step that was begun.
 pub(super) struct Begun {
@@ -29,11 +30,14 @@ impl Begun {
     }
 }
 
+/// What went wrong while taking back, with the host.
+pub(super) type Errors = Vec<(HostName, String)>;
+
 /// Takes back what was made, given in the order in which that was done, and returns what went wrong.
 ///
 /// What depends on what keepalived has read is only taken back together with everything else: keepalived must not be told
 /// that it reads its earlier file while the new one is kept.
-pub(super) fn take_back(hosts: &mut Hosts, plan: &Plan, begun: &[Begun], everything: bool) -> Vec<String> {
+pub(super) fn take_back(hosts: &mut Hosts, plan: &Plan, begun: &[Begun], everything: bool) -> Errors {
     let mut errors = Vec::new();
     for begun in begun.iter().rev() {
         let step = &plan.steps[begun.index];
@@ -54,12 +58,12 @@ pub(super) fn take_back(hosts: &mut Hosts, plan: &Plan, begun: &[Begun], everyth
     errors
 }
 
-fn perform(hosts: &mut Hosts, id: &ResourceId, effects: &[Effect]) -> Option<String> {
+fn perform(hosts: &mut Hosts, id: &ResourceId, effects: &[Effect]) -> Option<(HostName, String)> {
     let host = hosts.get_mut(&id.host)?;
     // One by one, because one that has nothing to do must not stop the rest.
     let errors = effects.iter().filter_map(|effect| host.perform(effect).err());
     let error = errors.filter(|error| !is_done_already(error)).last()?;
-    Some(format!("{id} cannot be taken back: {error}"))
+    Some((id.host.clone(), format!("{id} cannot be taken back: {error}")))
 }
 
 /// Tells whether an error says that there is nothing left to do; what is read afterwards has the last word.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use super::lane::{self, Done};
-use super::take_back::{Begun, take_back};
+use super::take_back::{Begun, Errors, take_back};
 use super::{ApplyReport, OnFailure, Outcome, StepReport, StepState};
 use crate::host::HostError;
 use crate::plan::Plan;
@@ -23,7 +23,7 @@ pub(super) struct Walked {
     /// What was taken back, and what failed and may have been made all the same.
     pub(super) taken_back: Vec<ResourceId>,
     /// What went wrong while taking back.
-    pub(super) errors: Vec<String>,
+    pub(super) errors: Errors,
 }
 
 /// Performs a plan.

@@ -104,8 +104,10 @@ fn wish(id: &ResourceId, wanted: &Entry, live: Option<Resource>, manifest: &Mani
                 Some(_) if unchanged_wish => Reason::AlteredOnHost,
                 Some(_) => Reason::TopologyChanged,
             };
-            let moved = normalise::programmer(live) != normalise::programmer(&wanted.resource);
-            (if moved { Action::Replace } else { Action::Update }, reason)
+            // keepalived takes its services along when it lets go of them; those of lvsctl it finds and leaves as they are.
+            let leaves = (normalise::programmer(live), normalise::programmer(&wanted.resource))
+                == (Some(Programmer::Keepalived), Some(Programmer::Lvsctl));
+            (if leaves { Action::Replace } else { Action::Update }, reason)
         }
     };
     Some(Change {

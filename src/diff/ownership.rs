@@ -8,10 +8,12 @@ use crate::resource::{Action, Change, HostState, Manifest, Owned, Reason, Resour
 use crate::topology::HostName;
 
 /// Returns the digest of a resource as the manifest records it, over the real content of a file.
+///
+/// That of a daemon is over what it has read, so that a new file is told from a daemon that somebody else reloaded.
 pub fn digest(resource: &Resource) -> String {
     let text = match resource {
         Resource::File { text, mode } => format!("{mode:o} {}", text.expose().unwrap_or_else(|| text.masked())),
-        Resource::Daemon { .. } => "running".to_owned(),
+        Resource::Daemon { configuration } => format!("running {}", configuration.as_deref().unwrap_or_default()),
         other => serde_json::to_string(other).unwrap_or_default(),
     };
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()

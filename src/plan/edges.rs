@@ -3,7 +3,8 @@
 //! A deleted thing is no longer desired, so nobody knows what it required; what follows holds for things of its sort.
 //! A rule says that one set of changes comes before another:
 //!
-//! 1. a director gives up a VIP before another one, or keepalived, takes it, and before what is behind it goes;
+//! 1. a director gives up a VIP before another one, or keepalived, takes it; the other one has its table ready by then,
+//!    and what is behind the VIP goes afterwards. A VIP that nobody takes is given up when its connections are drained;
 //! 2. a destination is drained before keepalived is told to forget it, and after its successors are in the table;
 //! 3. a destination goes before its service, what keepalived programs goes with keepalived's reload;
 //! 4. when a service passes from keepalived to lvsctl, lvsctl adds it after keepalived has taken it away;
@@ -13,10 +14,11 @@
 //! 8. the manifest of a host is written when everything else there is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::effect::ServiceKey;
 use crate::resource::{Action, Change, Programmer, Resource, ResourceKey};
-use crate::topology::HostName;
+use crate::topology::{Family, HostName};
 
 /// One set of changes that comes before another; both hold indexes.
 pub struct Rule {
@@ -31,8 +33,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     let mut rules = Vec::new();
     let all = Selection { changes };
     // 1
-    rules.push(all.rule(gives_up_vip, |change| takes_vip(change) || is_keepalived(change) || forgets_table(change)));
-    rules.push(all.rule(is_keepalived, takes_vip));
+    rules.extend(vip_rules(&all));
     // 7, across hosts
     rules.push(all.rule(|change| forgets_table(change) || is_keepalived(change), stops_accepting));
     for host in all.by_host().into_values() {
@@ -82,6 +83,41 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     rules
 }
 
+/// Returns the rules about the VIPs that lvsctl itself holds on directors.
+fn vip_rules(all: &Selection<'_>) -> Vec<Rule> {
+    let keepalived =
+        |change: &Change| matches!(change.key(), ResourceKey::KeepalivedDaemon | ResourceKey::KeepalivedConfiguration);
+    if all.changes.iter().any(keepalived) {
+        // Whether keepalived takes or gives up the VIP cannot be seen from here: it goes first and comes last.
+        return vec![
+            all.rule(gives_up_vip, |change| takes_vip(change) || is_keepalived(change) || forgets_table(change)),
+            all.rule(is_keepalived, takes_vip),
+        ];
+    }
+    let mut rules = Vec::new();
+    for given_up in all.changes.iter().filter(|change| gives_up_vip(change)) {
+        let Some(vip) = address(given_up) else { continue };
+        let this = |change: &Change| change.id == given_up.id;
+        let takes = |change: &Change| takes_vip(change) && address(change) == Some(vip);
+        let takers: BTreeSet<&HostName> =
+            all.changes.iter().filter(|change| takes(change)).map(|change| &change.id.host).collect();
+        let is_behind = |change: &Change| service(change).is_some_and(|service| may_serve(&service, vip));
+        let here = |change: &Change| change.id.host == given_up.id.host && is_behind(change);
+        rules.push(all.rule(this, takes));
+        rules.push(all.rule(this, |change| here(change) && is_deleted_service(change)));
+        if takers.is_empty() {
+            rules.push(all.rule(|change| here(change) && is_deleted_destination(change), this));
+        } else {
+            let is_ready = |change: &Change| {
+                takers.contains(&change.id.host) && is_behind(change) && change.action != Action::Delete
+            };
+            rules.push(all.rule(is_ready, this));
+            rules.push(all.rule(takes, |change| here(change) && is_deleted_destination(change)));
+        }
+    }
+    rules
+}
+
 /// Returns the rules within each virtual service: new destinations, then drained ones, then the service itself.
 fn table_rules(host: &Selected<'_>) -> Vec<Rule> {
     let mut services: BTreeMap<ServiceKey, Vec<usize>> = BTreeMap::new();
@@ -98,10 +134,7 @@ fn table_rules(host: &Selected<'_>) -> Vec<Rule> {
             |change| change.action != Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..)),
             drained,
         ));
-        rules.push(service.rule(
-            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..)),
-            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsService(_)),
-        ));
+        rules.push(service.rule(is_deleted_destination, is_deleted_service));
     }
     rules
 }
@@ -143,7 +176,7 @@ impl Selected<'_> {
     }
 }
 
-fn service(change: &Change) -> Option<ServiceKey> {
+pub(super) fn service(change: &Change) -> Option<ServiceKey> {
     match change.key() {
         ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => Some(*service),
         _ => None,
@@ -154,8 +187,31 @@ fn is_director_address(change: &Change) -> bool {
     matches!(change.key(), ResourceKey::Address { device, .. } if device != "lo")
 }
 
-fn gives_up_vip(change: &Change) -> bool {
+pub(super) fn gives_up_vip(change: &Change) -> bool {
     change.action == Action::Delete && is_director_address(change)
+}
+
+pub(super) fn address(change: &Change) -> Option<IpAddr> {
+    match change.key() {
+        ResourceKey::Address { address, .. } => Some(*address),
+        _ => None,
+    }
+}
+
+/// Tells whether a service can be one of a VIP; a mark does not say which VIP its packets are for.
+pub(super) fn may_serve(service: &ServiceKey, vip: IpAddr) -> bool {
+    match service {
+        ServiceKey::Address { address, .. } => *address == vip,
+        ServiceKey::Mark { family, .. } => *family == Family::of(vip),
+    }
+}
+
+fn is_deleted_service(change: &Change) -> bool {
+    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsService(_))
+}
+
+pub(super) fn is_deleted_destination(change: &Change) -> bool {
+    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..))
 }
 
 fn takes_vip(change: &Change) -> bool {

@@ -1,11 +1,12 @@
 //! What a plan does to each virtual service, in the operator's terms: usable servers and weight before and after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::{Reading, Step};
+use super::{Plan, Reading, Step, edges};
 use crate::compile::Desired;
 use crate::effect::ServiceKey;
-use crate::resource::{Action, HostState, Resource, ResourceKey};
+use crate::resource::{Action, Entry, HostState, Resource, ResourceId, ResourceKey};
 use crate::topology::HostName;
 
 /// What changes for one virtual service on one director.
@@ -27,55 +28,82 @@ pub struct Impact {
 
 impl Impact {
     /// Tells whether anything changes.
-    fn is_felt(&self) -> bool {
+    pub fn is_felt(&self) -> bool {
         self.servers.0 != self.servers.1 || self.weight.0 != self.weight.1 || self.draining + self.cut > 0
     }
 }
 
-/// Returns the impact on every service that feels any, by host and service.
-pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, steps: &[Step]) -> Vec<Impact> {
+/// Returns the impact on every service that feels any, on all of its directors, by service and host.
+///
+/// A server whose check fails is not usable before nor after; `runtime` names those.
+pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &Plan) -> Vec<Impact> {
+    let Plan { steps, waves, runtime, .. } = plan;
+    let unhealthy: BTreeSet<&ResourceId> = runtime.iter().map(|state| &state.id).collect();
+    let cut = cut_off(steps, waves);
+    let touched: BTreeSet<ServiceKey> = steps.iter().filter_map(|step| edges::service(&step.change)).collect();
     let nothing = HostState::new();
-    let mut found: BTreeMap<(HostName, ServiceKey), Impact> = BTreeMap::new();
+    let mut found: BTreeMap<(ServiceKey, HostName), Impact> = BTreeMap::new();
     for (host, reading) in observed {
         let Ok(observation) = reading else { continue };
-        let wanted = tally(desired.get(host).unwrap_or(&nothing));
-        let live = tally(&observation.state);
-        let touched: BTreeSet<ServiceKey> = steps
-            .iter()
-            .filter(|step| step.change.id.host == *host)
-            .filter_map(|step| service_of(step.change.key()))
-            .collect();
-        for service in touched {
-            let (servers_before, weight_before) = live.get(&service).copied().unwrap_or_default();
-            let (servers_after, weight_after) = wanted.get(&service).copied().unwrap_or_default();
+        let wanted = desired.get(host).unwrap_or(&nothing).values();
+        let wanted = tally(wanted.filter(|entry| !unhealthy.contains(&ResourceId::new(host, entry.key.clone()))));
+        let live = tally(observation.state.values());
+        let services: BTreeSet<&ServiceKey> = live.keys().chain(wanted.keys()).collect();
+        for service in services.into_iter().filter(|service| touched.contains(service)) {
+            let (servers_before, weight_before) = live.get(service).copied().unwrap_or_default();
+            let (servers_after, weight_after) = wanted.get(service).copied().unwrap_or_default();
             let impact = Impact {
                 host: host.clone(),
-                service,
+                service: *service,
                 servers: (servers_before, servers_after),
                 weight: (weight_before, weight_after),
                 draining: 0,
                 cut: 0,
             };
-            found.insert((host.clone(), service), impact);
+            found.insert((*service, host.clone()), impact);
         }
     }
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
         let Some((active, inactive)) = step.connections else { continue };
-        let Some(service) = service_of(step.change.key()) else { continue };
-        if let Some(impact) = found.get_mut(&(step.change.id.host.clone(), service)) {
+        let Some(service) = edges::service(&step.change) else { continue };
+        if let Some(impact) = found.get_mut(&(service, step.change.id.host.clone())) {
             match step.change.action {
+                Action::Delete if cut.contains(&index) => impact.cut += u64::from(active) + u64::from(inactive),
                 Action::Delete => impact.draining += u64::from(active),
                 Action::Replace => impact.cut += u64::from(active) + u64::from(inactive),
                 Action::Create | Action::Update => {}
             }
         }
     }
-    found.into_values().filter(Impact::is_felt).collect()
+    let felt: BTreeSet<ServiceKey> =
+        found.values().filter(|impact| impact.is_felt()).map(|impact| impact.service).collect();
+    found.into_values().filter(|impact| felt.contains(&impact.service)).collect()
 }
 
-fn tally(state: &HostState) -> BTreeMap<ServiceKey, (usize, u64)> {
+/// Returns the deletions of destinations whose VIP is gone by then.
+fn cut_off(steps: &[Step], waves: &[Vec<usize>]) -> BTreeSet<usize> {
+    let mut gone: Vec<(&HostName, IpAddr)> = Vec::new();
+    let mut cut = BTreeSet::new();
+    for wave in waves {
+        let changes = || wave.iter().map(|index| (*index, &steps[*index].change));
+        cut.extend(
+            changes()
+                .filter(|(_, change)| edges::is_deleted_destination(change))
+                .filter(|(_, change)| {
+                    let behind = |vip: &IpAddr| edges::service(change).is_some_and(|key| edges::may_serve(&key, *vip));
+                    gone.iter().any(|(host, vip)| **host == change.id.host && behind(vip))
+                })
+                .map(|(index, _)| index),
+        );
+        let given_up = changes().map(|(_, change)| change).filter(|change| edges::gives_up_vip(change));
+        gone.extend(given_up.filter_map(|change| Some((&change.id.host, edges::address(change)?))));
+    }
+    cut
+}
+
+fn tally<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<ServiceKey, (usize, u64)> {
     let mut sums: BTreeMap<ServiceKey, (usize, u64)> = BTreeMap::new();
-    for entry in state.values() {
+    for entry in entries {
         if let (ResourceKey::IpvsDestination(service, _), Resource::IpvsDestination { config, .. }) =
             (&entry.key, &entry.resource)
         {
@@ -85,11 +113,4 @@ fn tally(state: &HostState) -> BTreeMap<ServiceKey, (usize, u64)> {
         }
     }
     sums
-}
-
-fn service_of(key: &ResourceKey) -> Option<ServiceKey> {
-    match key {
-        ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => Some(*service),
-        _ => None,
-    }
 }

@@ -4,15 +4,19 @@
 //! wave begins when the one before it has ended. The same input always makes the same plan.
 
 mod digest;
+mod disruption;
 mod edges;
 mod graph;
 mod impact;
+mod names;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use disruption::disruption;
 pub use graph::Cycle;
 pub use impact::Impact;
+pub use names::{Names, ServiceName};
 pub use undo::Undo;
 
 use crate::compile::Desired;
@@ -74,6 +78,8 @@ pub struct Plan {
     pub foreign: Vec<Foreign>,
     /// How many things are as desired.
     pub unchanged: usize,
+    /// What the operator calls the services and servers.
+    pub names: Names,
 }
 
 impl Plan {
@@ -119,7 +125,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
     let order = graph::order(desired, &changes)?;
     plan.steps = steps(changes, order.requires, desired, observed);
     plan.waves = order.waves;
-    plan.impact = impact::impact(desired, observed, &plan.steps);
+    plan.impact = impact::impact(desired, observed, &plan);
     plan.id = digest::plan(&plan);
     Ok(plan)
 }

@@ -140,7 +140,7 @@ fn file(path: &str, change: &Change, observed: &HostState) -> Effect {
     if *change.key() == ResourceKey::Manifest {
         let mut owned = recorded(&change.after);
         owned.extend(recorded(&change.before));
-        return manifest::write(&Manifest { owned, ..Manifest::default() });
+        return manifest::write(&Manifest { owned, is_exposed: false });
     }
     match resource(observed, &ResourceKey::KeepalivedConfiguration) {
         Some(Resource::File { text, mode }) => Effect::WriteFile {

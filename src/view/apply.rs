@@ -30,6 +30,8 @@ pub struct ApplyDocument {
     pub skipped: usize,
     /// How many were taken back.
     pub undone: usize,
+    /// How many could not be taken back.
+    pub not_undone: usize,
     /// Every step.
     pub steps: Vec<StepDocument>,
     /// What went wrong outside a step.
@@ -65,6 +67,7 @@ pub fn document(report: &ApplyReport) -> ApplyDocument {
         failed: count(|state| matches!(state, StepState::Failed(_))),
         skipped: count(|state| matches!(state, StepState::Skipped)),
         undone: count(|state| matches!(state, StepState::Undone)),
+        not_undone: count(|state| matches!(state, StepState::NotUndone(_))),
         steps: report.steps.iter().map(step_document).collect(),
         errors: report.errors.clone(),
         remaining: report.remaining.iter().map(ToString::to_string).collect(),
@@ -110,23 +113,26 @@ pub fn human(report: &ApplyReport, paint: Paint) -> String {
     let document = document(report);
     let mut lines = Vec::new();
     for entry in &report.steps {
-        if !matches!(entry.state, StepState::Applied) {
+        if matches!(entry.state, StepState::Failed(_) | StepState::NotUndone(_)) {
             lines.push(step(entry, paint));
             lines.extend(entry.help.iter().map(|help| format!("    help: {}", describe::clean(help))));
         }
     }
     lines.extend(report.errors.iter().map(|error| paint.bad(&format!("  error: {}", describe::clean(error)))));
-    lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));
+    if matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
+        lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));
+    }
     let counts = format!(
-        "{} applied, {} failed, {} skipped, {} undone",
-        document.applied, document.failed, document.skipped, document.undone
+        "{} applied, {} failed, {} skipped, {} undone, {} not undone",
+        document.applied, document.failed, document.skipped, document.undone, document.not_undone
     );
     lines.push(match report.outcome {
         Outcome::Converged => paint.good(&format!("Converged: {counts}; read back, no change remains")),
-        Outcome::Failed => paint.bad("Failed: nothing was changed"),
+        Outcome::Failed => paint.bad("Failed: the hosts are as they were before"),
         Outcome::Partial => paint.bad(&format!("Partly applied: {counts}")),
         Outcome::RolledBack => paint.bad(&format!("Rolled back: {counts}; the hosts are as they were before")),
-        Outcome::Unknown => paint.bad(&format!("Unknown: {counts}; look at the hosts before anything else")),
+        Outcome::Unknown if !report.verified => paint.bad(&format!("Unknown: {counts}; not every host could be read")),
+        Outcome::Unknown => paint.bad(&format!("Unknown: {counts}; not everything could be taken back")),
     });
     lines.join("\n") + "\n"
 }

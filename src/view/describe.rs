@@ -1,31 +1,92 @@
-//! Says in a few words how a resource is, in the field's own notation.
+//! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
-use crate::resource::{ChainRule, Programmer, Resource, RuleTarget};
+use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
 use crate::topology::Forwarding;
 
 /// Returns a few words on how a resource is.
 pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
-        Resource::Sysctl(value) => format!("= {}", clean(value)),
+        Resource::Sysctl(value) => clean(value),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
             None => format!("/{prefix}"),
         },
         Resource::DefaultRoute { via: Some(via) } => format!("via {via}"),
         Resource::DefaultRoute { via: None } => "through an interface".to_owned(),
-        Resource::Chain { rules, jumps } => match (rules.len(), jumps) {
-            (1, 1) => "1 rule".to_owned(),
-            (count, 1) => format!("{count} rules"),
-            (count, jumps) => format!("{count} rules, {jumps} jumps to it"),
+        Resource::Chain { rules, jumps } => match jumps {
+            1 => count(rules.len(), "rule"),
+            jumps => format!("{}, {} to it", count(rules.len(), "rule"), count(*jumps, "jump")),
         },
         Resource::IpvsService { config, programmer } => format!("{}{}", service(config), by(*programmer)),
-        Resource::IpvsDestination { config, programmer } => format!("{}{}", destination(config), by(*programmer)),
-        Resource::File { text, mode } => format!("{} lines, mode {mode:04o}", text.masked().lines().count()),
+        Resource::IpvsDestination { config, .. } => destination(config),
+        Resource::File { text, mode } => {
+            format!("{}, mode {mode:04o}", count(text.masked().lines().count(), "line"))
+        }
         Resource::Daemon { .. } => "running".to_owned(),
-        Resource::Manifest(manifest) => format!("{} things owned", manifest.owned.len()),
+        Resource::Manifest(manifest) => count(manifest.owned.len(), "thing") + " owned",
     }
+}
+
+/// Returns a number with its noun.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Returns a few words on what changes.
+pub fn change(change: &Change) -> String {
+    match (&change.before, &change.after) {
+        (Some(Resource::IpvsDestination { config: old, programmer: from }), Some(after)) => match after {
+            Resource::IpvsDestination { config: new, programmer: to } => {
+                handed_over(destination_change(old, new), *from, *to)
+            }
+            _ => String::new(),
+        },
+        (Some(Resource::IpvsService { config: old, programmer: from }), Some(after)) => match after {
+            Resource::IpvsService { config: new, programmer: to } => {
+                let (old, new) = (service(old), service(new));
+                let text = if old == new { String::new() } else { format!("{old} → {new}") };
+                handed_over(text, *from, *to)
+            }
+            _ => String::new(),
+        },
+        (Some(Resource::Daemon { .. }), Some(_)) => "reload".to_owned(),
+        (None, Some(Resource::Daemon { .. })) => "start".to_owned(),
+        (Some(Resource::Daemon { .. }), None) => "stop".to_owned(),
+        // What changes of these is shown line by line.
+        (Some(Resource::File { mode: old, .. }), Some(Resource::File { mode: new, .. })) => match old == new {
+            true => String::new(),
+            false => format!("mode {old:04o} → {new:04o}"),
+        },
+        (Some(before), Some(after)) => {
+            let (before, after) = (resource(before), resource(after));
+            if before == after { after } else { format!("{before} → {after}") }
+        }
+        (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
+        (Some(one), None) | (None, Some(one)) => resource(one),
+        (None, None) => String::new(),
+    }
+}
+
+/// Says what becomes of something that cannot be taken away and gets the value that it had before.
+fn given_up(before: &Resource, change: &Change) -> String {
+    let now = resource(before);
+    match &change.previous {
+        Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
+        Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
+        None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
+        None => now,
+    }
+}
+
+fn handed_over(text: String, from: Programmer, to: Programmer) -> String {
+    let words = match (from, to) {
+        (Programmer::Lvsctl, Programmer::Keepalived) => "handed to keepalived",
+        (Programmer::Keepalived, Programmer::Lvsctl) => "taken over from keepalived",
+        _ => return text,
+    };
+    if text.is_empty() { words.to_owned() } else { format!("{text}, {words}") }
 }
 
 fn by(programmer: Programmer) -> &'static str {
@@ -38,16 +99,9 @@ fn by(programmer: Programmer) -> &'static str {
 /// Returns a service's configuration.
 pub fn service(config: &ServiceConfig) -> String {
     let mut text = clean(&config.scheduler);
+    text.extend(flags(config).into_iter().map(|name| format!(" {name}")));
     if config.flags.has(ServiceFlags::PERSISTENT) {
         text.push_str(&format!(" persistent {}s/{}", config.timeout, config.netmask));
-    }
-    for (flag, name) in
-        [(ServiceFlags::ONE_PACKET, "one-packet"), (ServiceFlags::SCHED_1, "fallback"), (ServiceFlags::SCHED_2, "port")]
-    {
-        if config.flags.has(flag) {
-            text.push(' ');
-            text.push_str(name);
-        }
     }
     if let Some(engine) = &config.engine {
         text.push_str(&format!(" engine {}", clean(engine)));
@@ -55,20 +109,55 @@ pub fn service(config: &ServiceConfig) -> String {
     text
 }
 
-/// Returns a destination's configuration.
-pub fn destination(config: &DestinationConfig) -> String {
-    let forwarding = match config.forwarding {
+/// Returns the names of a service's flags.
+pub fn flags(config: &ServiceConfig) -> Vec<&'static str> {
+    let names = [
+        (ServiceFlags::SCHED_1, "fallback"),
+        (ServiceFlags::SCHED_2, "port"),
+        (ServiceFlags::ONE_PACKET, "one-packet"),
+    ];
+    names.into_iter().filter(|(flag, _)| config.flags.has(*flag)).map(|(_, name)| name).collect()
+}
+
+/// Returns the name of a forwarding method.
+pub fn forwarding(forwarding: Forwarding) -> &'static str {
+    match forwarding {
         Forwarding::Nat => "nat",
         Forwarding::Dr => "dr",
         Forwarding::Tun => "tun",
         Forwarding::Local => "local",
         Forwarding::Bypass => "bypass",
-    };
-    let mut text = format!("{forwarding} weight {}", config.weight);
+    }
+}
+
+/// Returns a destination's configuration.
+pub fn destination(config: &DestinationConfig) -> String {
+    let mut text = format!("{} weight {}", forwarding(config.forwarding), config.weight);
     if config.upper != 0 || config.lower != 0 {
-        text.push_str(&format!(" thresholds {}..{}", config.lower, config.upper));
+        text.push_str(&format!(" limits {}", limits(config)));
     }
     text
+}
+
+fn limits(config: &DestinationConfig) -> String {
+    match (config.lower, config.upper) {
+        (0, 0) => "none".to_owned(),
+        (lower, upper) => format!("{lower}..{upper}"),
+    }
+}
+
+fn destination_change(old: &DestinationConfig, new: &DestinationConfig) -> String {
+    let mut parts = Vec::new();
+    if old.forwarding != new.forwarding {
+        parts.push(format!("{} → {}", forwarding(old.forwarding), forwarding(new.forwarding)));
+    }
+    if old.weight != new.weight {
+        parts.push(format!("weight {} → {}", old.weight, new.weight));
+    }
+    if (old.lower, old.upper) != (new.lower, new.upper) {
+        parts.push(format!("limits {} → {}", limits(old), limits(new)));
+    }
+    parts.join(", ")
 }
 
 /// Returns a rule as iptables would show it.
@@ -99,4 +188,19 @@ pub fn rule(rule: &ChainRule) -> String {
 /// Returns live text without characters that a terminal would act on.
 pub fn clean(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// Returns the word for why something is done where the action alone does not say it.
+pub fn reason(change: &Change) -> Option<&'static str> {
+    use crate::resource::Reason;
+    match (change.reason, change.action) {
+        (Reason::AlteredOnHost, _) => Some("altered on the host"),
+        (Reason::RemovedOnHost, _) => Some("gone from the host"),
+        // That a parameter or a route has another value to begin with is no news.
+        (Reason::Adopted, Action::Update) => match change.before {
+            Some(Resource::Sysctl(_) | Resource::DefaultRoute { .. }) => None,
+            _ => Some("there before lvsctl"),
+        },
+        _ => None,
+    }
 }

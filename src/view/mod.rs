@@ -4,13 +4,16 @@
 //! change of the types inside never changes what a pipeline reads.
 
 pub mod apply;
+pub mod columns;
 pub mod describe;
 pub mod paint;
+pub mod plan_changes;
 pub mod plan_human;
 pub mod plan_json;
 pub mod problems;
 pub mod rehearsal;
 pub mod textdiff;
+pub mod traffic;
 
 /// The version of every JSON document; a minor version only adds.
 pub const FORMAT_VERSION: &str = "1.0";

@@ -1,213 +1,195 @@
 //! A plan for people: the headline says whether traffic is at risk, and the rest proves it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
+use super::columns::{separated, wrapped};
 use super::describe;
-use super::paint::{Paint, glyph};
-use crate::plan::{HostStatus, Impact, Plan, Step};
-use crate::resource::{Action, Resource, ResourceKey};
+use super::paint::Paint;
+use super::plan_changes::{self, listed};
+use super::traffic;
+use crate::plan::{HostStatus, Plan};
+use crate::resource::{Action, Reason, ResourceKey};
 use crate::source::SourceMap;
 use crate::topology::HostName;
 
 /// Renders a plan; `subject` is the topology's path.
 pub fn render(plan: &Plan, subject: &str, sources: &SourceMap, paint: Paint) -> String {
-    let mut out = String::new();
-    headline(&mut out, plan, subject, paint);
+    let mut lines = headline(plan, subject, paint);
     if !plan.steps.is_empty() {
-        impact(&mut out, plan, paint);
-        order(&mut out, plan, paint);
-        changes(&mut out, plan, sources, paint);
+        lines.extend(traffic::lines(plan, paint));
+        lines.extend(drift(plan, paint));
+        lines.extend(order(plan, paint));
+        lines.extend(plan_changes::lines(plan, sources, paint));
     }
-    drift(&mut out, plan, paint);
-    runtime(&mut out, plan, paint);
-    foreign(&mut out, plan, paint);
-    out
+    lines.extend(runtime(plan, paint));
+    lines.extend(foreign(plan, paint));
+    lines.join("\n") + "\n"
 }
 
-fn headline(out: &mut String, plan: &Plan, subject: &str, paint: Paint) {
+fn headline(plan: &Plan, subject: &str, paint: Paint) -> Vec<String> {
     let read = plan.hosts.values().filter(|status| matches!(status, HostStatus::Read { .. })).count();
     let id: String = plan.id.chars().take("sha256:".len() + 12).collect();
-    line(out, &format!("{subject}  {read}/{} hosts read  plan {id}", plan.hosts.len()));
+    let mut lines = vec![format!("{subject}  {read}/{} hosts read  plan {id}", plan.hosts.len())];
     for (host, status) in &plan.hosts {
         if let HostStatus::Unread { error, help } = status {
-            line(out, &paint.bad(&format!("? {host} could not be read: {}", describe::clean(error))));
-            if let Some(help) = help {
-                line(out, &format!("  help: {}", describe::clean(help)));
+            lines.push(paint.bad(&format!("? {host} could not be read: {}", describe::clean(error))));
+            lines.extend(help.as_ref().map(|help| format!("  help: {}", describe::clean(help))));
+        }
+    }
+    let counts = [
+        (Action::Create, "create"),
+        (Action::Update, "update"),
+        (Action::Replace, "replace"),
+        (Action::Delete, "delete"),
+    ];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .map(|(action, word)| (plan.count(action), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let kept = match plan.foreign.len() {
+        0 => String::new(),
+        foreign => format!(", {} left alone", describe::count(foreign, "foreign thing")),
+    };
+    let text = match (plan.is_complete(), plan.is_empty()) {
+        (true, true) => {
+            let hosts = describe::count(plan.hosts.len(), "host");
+            format!("No changes: {} on {hosts} are as they should be{kept}", describe::count(plan.unchanged, "thing"))
+        }
+        (true, false) => format!(
+            "Plan: {} | {} as they should be{kept}",
+            counts.join(", "),
+            describe::count(plan.unchanged, "thing")
+        ),
+        (false, true) => "Plan INCOMPLETE: nothing to change on the hosts that could be read".to_owned(),
+        (false, false) => format!("Plan INCOMPLETE: {} on the hosts that could be read", counts.join(", ")),
+    };
+    lines.push(paint.heading(&text));
+    if !plan.is_complete() {
+        lines.push(paint.bad("Nothing can be applied before every host can be read"));
+    }
+    lines
+}
+
+/// Says how much of the plan puts back what somebody changed on a host.
+fn drift(plan: &Plan, paint: Paint) -> Vec<String> {
+    let drifted = || plan.steps.iter().filter(|step| step.change.reason.is_drift());
+    if drifted().next().is_none() {
+        return Vec::new();
+    }
+    let mut hosts: BTreeMap<&HostName, (usize, usize)> = BTreeMap::new();
+    for step in drifted() {
+        let counts = hosts.entry(&step.change.id.host).or_default();
+        match step.change.reason {
+            Reason::RemovedOnHost => counts.1 += 1,
+            _ => counts.0 += 1,
+        }
+    }
+    let words = hosts.into_iter().map(|(host, (altered, gone))| {
+        let counts = [(altered, "altered"), (gone, "gone")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        format!("{host} ({})", counts.join(", "))
+    });
+    let words = separated(&words.collect::<Vec<_>>(), ",");
+    let (all, of) = (drifted().count(), plan.steps.len());
+    let first = format!("Drift: {all} of {of} changes put back what was changed by hand:");
+    wrapped(&first, &words, 2).iter().map(|line| paint.heading(line)).collect()
+}
+
+fn order(plan: &Plan, paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    for wave in &plan.waves {
+        let mut sorts: BTreeMap<&HostName, Vec<(&str, usize)>> = BTreeMap::new();
+        for step in wave.iter().filter_map(|index| plan.steps.get(*index)) {
+            if let Some(sort) = sort_of(step.change.key()) {
+                let sorts = sorts.entry(&step.change.id.host).or_default();
+                match sorts.iter_mut().find(|(known, _)| *known == sort) {
+                    Some((_, count)) => *count += 1,
+                    None => sorts.push((sort, 1)),
+                }
             }
         }
-    }
-    let count = |action| plan.count(action);
-    let text = if !plan.is_complete() {
-        "Plan: INCOMPLETE, because a host could not be read".to_owned()
-    } else if plan.is_empty() {
-        format!("No changes: {} things on {} hosts are as the topology says", plan.unchanged, plan.hosts.len())
-    } else {
-        format!(
-            "Plan: {} create, {} update, {} replace, {} delete | {} as desired, {} foreign kept",
-            count(Action::Create),
-            count(Action::Update),
-            count(Action::Replace),
-            count(Action::Delete),
-            plan.unchanged,
-            plan.foreign.len()
-        )
-    };
-    line(out, &paint.heading(&text));
-}
-
-fn impact(out: &mut String, plan: &Plan, paint: Paint) {
-    if plan.impact.is_empty() {
-        line(out, "Impact: no virtual service gains or loses a server or weight");
-        return;
-    }
-    line(out, "Impact:");
-    for impact in &plan.impact {
-        let Impact { host, service, servers, weight, draining, cut } = impact;
-        let text = format!(
-            "{host} {service}  usable servers {}→{}, weight {}→{}; {draining} connections drain, {cut} cut",
-            servers.0, servers.1, weight.0, weight.1
-        );
-        let risky = *cut > 0 || (servers.1 == 0 && servers.0 > 0);
-        line(out, &format!("  {}", if risky { paint.bad(&format!("! {text}")) } else { text }));
-    }
-}
-
-fn order(out: &mut String, plan: &Plan, paint: Paint) {
-    line(out, "Order:");
-    for (number, wave) in plan.waves.iter().enumerate() {
-        let mut hosts: BTreeMap<&HostName, BTreeMap<&str, usize>> = BTreeMap::new();
-        for step in wave.iter().filter_map(|index| plan.steps.get(*index)) {
-            *hosts.entry(&step.change.id.host).or_default().entry(sort_of(step.change.key())).or_default() += 1;
+        // What is the same on several hosts is said once, where the first of them stands.
+        let mut parts: Vec<(Vec<&HostName>, Vec<(&str, usize)>)> = Vec::new();
+        for (host, sorts) in sorts {
+            match parts.iter_mut().find(|(_, known)| *known == sorts) {
+                Some((hosts, _)) => hosts.push(host),
+                None => parts.push((vec![host], sorts)),
+            }
         }
-        let parts: Vec<String> = hosts
+        let last = parts.len().saturating_sub(1);
+        let words: Vec<String> = parts
             .into_iter()
-            .map(|(host, sorts)| {
-                let sorts: Vec<String> = sorts
-                    .into_iter()
-                    .map(|(sort, count)| if count == 1 { sort.to_owned() } else { format!("{count} {sort}") })
-                    .collect();
-                format!("{host} {}", sorts.join(", "))
+            .enumerate()
+            .flat_map(|(at, (hosts, sorts))| {
+                let sorts: Vec<String> = sorts.into_iter().map(|(sort, count)| several(count, sort)).collect();
+                let mut words = listed(&hosts);
+                if let Some(end) = words.last_mut() {
+                    end.push(':');
+                }
+                words.push(sorts.join(", "));
+                if let (true, Some(end)) = (at < last, words.last_mut()) {
+                    end.push(';');
+                }
+                words
             })
             .collect();
-        line(out, &format!("  {} {}", paint.faint(&format!("{:>2}", number + 1)), parts.join("; ")));
+        if !words.is_empty() {
+            lines.push(words);
+        }
     }
+    let lines = lines.into_iter().enumerate();
+    let lines = lines.flat_map(|(number, words)| wrapped(&format!("  {:>2}", number + 1), &words, 5));
+    std::iter::once("Order:".to_owned()).chain(lines.map(|line| paint.faint(&line))).collect()
 }
 
-fn sort_of(key: &ResourceKey) -> &'static str {
-    match key {
+fn several(count: usize, sort: &str) -> String {
+    if count == 1 { sort.to_owned() } else { format!("{count} {sort}s") }
+}
+
+fn sort_of(key: &ResourceKey) -> Option<&'static str> {
+    Some(match key {
         ResourceKey::Module(_) => "module",
         ResourceKey::Sysctl(_) => "sysctl",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",
         ResourceKey::Chain { .. } => "chain",
         ResourceKey::IpvsService(_) => "service",
-        ResourceKey::IpvsDestination(..) => "destination",
+        ResourceKey::IpvsDestination(..) => "server",
         ResourceKey::KeepalivedConfiguration => "keepalived.conf",
         ResourceKey::KeepalivedDaemon => "keepalived",
-        ResourceKey::Manifest => "manifest",
-    }
+        ResourceKey::Manifest => return None,
+    })
 }
 
-fn changes(out: &mut String, plan: &Plan, sources: &SourceMap, paint: Paint) {
-    let mut host = None;
-    for step in &plan.steps {
-        if host != Some(&step.change.id.host) {
-            host = Some(&step.change.id.host);
-            line(out, &paint.heading(&format!("host {}", step.change.id.host)));
-        }
-        change(out, step, sources, paint);
-    }
-}
-
-fn change(out: &mut String, step: &Step, sources: &SourceMap, paint: Paint) {
-    let change = &step.change;
-    let how = match (&change.before, &change.after) {
-        (Some(before), Some(after)) => {
-            let (before, after) = (describe::resource(before), describe::resource(after));
-            if before == after { after } else { format!("{before} → {after}") }
-        }
-        (Some(before), None) => describe::resource(before),
-        (None, Some(after)) => describe::resource(after),
-        (None, None) => String::new(),
-    };
-    let place = change.origin.and_then(|span| sources.position(span));
-    let mut text = format!("{} {}  {how}", glyph(change.action), change.key());
-    if change.reason != crate::resource::Reason::New {
-        let _ = write!(text, "  ({})", change.reason);
-    }
-    let place = place.map(|place| paint.faint(&format!("  {}:{}", place.file, place.line))).unwrap_or_default();
-    line(out, &format!("  {}{place}", paint.action(change.action, &text)));
-    detail(out, change.before.as_ref(), change.after.as_ref(), paint);
-}
-
-/// Shows what the few words do not: rules, and the changed lines of a file.
-fn detail(out: &mut String, before: Option<&Resource>, after: Option<&Resource>, paint: Paint) {
-    let lines = |resource: Option<&Resource>| match resource {
-        Some(Resource::Chain { rules, .. }) => Some(rules.iter().map(|rule| describe::rule(rule) + "\n").collect()),
-        Some(Resource::File { text, .. }) => Some(text.masked()),
-        _ => None,
-    };
-    let (old, new): (Option<String>, Option<String>) = (lines(before), lines(after));
-    if old.is_none() && new.is_none() {
-        return;
-    }
-    let secret_changed = match (before, after) {
-        (Some(Resource::File { text: old, .. }), Some(Resource::File { text: new, .. })) => {
-            old != new && old.masked() == new.masked()
-        }
-        _ => false,
-    };
-    if secret_changed {
-        line(out, &paint.bad("      ! auth_pass (sensitive, changed)"));
-    }
-    for text in super::textdiff::unified(&old.unwrap_or_default(), &new.unwrap_or_default()) {
-        let action = match text.chars().next() {
-            Some('+') => Some(Action::Create),
-            Some('-') => Some(Action::Delete),
-            _ => None,
-        };
-        let text = describe::clean(&text);
-        let text = action.map_or_else(|| paint.faint(&text), |action| paint.action(action, &text));
-        line(out, &format!("      {text}"));
-    }
-}
-
-fn drift(out: &mut String, plan: &Plan, paint: Paint) {
-    let drifted: Vec<&Step> = plan.steps.iter().filter(|step| step.change.reason.is_drift()).collect();
-    if drifted.is_empty() {
-        return;
-    }
-    line(out, &paint.heading("Drift: changed on the host, not in the topology"));
-    for step in drifted {
-        line(out, &format!("  ! {}  {}", step.change.id, step.change.reason));
-    }
-}
-
-fn runtime(out: &mut String, plan: &Plan, paint: Paint) {
+fn runtime(plan: &Plan, paint: Paint) -> Vec<String> {
     if plan.runtime.is_empty() {
-        return;
+        return Vec::new();
     }
-    line(out, &paint.heading("Runtime, not drift"));
-    for state in &plan.runtime {
-        line(out, &format!("  {}  {}", state.id, state.state));
-    }
+    let lines = plan.runtime.iter().map(|state| {
+        let what = match &state.id.key {
+            ResourceKey::IpvsDestination(service, destination) => {
+                let name =
+                    plan.names.hosts.get(&destination.address).map(|name| format!("{name} ")).unwrap_or_default();
+                let of = plan.names.services.get(service).map(|of| format!("{} ", of.name)).unwrap_or_default();
+                format!("{of}{service} {name}{destination}")
+            }
+            ResourceKey::Address { device, address } => format!("{address} on {}", describe::clean(device)),
+            key => key.to_string(),
+        };
+        format!("  {}  {what}: {}", state.id.host, state.state)
+    });
+    std::iter::once(paint.heading("Runtime, not drift")).chain(lines).collect()
 }
 
-fn foreign(out: &mut String, plan: &Plan, paint: Paint) {
+fn foreign(plan: &Plan, paint: Paint) -> Vec<String> {
     if plan.foreign.is_empty() {
-        return;
+        return Vec::new();
     }
-    line(out, &paint.heading("Foreign, left alone"));
-    for foreign in &plan.foreign {
-        line(
-            out,
-            &format!("  {}  {}", describe::clean(&foreign.id.to_string()), describe::resource(&foreign.resource)),
-        );
-    }
-}
-
-fn line(out: &mut String, text: &str) {
-    out.push_str(text);
-    out.push('\n');
+    let lines = plan.foreign.iter().map(|foreign| {
+        format!("  {}  {}", describe::clean(&foreign.id.to_string()), describe::resource(&foreign.resource))
+    });
+    std::iter::once(paint.heading("Foreign, left alone")).chain(lines).collect()
 }

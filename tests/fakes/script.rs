@@ -12,6 +12,8 @@
 //! | `connections KEY SERVER ACTIVE INACTIVE` | what a destination carries |
 //! | `file PATH TEXT…`, `no-file PATH` | a file with one line |
 //! | `keepalived stop` | keepalived ends |
+//! | `fails N` | the effect after N more fails once |
+//! | `lost N` | it becomes unreachable after N more effects |
 //! | `unreachable` | nothing can be asked any more |
 
 use std::collections::BTreeMap;
@@ -19,8 +21,8 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use lvsctl::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
-use lvsctl::host::Host;
 use lvsctl::host::fake::FakeHost;
+use lvsctl::host::{Host, HostError};
 use lvsctl::topology::{Family, Forwarding, HostName, Protocol, SecretText};
 
 /// Performs every line.
@@ -55,6 +57,15 @@ fn effect(fake: &FakeHost, words: &[&str]) -> Option<Effect> {
         ["connections", key, server, active, inactive] => {
             let counts = [active, inactive].map(|count| count.parse().unwrap());
             fake.set_connections(&service(key), &destination(server), counts[0], counts[1]);
+            return None;
+        }
+        ["fails", effects] => {
+            let error = HostError::Timeout { doing: "do this".into(), within: std::time::Duration::from_secs(10) };
+            fake.fail_at(effects.parse().unwrap(), error);
+            return None;
+        }
+        ["lost", effects] => {
+            fake.pull_the_cable_at(effects.parse().unwrap());
             return None;
         }
         ["unreachable"] => {
