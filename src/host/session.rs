@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Session {
     files: Files,
     systemd: bool,
+    /// keepalived's version, once it was found: starting it only to ask is slow.
+    version: Option<String>,
     table: Option<Table>,
     network: Option<Network>,
     lock: Option<File>,
@@ -32,14 +34,17 @@ impl Session {
     /// Begins on a host; its files are below `root`. Only a machine can have systemd, a namespace of it cannot.
     pub(super) fn new(root: &Path, is_machine: bool) -> Self {
         let systemd = is_machine && PathBuf::from("/run/systemd/system").is_dir();
-        Session { files: Files::new(root), systemd, table: None, network: None, lock: None }
+        Session { files: Files::new(root), systemd, version: None, table: None, network: None, lock: None }
     }
 
     /// Tells what the host has.
     pub(super) fn capabilities(&mut self) -> Result<Capabilities, HostError> {
+        if self.version.is_none() {
+            self.version = keepalived_check::version();
+        }
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
-            keepalived: keepalived_check::version(),
+            keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
         })

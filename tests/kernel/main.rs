@@ -8,12 +8,15 @@
 #![allow(clippy::disallowed_methods)]
 
 mod chains;
+mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod health;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
+mod interrupted;
 mod keepalived;
 mod lab;
 mod laboratory;
@@ -47,6 +50,9 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        health::tests(),
+        interrupted::tests(),
+        commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
         random::tests(soak),

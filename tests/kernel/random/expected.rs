@@ -25,6 +25,9 @@ pub fn expected(site: &Site, rig: &Rig, base: &BTreeMap<String, Snapshot>, name:
             state.parameters.insert((*name).to_owned(), value.trim().to_owned());
         }
     }
+    for program in ["iptables", "ip6tables"] {
+        state.foreign.insert(program.to_owned(), base[&format!("{program}-save")].clone());
+    }
     let whole = Whole { site, rig, index };
     match is_director {
         true => whole.director(&mut state),

@@ -265,42 +265,34 @@ impl Bench {
 
     /// Compares every host with what the topology means, and what is foreign with what it was.
     fn as_expected(&self, site: &Site) -> Result<(), String> {
-        let limit = Instant::now() + ELECTION;
         let mut found = Vec::new();
-        loop {
-            found.clear();
-            let mut holders: BTreeMap<String, usize> = BTreeMap::new();
-            for (is_director, _, place) in self.rig.places() {
-                let expected = expected::expected(site, &self.rig, &self.base, &place.name);
-                let live = reading::read(&self.rig, &place.name, &expected.parameters);
-                if is_director {
-                    count_holders(&expected, &live, &mut holders);
-                }
-                found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
-            }
-            let undecided: Vec<_> = holders.iter().filter(|(_, count)| **count != 1).collect();
-            if found.is_empty() && undecided.is_empty() {
-                break;
-            }
-            if !found.is_empty() || Instant::now() > limit {
-                return Err(format!("the kernel is not as expected: {}; holders {undecided:?}", found.join("\n")));
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let mut floating = BTreeSet::new();
+        for (_, _, place) in self.rig.places() {
+            let expected = expected::expected(site, &self.rig, &self.base, &place.name);
+            let live = reading::read(&self.rig, &place.name, &expected.parameters);
+            found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
+            floating.extend(expected.floating);
         }
-        self.foreign_untouched()
+        match found.is_empty() {
+            true => self.one_holder_each(&floating),
+            false => Err(format!("the kernel is not as expected: {}", found.join("\n"))),
+        }
     }
 
-    /// Compares the texts without lvsctl's own lines, byte for byte.
-    fn foreign_untouched(&self) -> Result<(), String> {
-        for (_, _, place) in self.rig.places() {
-            for program in ["iptables-save", "ip6tables-save"] {
-                let text = rig::steady(&self.rig.host(&place.name).run(&[program]));
-                let foreign: Vec<&str> = text.lines().filter(|line| !line.contains("LVSCTL")).collect();
-                let before: Vec<&str> = self.base[&place.name][program].lines().collect();
-                if foreign != before {
-                    return Err(format!("{}: foreign rules were {before:#?} and are {foreign:#?}", place.name));
-                }
+    /// Waits until every floating address is on exactly one director.
+    fn one_holder_each(&self, floating: &BTreeSet<String>) -> Result<(), String> {
+        let limit = Instant::now() + ELECTION;
+        while !floating.is_empty() {
+            let places = self.rig.ground.directors.iter();
+            let held: Vec<State> = places.map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
+            let count = |address: &String| held.iter().filter(|state| state.addresses.contains(address)).count();
+            if floating.iter().all(|address| count(address) == 1) {
+                break;
             }
+            if Instant::now() > limit {
+                return Err(format!("nobody or everybody holds some of {floating:?}: {held:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
@@ -322,12 +314,6 @@ impl Bench {
             }
         }
         if found.is_empty() { Ok(()) } else { Err(format!("destroy leaves traces: {}", found.join("\n"))) }
-    }
-}
-
-fn count_holders(expected: &State, live: &State, holders: &mut BTreeMap<String, usize>) {
-    for address in &expected.floating {
-        *holders.entry(address.clone()).or_default() += usize::from(live.addresses.contains(address));
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::reading::has_keepalived;
 use super::site::{Ground, Place, address};
 use crate::lab::Namespace;
 
@@ -143,9 +144,7 @@ fn snapshot(host: &Namespace) -> Snapshot {
         seen.insert(command.join(" "), steady(&host.run(command)));
     }
     host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
-    let processes = host.run(&["ip", "netns", "pids", host.name()]);
-    let names = processes.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    seen.insert("keepalived".into(), names.filter(|name| name.starts_with("keepalived")).collect());
+    seen.insert("keepalived runs".into(), has_keepalived(host).to_string());
     files(host.root(), &mut seen);
     seen
 }
