@@ -105,6 +105,16 @@ pub enum Effect {
         /// How long at most.
         within: Duration,
     },
+    /// Waits until an interface lacks an address, because keepalived is about to let go of it, at most until the deadline,
+    /// which is no error.
+    AwaitNoAddress {
+        /// The interface's name.
+        device: String,
+        /// The address.
+        address: IpAddr,
+        /// How long at most.
+        within: Duration,
+    },
     /// Replaces a file: writes a temporary one beside it, tests it, and renames it, so that no reader sees a half.
     WriteFile {
         /// The path.

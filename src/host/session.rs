@@ -1,6 +1,7 @@
 //! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,7 @@ impl Session {
             Effect::Ipvs(command) => self.batch(&[command]).into_iter().collect(),
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
             Effect::AwaitDrained { service, destination, within } => self.await_drained(service, destination, *within),
+            Effect::AwaitNoAddress { device, address, within } => self.await_no_address(device, *address, *within),
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
@@ -194,6 +196,15 @@ impl Session {
             Ok(found.is_none_or(|found| found.active == 0))
         };
         self.wait(within, drained).map(drop)
+    }
+
+    fn await_no_address(&mut self, device: &str, address: IpAddr, within: Duration) -> Result<(), HostError> {
+        let is_gone = |session: &mut Session| {
+            let links = session.network()?.links()?;
+            let held = links.iter().filter(|link| link.name == device).flat_map(|link| &link.addresses);
+            Ok(!held.into_iter().any(|held| held.network.addr() == address))
+        };
+        self.wait(within, is_gone).map(drop)
     }
 
     /// Looks again and again until something is so or the time is over; tells whether it is so.
