@@ -26,6 +26,7 @@ mod published;
 mod random;
 mod rehearsal;
 mod runner;
+mod secrets;
 mod sites;
 mod smoke;
 
@@ -50,6 +51,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        secrets::tests(),
         health::tests(),
         interrupted::tests(),
         commands::tests(),
