@@ -21,6 +21,7 @@ mod keepalived;
 mod lab;
 mod laboratory;
 mod native;
+mod order;
 mod plan_changes_nothing;
 mod published;
 mod random;
@@ -51,6 +52,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        order::tests(),
         secrets::tests(),
         health::tests(),
         interrupted::tests(),
