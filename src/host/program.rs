@@ -55,16 +55,25 @@ pub(super) fn ending(status: ExitStatus) -> String {
 
 /// Returns the path of a program, if it is installed.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
+    folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn folders() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
-    folders.chain(SYSTEM.map(PathBuf::from)).map(|folder| folder.join(program)).find(|path| path.is_file())
+    let own = env::split_paths(&path).filter(|folder| folder.is_absolute());
+    own.chain(SYSTEM.map(PathBuf::from)).collect()
 }
 
 /// Prepares a program that is installed.
+///
+/// Of the environment it gets where to look for programs and nothing else: the operator's holds secrets, and a daemon
+/// would keep them for as long as it runs.
 pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> {
     let path = find(program).ok_or_else(|| missing(doing, program))?;
     let mut command = Command::new(path);
-    command.env("LC_ALL", "C").stdin(Stdio::null());
+    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null());
+    // The folders were parts of such a list, so they can be joined again.
+    command.env("PATH", env::join_paths(folders()).unwrap_or_default());
     Ok(command)
 }
 
@@ -197,6 +206,15 @@ mod tests {
         assert_eq!(echoed, text);
         let failed = succeed("list", "ls", &[&"/nonexistent"], None, Duration::from_secs(10)).unwrap_err();
         assert!(failed.to_string().starts_with("Cannot list: ls ended with exit status 2: "), "{failed}");
+    }
+
+    #[test]
+    fn a_program_learns_nothing_of_the_environment_but_where_programs_are() {
+        let told = succeed("look around", "env", &[], None, Duration::from_secs(10)).unwrap();
+        let mut names: Vec<_> = told.lines().filter_map(|line| line.split('=').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["LC_ALL", "PATH"]);
+        assert!(told.contains("/usr/sbin"), "{told}");
     }
 
     #[test]

@@ -82,6 +82,12 @@ impl ReadSource for Text<'_> {
     }
 }
 
+/// Reads a topology, which must be in order.
+pub fn load(text: &str) -> Topology {
+    let loaded = lvsctl::topology::load("topology.kdl", &Text(text));
+    loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+}
+
 /// A site; it ends with everything in it when it is dropped.
 pub struct Laboratory {
     /// Where everything stands.
@@ -94,8 +100,7 @@ impl Laboratory {
     /// Lays out the hosts of a topology, with web servers, and writes it down.
     pub fn new(text: &str) -> Self {
         lab::clear();
-        let loaded = lvsctl::topology::load("topology.kdl", &Text(text));
-        let topology = loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let topology = load(text);
         let layout = Layout::of(&topology);
         network::build(&layout).expect("the network");
         names::resolve(&topology).expect("the names");

@@ -21,11 +21,13 @@ mod keepalived;
 mod lab;
 mod laboratory;
 mod native;
+mod order;
 mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
 mod runner;
+mod secrets;
 mod sites;
 mod smoke;
 
@@ -50,6 +52,8 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        order::tests(),
+        secrets::tests(),
         health::tests(),
         interrupted::tests(),
         commands::tests(),
