@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("diff", &["topology", "effect", "resource", "observe"]),
     ("plan", &["source", "topology", "effect", "resource", "kinds", "compile", "diff", "observe"]),
     ("survey", &["source", "topology", "effect", "resource", "kinds", "compile", "host", "observe", "diff", "plan"]),
-    ("apply", &["topology", "effect", "resource", "kinds", "host", "diff", "plan", "survey"]),
+    ("apply", &["topology", "effect", "resource", "kinds", "host", "observe", "diff", "plan", "survey"]),
     ("view", &["source", "topology", "effect", "resource", "diff", "plan", "apply", "rehearsal"]),
     ("rehearsal", &["source", "document", "topology", "effect", "resource", "host", "plan", "survey", "apply"]),
 ];
