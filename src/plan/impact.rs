@@ -37,9 +37,8 @@ impl Impact {
 ///
 /// A server whose check fails is not usable before nor after; `runtime` names those.
 pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &Plan) -> Vec<Impact> {
-    let Plan { steps, waves, runtime, .. } = plan;
+    let Plan { steps, runtime, .. } = plan;
     let unhealthy: BTreeSet<&ResourceId> = runtime.iter().map(|state| &state.id).collect();
-    let cut = cut_off(steps, waves);
     let touched: BTreeSet<ServiceKey> = steps.iter().filter_map(|step| edges::service(&step.change)).collect();
     let nothing = HostState::new();
     let mut found: BTreeMap<(ServiceKey, HostName), Impact> = BTreeMap::new();
@@ -63,15 +62,14 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
             found.insert((*service, host.clone()), impact);
         }
     }
-    for (index, step) in steps.iter().enumerate() {
+    for step in steps {
         let Some((active, inactive)) = step.connections else { continue };
         let Some(service) = edges::service(&step.change) else { continue };
         if let Some(impact) = found.get_mut(&(service, step.change.id.host.clone())) {
             match step.change.action {
-                Action::Delete if cut.contains(&index) => impact.cut += u64::from(active) + u64::from(inactive),
+                _ if step.is_cut => impact.cut += u64::from(active) + u64::from(inactive),
                 Action::Delete => impact.draining += u64::from(active),
-                Action::Replace => impact.cut += u64::from(active) + u64::from(inactive),
-                Action::Create | Action::Update => {}
+                Action::Create | Action::Update | Action::Replace => {}
             }
         }
     }
@@ -80,25 +78,27 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
     found.into_values().filter(|impact| felt.contains(&impact.service)).collect()
 }
 
-/// Returns the deletions of destinations whose VIP is gone by then.
-fn cut_off(steps: &[Step], waves: &[Vec<usize>]) -> BTreeSet<usize> {
-    let mut gone: Vec<(&HostName, IpAddr)> = Vec::new();
-    let mut cut = BTreeSet::new();
+/// Marks the destinations that are taken away and put back, and those that are deleted when their VIP is gone.
+pub fn mark_cuts(steps: &mut [Step], waves: &[Vec<usize>]) {
+    let mut gone: Vec<(HostName, IpAddr)> = Vec::new();
     for wave in waves {
-        let changes = || wave.iter().map(|index| (*index, &steps[*index].change));
-        cut.extend(
-            changes()
-                .filter(|(_, change)| edges::is_deleted_destination(change))
-                .filter(|(_, change)| {
-                    let behind = |vip: &IpAddr| edges::service(change).is_some_and(|key| edges::may_serve(&key, *vip));
-                    gone.iter().any(|(host, vip)| **host == change.id.host && behind(vip))
-                })
-                .map(|(index, _)| index),
-        );
-        let given_up = changes().map(|(_, change)| change).filter(|change| edges::gives_up_vip(change));
-        gone.extend(given_up.filter_map(|change| Some((&change.id.host, edges::address(change)?))));
+        for step in wave.iter().filter_map(|index| steps.get(*index)).map(|step| &step.change) {
+            if let (true, Some(vip)) = (edges::gives_up_vip(step), edges::address(step)) {
+                gone.push((step.id.host.clone(), vip));
+            }
+        }
+        for index in wave {
+            let Some(step) = steps.get_mut(*index) else { continue };
+            let (change, key) = (&step.change, edges::service(&step.change));
+            let behind = |vip: &IpAddr| key.is_some_and(|key| edges::may_serve(&key, *vip));
+            let vip_is_gone = gone.iter().any(|(host, vip)| *host == change.id.host && behind(vip));
+            step.is_cut = match change.action {
+                Action::Replace => true,
+                Action::Delete => edges::is_deleted_destination(change) && vip_is_gone,
+                Action::Create | Action::Update => false,
+            };
+        }
     }
-    cut
 }
 
 fn tally<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<ServiceKey, (usize, u64)> {

@@ -57,6 +57,8 @@ pub struct Step {
     pub requires: Vec<ResourceId>,
     /// Connections that a destination carries now: active and inactive.
     pub connections: Option<(u32, u32)>,
+    /// Whether those are cut, and not left to end.
+    pub is_cut: bool,
 }
 
 /// What has to be done to every host, and in which order.
@@ -125,6 +127,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
     let order = graph::order(desired, &changes)?;
     plan.steps = steps(changes, order.requires, desired, observed);
     plan.waves = order.waves;
+    impact::mark_cuts(&mut plan.steps, &plan.waves);
     plan.impact = impact::impact(desired, observed, &plan);
     plan.id = digest::plan(&plan);
     Ok(plan)
@@ -173,7 +176,7 @@ fn steps(
             let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
             let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
             let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
-            Some(Step { change, effects, undo, requires, connections })
+            Some(Step { change, effects, undo, requires, connections, is_cut: false })
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::topology::{HostName, Protocol};
@@ -11,7 +12,7 @@ use crate::topology::{HostName, Protocol};
 pub const FORMAT_VERSION: &str = "1.0";
 
 /// The whole result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`FORMAT_VERSION`].
     pub format_version: String,
@@ -34,9 +35,10 @@ pub struct Report {
 }
 
 /// A host of the rehearsal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostReport {
     /// Its name.
+    #[schemars(with = "String")]
     pub name: HostName,
     /// `director` or `real-server`.
     pub role: String,
@@ -45,7 +47,7 @@ pub struct HostReport {
 }
 
 /// How many changes of each sort a plan holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSummary {
     /// Things to make.
     pub create: usize,
@@ -65,7 +67,7 @@ impl PlanSummary {
 }
 
 /// What an apply did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApplySummary {
     /// How many changes were made.
     pub applied: usize,
@@ -74,7 +76,7 @@ pub struct ApplySummary {
 }
 
 /// Planning, applying and planning again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Convergence {
     /// The plan for the empty hosts.
     pub plan: PlanSummary,
@@ -85,13 +87,14 @@ pub struct Convergence {
 }
 
 /// The requests to one listen of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// The VIP.
     pub vip: IpAddr,
     /// The service's name.
     pub service: String,
     /// The protocol.
+    #[schemars(with = "String")]
     pub protocol: Protocol,
     /// The port.
     pub port: u16,
@@ -106,19 +109,23 @@ pub struct Traffic {
     /// The first few reasons.
     pub errors: Vec<String>,
     /// How many each host answered.
+    #[schemars(with = "BTreeMap<String, u32>")]
     pub spread: BTreeMap<HostName, u32>,
     /// The hosts' weights.
+    #[schemars(with = "BTreeMap<String, u32>")]
     pub weights: BTreeMap<HostName, u32>,
 }
 
 /// A failover that was made to happen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailoverReport {
     /// The group's name.
     pub group: String,
     /// The director whose keepalived was killed.
+    #[schemars(with = "String")]
     pub killed: HostName,
     /// The director that holds the VIPs afterwards, if one took over.
+    #[schemars(with = "Option<String>")]
     pub taken_over_by: Option<HostName>,
     /// From the kill until another director held the VIPs, in milliseconds.
     pub takeover_ms: Option<u64>,
@@ -131,11 +138,12 @@ pub struct FailoverReport {
     /// The requests to each listen afterwards.
     pub services: Vec<Traffic>,
     /// How many connections each director balanced afterwards, as its IPVS counts them.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub balanced_by: BTreeMap<HostName, u64>,
 }
 
 /// How long the parts took, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Durations {
     /// From the start of the kernel to the guest's first process.
     pub boot_ms: u64,

@@ -1,5 +1,6 @@
 //! What an apply did, for people and as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::FORMAT_VERSION;
@@ -8,13 +9,14 @@ use super::paint::Paint;
 use crate::apply::{ApplyReport, Outcome, StepReport, StepState};
 
 /// The document that `lvsctl apply --format json` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ApplyDocument {
     /// The version of this format.
     pub format_version: &'static str,
     /// The version of lvsctl.
     pub lvsctl_version: &'static str,
     /// `converged`, `failed`, `partial`, `rolled_back` or `unknown`.
+    #[schemars(extend("enum" = ["converged", "failed", "partial", "rolled_back", "unknown"]))]
     pub outcome: &'static str,
     /// The exit code that goes with it.
     pub exit_code: u8,
@@ -41,11 +43,12 @@ pub struct ApplyDocument {
 }
 
 /// What became of a change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StepDocument {
     /// The identity.
     pub id: String,
     /// `applied`, `failed`, `skipped`, `undone` or `not_undone`.
+    #[schemars(extend("enum" = ["applied", "failed", "skipped", "undone", "not_undone"]))]
     pub state: &'static str,
     /// Why it failed.
     pub error: Option<String>,

@@ -12,6 +12,8 @@ pub mod plan_human;
 pub mod plan_json;
 pub mod problems;
 pub mod rehearsal;
+pub mod resource_json;
+pub mod schema;
 pub mod textdiff;
 pub mod traffic;
 

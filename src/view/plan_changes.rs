@@ -82,7 +82,7 @@ fn subject(plan: &Plan, step: &Step) -> String {
                 Some(Resource::Address { prefix, .. }) => format!("/{prefix}"),
                 _ => String::new(),
             };
-            return format!("address {address}{prefix} on {}", describe::clean(device));
+            format!("address {address}{prefix} on {}", describe::clean(device))
         }
         ResourceKey::DefaultRoute(family) => format!("default route {family} "),
         ResourceKey::Chain { table, chain, .. } => {
@@ -103,7 +103,7 @@ fn subject(plan: &Plan, step: &Step) -> String {
 
 fn row(plan: &Plan, step: &Step, sources: &SourceMap) -> Row {
     let change = &step.change;
-    let drained = step.effects.iter().any(|effect| matches!(effect, Effect::AwaitDrained { .. }));
+    let drained = !step.is_cut && step.effects.iter().any(|effect| matches!(effect, Effect::AwaitDrained { .. }));
     let text = match change.key() {
         ResourceKey::IpvsDestination(..) if drained => {
             format!("{} {}, drained", subject(plan, step), describe::change(change))

@@ -98,6 +98,9 @@ fn drift(plan: &Plan, paint: Paint) -> Vec<String> {
     wrapped(&first, &words, 2).iter().map(|line| paint.heading(line)).collect()
 }
 
+/// What some hosts have in common in a wave.
+type Part<'a> = (Vec<&'a HostName>, Vec<(&'a str, usize)>);
+
 fn order(plan: &Plan, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     for wave in &plan.waves {
@@ -112,7 +115,7 @@ fn order(plan: &Plan, paint: Paint) -> Vec<String> {
             }
         }
         // What is the same on several hosts is said once, where the first of them stands.
-        let mut parts: Vec<(Vec<&HostName>, Vec<(&str, usize)>)> = Vec::new();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         for (host, sorts) in sorts {
             match parts.iter_mut().find(|(_, known)| *known == sorts) {
                 Some((hosts, _)) => hosts.push(host),

@@ -1,17 +1,18 @@
 //! A plan as JSON, for pipelines.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::FORMAT_VERSION;
-use super::describe;
 use super::problems::Diagnostic;
-use crate::plan::{HostStatus, Plan, Step};
-use crate::resource::{Action, Reason, Resource};
+use super::resource_json::{ActionDocument, ReasonDocument, ResourceDocument, resource};
+use crate::effect::ServiceKey;
+use crate::plan::{HostStatus, Plan, Step, disruption};
+use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::{Problems, SourceMap};
 
 /// The document that `lvsctl plan --format json` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PlanDocument<'a> {
     /// The version of this format.
     pub format_version: &'static str,
@@ -34,7 +35,7 @@ pub struct PlanDocument<'a> {
     /// What is neither wanted nor owned.
     pub foreign: Vec<ForeignDocument>,
     /// The guards that were asked; none exists yet.
-    pub guards: Vec<Value>,
+    pub guards: Vec<GuardDocument>,
     /// The ids of the changes, wave by wave.
     pub waves: Vec<Vec<String>>,
     /// What the plan does to virtual services.
@@ -45,8 +46,17 @@ pub struct PlanDocument<'a> {
     pub diagnostics: Vec<Diagnostic<'a>>,
 }
 
+/// A guard that was asked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct GuardDocument {
+    /// Its name.
+    pub id: String,
+    /// `ok` or `blocked`.
+    pub result: String,
+}
+
 /// What a topology was read from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Source {
     /// The revision of the repository that the topology is in, if it is in one.
     pub revision: Option<String>,
@@ -55,7 +65,7 @@ pub struct Source {
 }
 
 /// A file of a topology.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SourceDocument {
     /// Its path.
     pub path: String,
@@ -64,11 +74,12 @@ pub struct SourceDocument {
 }
 
 /// How reading a host went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HostDocument {
     /// The host.
     pub name: String,
     /// `read` or `unread`.
+    #[schemars(extend("enum" = ["read", "unread"]))]
     pub status: &'static str,
     /// The digest of what was read.
     pub observed_digest: Option<String>,
@@ -79,20 +90,22 @@ pub struct HostDocument {
 }
 
 /// A change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangeDocument {
     /// The identity, such as `lb01/ipvs/fwm:1`.
     pub id: String,
     /// The host.
     pub host: String,
+    /// The VIP and the virtual service that it is part of, where it is part of one.
+    pub service: Option<ServiceDocument>,
     /// What is done.
-    pub action: Action,
+    pub action: ActionDocument,
     /// Why.
-    pub reason: Reason,
+    pub reason: ReasonDocument,
     /// How it is.
-    pub before: Option<Value>,
+    pub before: Option<ResourceDocument>,
     /// How it is to be.
-    pub after: Option<Value>,
+    pub after: Option<ResourceDocument>,
     /// The names of the parts that are masked.
     pub sensitive: Vec<&'static str>,
     /// Where the topology asks for it.
@@ -103,8 +116,19 @@ pub struct ChangeDocument {
     pub requires: Vec<String>,
 }
 
+/// A virtual service.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServiceDocument {
+    /// What identifies it in the kernel, such as `fwm:1` or `tcp:192.0.2.1:80`.
+    pub key: String,
+    /// The VIP, unless it is a mark that the topology no longer has.
+    pub vip: Option<String>,
+    /// Its name in the topology.
+    pub name: Option<String>,
+}
+
 /// A place in a topology.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Origin {
     /// The file.
     pub file: String,
@@ -113,27 +137,29 @@ pub struct Origin {
 }
 
 /// What traffic feels of a change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangeImpact {
     /// Established connections that are drained first.
     pub connections_drained: u32,
     /// Connections that are cut.
     pub connections_cut: u32,
-    /// Whether the thing is away for a while.
+    /// Whether traffic feels it.
     pub disruptive: bool,
+    /// In what way, if it does.
+    pub disruption: Option<String>,
 }
 
 /// A change that somebody made on a host.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Drift {
     /// The identity.
     pub id: String,
     /// What happened to it.
-    pub reason: Reason,
+    pub reason: ReasonDocument,
 }
 
 /// A state that is not lvsctl's business.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Runtime {
     /// The identity.
     pub id: String,
@@ -142,18 +168,18 @@ pub struct Runtime {
 }
 
 /// A thing that lvsctl neither wants nor put there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ForeignDocument {
     /// The identity.
     pub id: String,
     /// The host.
     pub host: String,
     /// How it is.
-    pub resource: Value,
+    pub resource: ResourceDocument,
 }
 
 /// What a plan does to a virtual service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ImpactDocument {
     /// The director.
     pub host: String,
@@ -174,7 +200,7 @@ pub struct ImpactDocument {
 }
 
 /// How many changes of which sort.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Summary {
     /// Things that are put there.
     pub create: usize,
@@ -198,8 +224,10 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
         complete: plan.is_complete(),
         source,
         hosts: plan.hosts.iter().map(|(name, status)| host(name.as_str(), status)).collect(),
-        changes: plan.steps.iter().map(|step| change(step, sources)).collect(),
-        drift: drifted.map(|step| Drift { id: step.change.id.to_string(), reason: step.change.reason }).collect(),
+        changes: plan.steps.iter().map(|step| change(plan, step, sources)).collect(),
+        drift: drifted
+            .map(|step| Drift { id: step.change.id.to_string(), reason: step.change.reason.into() })
+            .collect(),
         runtime: plan
             .runtime
             .iter()
@@ -211,7 +239,7 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
             .map(|foreign| ForeignDocument {
                 id: foreign.id.to_string(),
                 host: foreign.id.host.to_string(),
-                resource: value(&foreign.resource),
+                resource: resource(&foreign.resource),
             })
             .collect(),
         guards: Vec::new(),
@@ -242,28 +270,32 @@ fn host(name: &str, status: &HostStatus) -> HostDocument {
     HostDocument { name: name.to_owned(), status, observed_digest, error, help }
 }
 
-fn change(step: &Step, sources: &SourceMap) -> ChangeDocument {
+fn change(plan: &Plan, step: &Step, sources: &SourceMap) -> ChangeDocument {
     let change = &step.change;
     let secret =
         |resource: &Option<Resource>| matches!(resource, Some(Resource::File { text, .. }) if text.is_sensitive());
     let (active, inactive) = step.connections.unwrap_or_default();
-    let replaced = change.action == Action::Replace;
     ChangeDocument {
         id: change.id.to_string(),
         host: change.id.host.to_string(),
-        action: change.action,
-        reason: change.reason,
-        before: change.before.as_ref().map(value),
-        after: change.after.as_ref().map(value),
+        service: match change.key() {
+            ResourceKey::IpvsService(key) | ResourceKey::IpvsDestination(key, _) => Some(service(plan, key)),
+            _ => None,
+        },
+        action: change.action.into(),
+        reason: change.reason.into(),
+        before: change.before.as_ref().map(resource),
+        after: change.after.as_ref().map(resource),
         sensitive: if secret(&change.before) || secret(&change.after) { vec!["auth_pass"] } else { Vec::new() },
         origin: change
             .origin
             .and_then(|span| sources.position(span))
             .map(|place| Origin { file: place.file, line: place.line }),
         impact: ChangeImpact {
-            connections_drained: if change.action == Action::Delete { active } else { 0 },
-            connections_cut: if replaced { active + inactive } else { 0 },
-            disruptive: replaced,
+            connections_drained: if change.action == Action::Delete && !step.is_cut { active } else { 0 },
+            connections_cut: if step.is_cut { active.saturating_add(inactive) } else { 0 },
+            disruptive: disruption(change).is_some(),
+            disruption: disruption(change).map(str::to_owned),
         },
         requires: step.requires.iter().map(ToString::to_string).collect(),
     }
@@ -282,31 +314,10 @@ fn impact(impact: &crate::plan::Impact) -> ImpactDocument {
     }
 }
 
-/// Returns a resource as flat JSON: what it is, and a few words for people.
-fn value(resource: &Resource) -> Value {
-    let mut object = serde_json::Map::new();
-    match resource {
-        Resource::Manifest(manifest) => {
-            let owned = manifest.owned.keys().map(|key| Value::String(key.to_string())).collect();
-            object.insert("owned".into(), Value::Array(owned));
-        }
-        other => match serde_json::to_value(other) {
-            Ok(Value::Object(fields)) => {
-                for (kind, fields) in fields {
-                    match fields {
-                        Value::Object(fields) => object.extend(fields),
-                        scalar => {
-                            object.insert(kind, scalar);
-                        }
-                    }
-                }
-            }
-            Ok(scalar) => {
-                object.insert("kind".into(), scalar);
-            }
-            Err(_) => {}
-        },
+fn service(plan: &Plan, key: &ServiceKey) -> ServiceDocument {
+    ServiceDocument {
+        key: key.to_string(),
+        vip: super::plan_changes::vip_of(plan, key).map(|vip| vip.to_string()),
+        name: plan.names.services.get(key).map(|name| name.name.clone()),
     }
-    object.insert("text".into(), Value::String(describe::resource(resource)));
-    Value::Object(object)
 }

@@ -1,25 +1,33 @@
 //! Problems as one JSON document of our own, whose version only changes with its form.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::level;
 use crate::source::{Problem, Problems, Severity, SourceMap};
 
-#[derive(Serialize)]
-struct Document<'a> {
-    format_version: &'static str,
-    lvsctl_version: &'static str,
-    complete: bool,
-    diagnostics: Vec<Diagnostic<'a>>,
-    summary: Summary,
+/// The document that `lvsctl check --format json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Document<'a> {
+    /// The version of this format.
+    pub format_version: &'static str,
+    /// The version of lvsctl.
+    pub lvsctl_version: &'static str,
+    /// Whether everything could be looked at.
+    pub complete: bool,
+    /// The problems, by place.
+    pub diagnostics: Vec<Diagnostic<'a>>,
+    /// How many there are.
+    pub summary: Summary,
 }
 
 /// A problem as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Diagnostic<'a> {
     /// The stable name of the kind of problem.
     pub code: &'a str,
     /// `error` or `warning`.
+    #[schemars(extend("enum" = ["error", "warning"]))]
     pub severity: &'static str,
     /// What is wrong.
     pub message: &'a str,
@@ -30,7 +38,7 @@ pub struct Diagnostic<'a> {
 }
 
 /// A place as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Place<'a> {
     /// The file.
     pub file: String,
@@ -46,10 +54,13 @@ pub struct Place<'a> {
     pub text: &'a str,
 }
 
-#[derive(Serialize)]
-struct Summary {
-    errors: usize,
-    warnings: usize,
+/// How many problems there are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Summary {
+    /// What makes the topology unusable.
+    pub errors: usize,
+    /// What does not.
+    pub warnings: usize,
 }
 
 /// Renders problems as one JSON document; `complete` tells whether everything could be looked at.

@@ -1,7 +1,7 @@
 //! Problems for people, for programs and for code review, one file a form.
 
 mod github;
-mod json;
+pub mod json;
 mod sarif;
 
 pub use github::github;
