@@ -142,3 +142,6 @@ pub fn is_keepalived_programmed(change: &Change) -> bool {
     let resource = change.after.as_ref().or(change.before.as_ref());
     resource.and_then(normalise::programmer) == Some(Programmer::Keepalived)
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,3 +192,6 @@ fn passes_to_keepalived(change: &Change) -> bool {
 fn kind_of(key: &ResourceKey) -> Option<&'static dyn Kind> {
     registry().iter().copied().find(|kind| kind.owns(key))
 }
+
+#[cfg(test)]
+mod tests;
