@@ -87,7 +87,10 @@ fn pending(desired: Option<&str>, live: Option<&str>) -> (Option<(Action, Reason
 #[test]
 fn a_module_that_is_given_up_stays() {
     let module = (ResourceKey::Module("ip_vs".into()), Resource::Module);
-    let found = compare(&HostState::new(), &observed(std::slice::from_ref(&module), Some(owned(&[module.clone()]))));
+    let found = compare(
+        &HostState::new(),
+        &observed(std::slice::from_ref(&module), Some(owned(std::slice::from_ref(&module)))),
+    );
     let keys: Vec<_> = found.changes.iter().map(|change| change.key().clone()).collect();
     assert_eq!(keys, [ResourceKey::Manifest], "only the record of it goes");
 }
@@ -191,4 +194,17 @@ fn the_manifest_changes_with_what_is_owned() {
     assert_eq!(change(&things, recorded.clone()), None);
     assert_eq!(change(&[], recorded), Some(Action::Delete));
     assert_eq!(change(&[], None), None);
+}
+
+#[test]
+fn a_service_with_somebody_elses_destination_stays() {
+    let (key, own) = service(Programmer::Lvsctl);
+    let (there, foreign) = server(1, Programmer::Lvsctl);
+    let manifest = owned(&[(key.clone(), own.clone())]);
+    let found =
+        compare(&HostState::new(), &observed(&[(key.clone(), own.clone()), (there, foreign)], Some(manifest.clone())));
+    assert!(found.changes.iter().all(|change| *change.key() == ResourceKey::Manifest), "{:?}", found.changes);
+    assert_eq!(found.foreign.len(), 2);
+    let alone = compare(&HostState::new(), &observed(&[(key.clone(), own)], Some(manifest)));
+    assert!(alone.changes.iter().any(|change| *change.key() == key && change.action == Action::Delete));
 }
