@@ -85,6 +85,28 @@ fn pending(desired: Option<&str>, live: Option<&str>) -> (Option<(Action, Reason
 }
 
 #[test]
+fn an_address_that_keepalived_lets_go_of_is_as_good_as_gone() {
+    let (device, address) = ("eth0".to_owned(), "192.0.2.9".parse().unwrap());
+    let vip = (ResourceKey::Address { device: device.clone(), address }, Resource::Address { prefix: 32, label: None });
+    let daemon =
+        |digest: &str| (ResourceKey::KeepalivedDaemon, Resource::Daemon { configuration: Some(digest.into()) });
+    let live = [vip.clone(), daemon("old")];
+    let changed = |desired: &[(ResourceKey, Resource)], recorded: Manifest, is_lent: bool| {
+        let mut observed = observed(&live, Some(recorded));
+        observed.lent.extend(is_lent.then(|| (device.clone(), address)));
+        let found = compare(&state(desired), &observed);
+        found.changes.iter().find(|change| *change.key() == vip.0).map(|change| change.action)
+    };
+    let (reloaded, stopped) = ([vip.clone(), daemon("new")], [vip.clone()]);
+    assert_eq!(changed(&reloaded, owned(&live[1..]), true), Some(Action::Create));
+    assert_eq!(changed(&reloaded, owned(&live), true), Some(Action::Create), "though a crash left the claim");
+    assert_eq!(changed(&stopped, owned(&live[1..]), true), Some(Action::Create));
+    assert_eq!(changed(&stopped, owned(&[]), true), None, "a foreign keepalived goes on");
+    assert_eq!(changed(&reloaded, owned(&live[1..]), false), None, "the file does not name it");
+    assert_eq!(changed(&live, owned(&live[1..]), true), None, "keepalived reads nothing new");
+}
+
+#[test]
 fn a_module_that_is_given_up_stays() {
     let module = (ResourceKey::Module("ip_vs".into()), Resource::Module);
     let found = compare(
