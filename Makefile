@@ -1,4 +1,4 @@
-# `make demo` shows the tool at work, `make test` runs every test, `make soak` and `make bench` run long and by hand.
+# `make demo` shows the tool at work, `make test` runs every test, `make soak` runs long and by hand.
 
 EXAMPLE ?= examples/dr-fwmark-redirect
 N ?= 1000

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::effect::{Answer, Capabilities};
 use crate::host::{Host, HostError};
 use crate::kinds::manifest::ManifestKind;
-use crate::kinds::{Kind, ParseError, Scope, registry};
+use crate::kinds::{Kind, ParseError, Scope, keepalived, registry};
 use crate::resource::{HostState, Manifest, Resource, ResourceKey};
 
 /// What was read from one host.
@@ -22,6 +22,8 @@ pub struct Observation {
     pub manifest: Option<Manifest>,
     /// The VIPs that keepalived holds here now, with their interfaces.
     pub held: Vec<(String, IpAddr)>,
+    /// The addresses that keepalived's file has it hold here, with their interfaces.
+    pub lent: BTreeSet<(String, IpAddr)>,
 }
 
 /// A host that could not be read.
@@ -66,7 +68,11 @@ pub fn observe(
     for kind in registry() {
         state.extend(ask(host, *kind, &scope)?.into_iter().map(|entry| (entry.key.clone(), entry)));
     }
-    Ok(Observation { capabilities: capabilities.clone(), state, manifest, held: Vec::new() })
+    let lent = match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
+        Some(Resource::File { text, .. }) => keepalived::addresses(text),
+        _ => BTreeSet::new(),
+    };
+    Ok(Observation { capabilities: capabilities.clone(), state, manifest, held: Vec::new(), lent })
 }
 
 fn ask(host: &mut dyn Host, kind: &dyn Kind, scope: &Scope<'_>) -> Result<Vec<crate::resource::Entry>, ObserveError> {

@@ -8,15 +8,15 @@ use std::thread;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
-use crate::host::{Host, HostError, connect};
-use crate::kinds::Site;
+use crate::host::{self, HostError, connect};
+use crate::kinds::{Site, chain};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::source::Problems;
-use crate::topology::{HostName, SecretValues, Topology, VipHolder};
+use crate::topology::{Host, HostName, SecretValues, Topology, VipHolder};
 
 /// Connections to the hosts that answered.
-pub type Hosts = BTreeMap<HostName, Box<dyn Host>>;
+pub type Hosts = BTreeMap<HostName, Box<dyn host::Host>>;
 
 /// What is to become of the hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Survey<'a> {
     goal: Goal,
     /// The hosts that answered.
     pub hosts: Hosts,
+    /// Those of the other hosts that answered: what one host needs to know of another is asked of them, and no more.
+    bystanders: Hosts,
     facts: BTreeMap<HostName, Capabilities>,
     unreached: BTreeMap<HostName, HostError>,
 }
@@ -58,10 +60,14 @@ impl<'a> Survey<'a> {
         goal: Goal,
         only: Option<&BTreeSet<HostName>>,
     ) -> Self {
-        let wanted: Vec<_> =
-            topology.managed_hosts().filter(|host| only.is_none_or(|only| only.contains(&host.name.value))).collect();
-        let reached = wanted.into_iter().map(|host| (host.name.value.clone(), connect(host)));
-        Self::assemble(topology, secrets, goal, reached)
+        let is_wanted = |name: &HostName| only.is_none_or(|only| only.contains(name));
+        let reached = |host: &Host| (host.name.value.clone(), connect(host));
+        let wanted = topology.managed_hosts().filter(|host| is_wanted(&host.name.value)).map(reached);
+        let mut survey = Self::assemble(topology, secrets, goal, wanted);
+        let others = topology.managed_hosts().filter(|host| !is_wanted(&host.name.value)).map(reached);
+        // One that does not answer is nobody's concern here.
+        survey.bystanders = others.filter_map(|(name, result)| Some((name, result.ok()?))).collect();
+        survey
     }
 
     /// Works on connections that were made elsewhere, such as those to the fake hosts of the tests.
@@ -73,7 +79,7 @@ impl<'a> Survey<'a> {
         topology: &'a Topology,
         secrets: &'a SecretValues,
         goal: Goal,
-        reached: impl Iterator<Item = (HostName, Result<Box<dyn Host>, HostError>)>,
+        reached: impl Iterator<Item = (HostName, Result<Box<dyn host::Host>, HostError>)>,
     ) -> Self {
         let mut hosts = Hosts::new();
         let mut unreached = BTreeMap::new();
@@ -87,7 +93,7 @@ impl<'a> Survey<'a> {
                 }
             }
         }
-        Survey { topology, secrets, goal, hosts, facts: BTreeMap::new(), unreached }
+        Survey { topology, secrets, goal, hosts, bystanders: Hosts::new(), facts: BTreeMap::new(), unreached }
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
@@ -123,17 +129,25 @@ impl<'a> Survey<'a> {
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
+        for (name, state) in &mut desired {
+            if let Some(Ok(observation)) = observed.get(name) {
+                chain::keep_unknown_peers(state, &observation.state);
+            }
+        }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };
         Ok(Surveyed { plan, desired, observed, problems })
     }
 
     fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
-        let answers = at_once(self.hosts.iter_mut(), |_, host| host.capabilities());
+        let answers = at_once(self.hosts.iter_mut().chain(self.bystanders.iter_mut()), |_, host| host.capabilities());
         let mut failed = Vec::new();
         for (name, answer) in answers {
             match answer {
                 Ok(capabilities) => {
                     self.facts.insert(name, capabilities);
+                }
+                Err(_) if self.bystanders.contains_key(&name) => {
+                    self.facts.remove(&name);
                 }
                 Err(error) => {
                     self.facts.remove(&name);
@@ -147,8 +161,8 @@ impl<'a> Survey<'a> {
 
 /// Does something on many hosts at once, a thread each, and returns the results in the order of the hosts.
 fn at_once<'a, T: Send, E: From<HostError> + Send>(
-    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn Host>)>,
-    action: impl Fn(&HostName, &mut dyn Host) -> Result<T, E> + Sync,
+    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn host::Host>)>,
+    action: impl Fn(&HostName, &mut dyn host::Host) -> Result<T, E> + Sync,
 ) -> Vec<(HostName, Result<T, E>)> {
     let action = &action;
     thread::scope(|scope| {

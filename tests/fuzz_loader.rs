@@ -235,6 +235,42 @@ fn deep_nesting_is_refused_and_not_followed() {
 }
 
 #[test]
+fn strays_without_end_are_refused() {
+    // Each of these once overflowed the stack of the KDL parser, which ends the process.
+    for stray in [
+        "(a)",
+        ")",
+        "=",
+        "a=",
+        "/-",
+        "/- ",
+        "( ",
+        "{}",
+        "a{}",
+        ")#",
+        " /",
+        " [",
+        " \\",
+        "\n/-",
+        "/-//\n",
+        "a(a)",
+        "\"a\"(a)",
+        "\"a\"a=",
+        "a=1//\n'",
+        "'/-a=",
+        "a=\\\na/-'",
+        "#a ",
+        " 1a",
+        " true",
+        "\"\\q\" ",
+        "\"\n\" ",
+        "r\"\" ",
+    ] {
+        assert!(!examine(&stray.repeat(20_000)), "{stray:?} is taken");
+    }
+}
+
+#[test]
 fn a_large_topology_is_read_in_reasonable_time() {
     let mut text = String::from("director \"lb\" { address \"10.0.0.1/8\" }\n");
     for host in 0..1000 {

@@ -94,6 +94,8 @@ pub(super) fn walk(
 /// Tells whether an error says for certain that nothing was done.
 fn is_refusal(error: &HostError) -> bool {
     match error {
+        // The answers of a whole batch were lost (netlink(7)).
+        HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
         HostError::Unsupported { .. }
         | HostError::MissingRights { .. }
         | HostError::MissingProgram { .. }
@@ -144,5 +146,21 @@ fn skip_rest(plan: &Plan, report: &mut ApplyReport) {
         if !known.contains(id) {
             report.steps.push(StepReport { id: id.clone(), state: StepState::Skipped, help: None });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_answers_are_no_refusal() {
+        let kernel = |errno: &str| HostError::Kernel {
+            doing: "add the service fwm:1".to_owned(),
+            errno: errno.to_owned(),
+            meaning: String::new(),
+        };
+        assert!(is_refusal(&kernel("EEXIST")));
+        assert!(!is_refusal(&kernel("ENOBUFS")));
     }
 }

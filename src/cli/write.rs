@@ -35,7 +35,12 @@ pub fn private(path: &Path, text: &str) -> Result<(), String> {
 
 /// Returns the short revision of the repository that a topology is in, if git knows one.
 pub fn revision(path: &str) -> Option<String> {
+    // The rest of the environment may hold secrets, which git would hand to whatever it starts.
+    let known = ["PATH", "HOME", "XDG_CONFIG_HOME"].into_iter();
+    let known = known.filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
     let output = Command::new("git")
+        .env_clear()
+        .envs(known)
         .arg("-C")
         .arg(base_folder(path))
         .args(["rev-parse", "--short", "HEAD"])

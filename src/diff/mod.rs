@@ -49,7 +49,7 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     let manifest = observed.manifest.clone().unwrap_or_default();
     for (key, wanted) in desired {
         let id = ResourceId::new(host, key.clone());
-        let live = observed.state.get(key);
+        let live = observed.state.get(key).filter(|_| !is_about_to_go(key, desired, observed));
         if let Some(runtime) = normalise::health(&id, wanted, live, (desired, observed), &manifest) {
             result.runtime.push(runtime);
             result.unchanged += 1;
@@ -82,6 +82,22 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     }
     result.changes.extend(ownership::manifest_change(host, desired, observed));
     result
+}
+
+/// Tells whether an address is keepalived's, who lets go of it in the course of this plan; then it is as good as gone.
+fn is_about_to_go(key: &ResourceKey, desired: &HostState, observed: &Observation) -> bool {
+    let ResourceKey::Address { device, address } = key else {
+        return false;
+    };
+    let daemon = ResourceKey::KeepalivedDaemon;
+    let Some(running) = observed.state.get(&daemon) else {
+        return false;
+    };
+    let goes_on = match desired.get(&daemon) {
+        Some(wanted) => wanted.resource == running.resource,
+        None => !observed.manifest.as_ref().is_some_and(|manifest| manifest.owned.contains_key(&daemon)),
+    };
+    !goes_on && observed.lent.contains(&(device.clone(), *address))
 }
 
 /// Returns the manifest that a host has once it is as desired.

@@ -24,6 +24,8 @@ pub enum Sign {
     Close,
     /// `/-`, before what is commented out.
     Slashdash,
+    /// `/-` where a node may begin.
+    NodeSlashdash,
     /// `{`.
     Begin,
     /// `}`.
@@ -51,14 +53,18 @@ impl Order {
     /// of place.
     pub fn is_exceeded_by(&mut self, sign: Sign, joined: bool) -> bool {
         // What is commented out may stand in a later line.
-        if sign == Sign::End && self.last[1] == Sign::Slashdash {
+        let [_, last] = self.last;
+        if sign == Sign::End && matches!(last, Sign::Slashdash | Sign::NodeSlashdash) {
             return false;
         }
+        let sign = match sign {
+            Sign::Slashdash if matches!(last, Sign::End | Sign::Begin) => Sign::NodeSlashdash,
+            other => other,
+        };
         self.first += usize::from(sign == Sign::FirstWord);
         self.misplaced += usize::from(sign == Sign::BadWord || joined);
         let sign = if matches!(sign, Sign::FirstWord | Sign::BadWord) { Sign::Word } else { sign };
         self.misplaced += usize::from(is_misplaced(self.last, sign));
-        let [_, last] = self.last;
         self.last = [last, sign];
         self.misplaced > MAXIMUM_MISPLACED
     }
@@ -70,7 +76,7 @@ impl Order {
 }
 
 fn is_misplaced(last: [Sign; 2], sign: Sign) -> bool {
-    use Sign::{Begin, Close, End, Equals, Finish, Open, Slashdash, Word};
+    use Sign::{Begin, Close, End, Equals, Finish, NodeSlashdash, Open, Slashdash, Word};
     match (last, sign) {
         ([Open, Word], sign) => sign != Close,
         (_, Close) => true,
@@ -78,9 +84,12 @@ fn is_misplaced(last: [Sign; 2], sign: Sign) -> bool {
         ([_, Equals], sign) => !matches!(sign, Word | Open),
         ([_, Close], sign) => sign != Word,
         ([_, Slashdash], sign) => !matches!(sign, Word | Open | Begin),
+        ([_, NodeSlashdash], sign) => !matches!(sign, Word | Open),
         ([_, Finish], sign) => !matches!(sign, End | Finish | Slashdash),
         // `a=b=c`, and also `a=(b)c=d`.
         ([Equals | Close, Word], Equals) => true,
+        // A node's name has no value.
+        ([End | Begin | Finish | NodeSlashdash, Word], Equals) => true,
         ([_, Word], _) => false,
         // A line begins, at the top or in braces.
         (_, sign) => matches!(sign, Equals | Begin),
@@ -118,8 +127,8 @@ mod tests {
             vec![Equals],
             vec![Close],
             vec![Open, Open],
-            vec![Word, Equals, End],
-            vec![Word, Equals, Word, Equals],
+            vec![Word, Word, Equals, End],
+            vec![Word, Word, Equals, Word, Equals],
             vec![Slashdash, Slashdash],
             vec![Open, Word, Close, Open],
             vec![Open, Word, End],
@@ -127,6 +136,9 @@ mod tests {
             vec![Word, Begin, Finish, Word],
             vec![Slashdash, End, Slashdash],
             vec![BadWord],
+            vec![Word, Equals],
+            vec![Slashdash, Word, Equals],
+            vec![Word, Begin, Word, Equals],
         ] {
             assert!(!is_fine(&stray), "{stray:?}");
         }

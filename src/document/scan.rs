@@ -95,7 +95,7 @@ impl Scanner<'_> {
             let Some(sign) = self.next(character)? else { continue };
             let wordy = matches!(sign, Sign::Word | Sign::FirstWord | Sign::BadWord);
             // Two words need something between them.
-            let joined = self.word_end == Some(start) && (wordy || sign == Sign::Open);
+            let joined = self.word_end == Some(start) && (wordy || matches!(sign, Sign::Open | Sign::Slashdash));
             if self.order.is_exceeded_by(sign, joined) {
                 return Err(too_much(start));
             }

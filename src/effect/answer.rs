@@ -22,7 +22,8 @@ pub enum Answer {
     Links(Vec<Link>),
     /// The default routes of the main table, in the kernel's order.
     DefaultRoutes(Vec<LiveRoute>),
-    /// The text of `iptables-save` for this family without its comments, empty if no table is there.
+    /// The text of `iptables-save` for this family, empty if no table is there. Of its comments only those about a table
+    /// that it cannot show are kept.
     Iptables(Family, String),
     /// The services in the kernel's order; empty if the module is not loaded.
     Ipvs(Vec<LiveService>),

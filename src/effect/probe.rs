@@ -65,7 +65,8 @@ pub enum Effect {
         /// The prefix length.
         prefix: u8,
     },
-    /// Makes a default route the only one of its metric (`RTM_NEWROUTE` with `NLM_F_REPLACE`).
+    /// Changes the gateway of the default route that is used, whose metric and protocol stay, or makes one
+    /// (`RTM_NEWROUTE` with `NLM_F_REPLACE`).
     ReplaceDefaultRoute {
         /// The gateway.
         via: IpAddr,
@@ -101,6 +102,16 @@ pub enum Effect {
         service: ServiceKey,
         /// The destination.
         destination: DestinationKey,
+        /// How long at most.
+        within: Duration,
+    },
+    /// Waits until an interface lacks an address, because keepalived is about to let go of it, at most until the deadline,
+    /// which is no error.
+    AwaitNoAddress {
+        /// The interface's name.
+        device: String,
+        /// The address.
+        address: IpAddr,
         /// How long at most.
         within: Duration,
     },

@@ -73,16 +73,17 @@ impl Files {
         file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         test(&temporary.path)?;
-        if keep {
-            keep_previous(&place).map_err(failed)?;
-        }
+        let kept = if keep { keep_previous(&place).map_err(failed)? } else { None };
         temporary.rename(&place).map_err(failed)?;
+        // Only now, as until here it was the file itself.
+        kept.map_or(Ok(()), |kept| close(&kept)).map_err(failed)?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
     /// Removes a file; a missing one is fine.
     pub(super) fn remove(&self, path: &str) -> Result<(), HostError> {
         let place = self.locate(path)?;
+        clear(&place).map_err(|error| HostError::file("remove what was left beside", path, &error))?;
         match fs::remove_file(&place) {
             Ok(()) => {
                 let folder = place.parent().unwrap_or(&self.root);
@@ -116,14 +117,44 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Gives the file that is there a second name, once: what lvsctl itself wrote later must not take its place.
-fn keep_previous(place: &Path) -> io::Result<()> {
+/// Gives the file that is there a second name, once, and returns it: a later file must not take its place.
+fn keep_previous(place: &Path) -> io::Result<Option<PathBuf>> {
     let mut name = place.as_os_str().to_owned();
     name.push(".before-lvsctl");
     match fs::hard_link(place, &name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(()),
-        other => other,
+        Ok(()) => Ok(Some(name.into())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Leaves a kept file to its owner alone: it may hold a secret that is still in use.
+fn close(kept: &Path) -> io::Result<()> {
+    let mode = fs::metadata(kept)?.permissions().mode() & 0o600;
+    fs::set_permissions(kept, Permissions::from_mode(mode))
+}
+
+/// Returns what the names of all temporary files of a file begin with.
+fn temporary_name(place: &Path) -> String {
+    format!(".{}.lvsctl-", place.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes temporary files that a killed process left beside a file: they may hold a secret, and their writer held the
+/// host's lock, so it is gone.
+fn clear(place: &Path) -> io::Result<()> {
+    let (start, own) = (temporary_name(place), format!("{}-", std::process::id()));
+    let Some(folder) = place.parent().filter(|folder| folder.is_dir()) else { return Ok(()) };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let of_another =
+            name.to_str().and_then(|name| name.strip_prefix(&start)).is_some_and(|rest| !rest.starts_with(&own));
+        match if of_another { fs::remove_file(entry.path()) } else { Ok(()) } {
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A temporary file that is gone unless it was renamed.
@@ -134,10 +165,10 @@ struct Temporary {
 
 impl Temporary {
     fn create(place: &Path, mode: u32) -> io::Result<(Self, File)> {
-        let name = place.file_name().unwrap_or_default().to_string_lossy();
-        let process = std::process::id();
+        clear(place)?;
+        let own = format!("{}{}-", temporary_name(place), std::process::id());
         for attempt in 0..NAMES {
-            let path = place.with_file_name(format!(".{name}.lvsctl-{process}-{attempt}"));
+            let path = place.with_file_name(format!("{own}{attempt}"));
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Ok(file) => return Ok((Temporary { path, renamed: false }, file)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -205,6 +236,26 @@ mod tests {
         assert_eq!(seen, Err(refusal));
         assert_eq!(names(&root.path().join("etc")), ["file"]);
         assert_eq!(files.read("/etc/file").unwrap().unwrap().text, "old");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_with_the_next_write_and_with_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        let folder = root.path().join("etc");
+        files.write("/etc/file", "old", 0o600, false, |_| Ok(())).unwrap();
+        let own = format!(".file.lvsctl-{}-7", std::process::id());
+        for name in [".file.lvsctl-1-0", ".other.lvsctl-1-0", &own] {
+            fs::write(folder.join(name), "secret").unwrap();
+        }
+        files.write("/etc/file", "new", 0o600, false, |_| Ok(())).unwrap();
+        let mut left = vec![own, ".other.lvsctl-1-0".into(), "file".into()];
+        left.sort();
+        assert_eq!(names(&folder), left);
+        fs::write(folder.join(".file.lvsctl-1-0"), "secret").unwrap();
+        files.remove("/etc/file").unwrap();
+        left.retain(|name| name != "file");
+        assert_eq!(names(&folder), left);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ use super::HostError;
 
 /// Where Debian keeps system programs.
 const SYSTEM: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
+
+/// How long the pipes of a program that has ended are read on: what it started may hold them open for good.
+const REST: Duration = Duration::from_secs(1);
 
 /// What came of a program.
 #[derive(Clone, Debug)]
@@ -51,16 +55,25 @@ pub(super) fn ending(status: ExitStatus) -> String {
 
 /// Returns the path of a program, if it is installed.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
+    folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn folders() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
-    folders.chain(SYSTEM.map(PathBuf::from)).map(|folder| folder.join(program)).find(|path| path.is_file())
+    let own = env::split_paths(&path).filter(|folder| folder.is_absolute());
+    own.chain(SYSTEM.map(PathBuf::from)).collect()
 }
 
 /// Prepares a program that is installed.
+///
+/// Of the environment it gets where to look for programs and nothing else: the operator's holds secrets, and a daemon
+/// would keep them for as long as it runs.
 pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> {
     let path = find(program).ok_or_else(|| missing(doing, program))?;
     let mut command = Command::new(path);
-    command.env("LC_ALL", "C").stdin(Stdio::null());
+    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null());
+    // The folders were parts of such a list, so they can be joined again.
+    command.env("PATH", env::join_paths(folders()).unwrap_or_default());
     Ok(command)
 }
 
@@ -84,15 +97,14 @@ pub(super) fn run(
     let failed = |error: io::Error| HostError::file("run", program, &error);
     let mut child = command.spawn().map_err(failed)?;
     // The three pipes are served at once, or a program that prints much before it has read all would stand still.
-    let writer = child.stdin.take().zip(input.map(str::to_owned));
-    let writer = writer.map(|(mut pipe, text)| thread::spawn(move || pipe.write_all(text.as_bytes())));
-    let stdout = reader(child.stdout.take());
-    let stderr = reader(child.stderr.take());
+    if let Some((mut pipe, text)) = child.stdin.take().zip(input.map(str::to_owned)) {
+        // A program that did not read its input to the end says why by its exit status.
+        thread::spawn(move || pipe.write_all(text.as_bytes()));
+    }
+    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let status = wait(&mut child, within).map_err(failed)?;
-    // A program that did not read its input to the end says why by its exit status.
-    let _ = writer.map(thread::JoinHandle::join);
-    let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
-    let (stdout, stderr) = (text(stdout), text(stderr));
+    let deadline = Instant::now() + REST;
+    let (stdout, stderr) = (text(&stdout, deadline), text(&stderr, deadline));
     match status {
         Some(status) => Ok(Output { status, stdout, stderr }),
         None => Err(HostError::Timeout { doing: format!("{doing} ({program})"), within }),
@@ -138,13 +150,38 @@ fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+/// Reads a pipe on a thread of its own, in pieces, until it is closed or nobody listens.
+fn reader(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (pieces, received) = channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
+        let Some(mut pipe) = pipe else { return };
+        let mut buffer = [0; 8192];
         // What was read before an error is worth showing.
-        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        while let Ok(length @ 1..) = retry(|| pipe.read(&mut buffer)) {
+            if pieces.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    received
+}
+
+fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Puts together what was read, until the pipe is closed or the deadline is over.
+fn text(pieces: &Receiver<Vec<u8>>, deadline: Instant) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(piece) = pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        bytes.extend(piece);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Returns the Debian package that holds a program.
@@ -172,10 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn a_program_learns_nothing_of_the_environment_but_where_programs_are() {
+        let told = succeed("look around", "env", &[], None, Duration::from_secs(10)).unwrap();
+        let mut names: Vec<_> = told.lines().filter_map(|line| line.split('=').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["LC_ALL", "PATH"]);
+        assert!(told.contains("/usr/sbin"), "{told}");
+    }
+
+    #[test]
     fn a_program_that_takes_too_long_is_ended_and_a_missing_one_is_named() {
         let slow = run("wait", "sleep", &[&"30"], None, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
         let missing = run("try", "no-such-program", &[], None, Duration::from_secs(1)).unwrap_err();
         assert!(matches!(&missing, HostError::MissingProgram { program, .. } if program == "no-such-program"));
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let begun = Instant::now();
+        let script = "echo said; sleep 30 & exit 3";
+        let left = run("try", "sh", &[&"-c", &script], None, Duration::from_secs(10)).unwrap();
+        assert_eq!((left.status.code(), left.stdout.as_str()), (Some(3), "said\n"));
+        let slow = run("wait", "sh", &[&"-c", &"sleep 30; true"], None, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }

@@ -32,11 +32,7 @@ impl Network {
             };
             let question = encode(doing, route(asked).rtm_scope(RtScope::Universe).rtm_type(Rtn::Unspec).build())?;
             let found = self.dump(doing, Rtm::Getroute, &question, |message: Rtmsg| {
-                let wanted = *message.rtm_family() == asked
-                    && *message.rtm_dst_len() == 0
-                    && *message.rtm_table() == RtTable::Main
-                    && *message.rtm_type() == Rtn::Unicast;
-                wanted.then(|| hops(&message, family, &names))
+                is_default(&message, asked).then(|| hops(&message, family, &names))
             });
             match found {
                 Ok(found) => routes.extend(found.into_iter().flatten()),
@@ -48,15 +44,22 @@ impl Network {
         Ok(routes)
     }
 
-    /// Makes a default route the only one of its metric.
+    /// Changes the gateway of the default route that is used, or makes one.
+    ///
+    /// Metric and protocol stay, so that changing the gateway back brings back what was there, and a route with a metric
+    /// does not stay behind another one without.
     pub(super) fn replace_default_route(&mut self, via: IpAddr, device: Option<&str>) -> Result<(), HostError> {
         let doing = format!("set the default route to {via}");
+        let (metric, protocol) = self.used_default_route(&doing, family(via))?.unwrap_or((0, Rtprot::Static));
         let mut attributes = vec![attribute(&doing, Rta::Gateway, octets(via))?];
+        if metric != 0 {
+            attributes.push(attribute(&doing, Rta::Priority, metric)?);
+        }
         if let Some(device) = device {
             attributes.push(attribute(&doing, Rta::Oif, self.index_of(&doing, device)?)?);
         }
         let message = route(family(via))
-            .rtm_protocol(Rtprot::Static)
+            .rtm_protocol(protocol)
             .rtm_scope(RtScope::Universe)
             .rtm_type(Rtn::Unicast)
             .rtattrs(attributes.into_iter().collect::<RtBuffer<_, _>>());
@@ -69,6 +72,16 @@ impl Network {
                 _ => None,
             })
         })
+    }
+
+    /// Returns metric and protocol of the default route that the kernel takes: the first of the lowest metric.
+    fn used_default_route(&mut self, doing: &str, family: RtAddrFamily) -> Result<Option<(u32, Rtprot)>, HostError> {
+        let question = encode(doing, route(family).rtm_scope(RtScope::Universe).rtm_type(Rtn::Unspec).build())?;
+        let found = self.dump(doing, Rtm::Getroute, &question, |message: Rtmsg| {
+            let metric = message.rtattrs().get_attr_handle().get_attr_payload_as::<u32>(Rta::Priority).unwrap_or(0);
+            is_default(&message, family).then(|| (metric, *message.rtm_protocol()))
+        });
+        Ok(found?.into_iter().min_by_key(|(metric, _)| *metric))
     }
 
     /// Takes a default route away; `ESRCH` if it is not there.
@@ -96,6 +109,13 @@ fn route(family: RtAddrFamily) -> RtmsgBuilder {
         .rtm_tos(0)
         .rtm_table(RtTable::Main)
         .rtm_protocol(Rtprot::Unspec)
+}
+
+fn is_default(message: &Rtmsg, family: RtAddrFamily) -> bool {
+    *message.rtm_family() == family
+        && *message.rtm_dst_len() == 0
+        && *message.rtm_table() == RtTable::Main
+        && *message.rtm_type() == Rtn::Unicast
 }
 
 /// Returns one route for each gateway; a multipath route has several (`struct rtnexthop`).

@@ -1,6 +1,7 @@
 //! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Session {
     files: Files,
     systemd: bool,
+    /// keepalived's version, once it was found: starting it only to ask is slow.
+    version: Option<String>,
     table: Option<Table>,
     network: Option<Network>,
     lock: Option<File>,
@@ -32,14 +35,17 @@ impl Session {
     /// Begins on a host; its files are below `root`. Only a machine can have systemd, a namespace of it cannot.
     pub(super) fn new(root: &Path, is_machine: bool) -> Self {
         let systemd = is_machine && PathBuf::from("/run/systemd/system").is_dir();
-        Session { files: Files::new(root), systemd, table: None, network: None, lock: None }
+        Session { files: Files::new(root), systemd, version: None, table: None, network: None, lock: None }
     }
 
     /// Tells what the host has.
     pub(super) fn capabilities(&mut self) -> Result<Capabilities, HostError> {
+        if self.version.is_none() {
+            self.version = keepalived_check::version();
+        }
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
-            keepalived: keepalived_check::version(),
+            keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
         })
@@ -99,6 +105,7 @@ impl Session {
             Effect::Ipvs(command) => self.batch(&[command]).into_iter().collect(),
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
             Effect::AwaitDrained { service, destination, within } => self.await_drained(service, destination, *within),
+            Effect::AwaitNoAddress { device, address, within } => self.await_no_address(device, *address, *within),
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
@@ -189,6 +196,15 @@ impl Session {
             Ok(found.is_none_or(|found| found.active == 0))
         };
         self.wait(within, drained).map(drop)
+    }
+
+    fn await_no_address(&mut self, device: &str, address: IpAddr, within: Duration) -> Result<(), HostError> {
+        let is_gone = |session: &mut Session| {
+            let links = session.network()?.links()?;
+            let held = links.iter().filter(|link| link.name == device).flat_map(|link| &link.addresses);
+            Ok(!held.into_iter().any(|held| held.network.addr() == address))
+        };
+        self.wait(within, is_gone).map(drop)
     }
 
     /// Looks again and again until something is so or the time is over; tells whether it is so.

@@ -12,7 +12,7 @@ use super::{Context, Kind, ParseError, Scope, Site, ids, interface};
 use crate::effect::{Answer, Effect, LinkAddress, Probe};
 use crate::resource::{Change, Entry, Resource, ResourceKey, Table};
 use crate::source::{Problem, Problems};
-use crate::topology::{Delivery, Family, Host, SysctlKey, Topology, Vip, VipHolder};
+use crate::topology::{Delivery, Family, Host, Server, SysctlKey, Topology, Vip, VipHolder};
 
 /// The loopback interface.
 const LOOPBACK: &str = "lo";
@@ -150,16 +150,17 @@ fn interface_unknown(site: &Site<'_>, vip: &Vip, host: &Host) -> Problem {
         .help("Name it, as in interface \"eth0\" on the director or interface=\"eth0\" on the VIP")
 }
 
+/// Returns the server for whose sake a host has a VIP on its loopback interface, if there is one.
+pub fn served_on_loopback<'a>(vip: &'a Vip, host: &Host) -> Option<&'a Server> {
+    let mut servers = vip.services.iter().flat_map(|service| &service.servers);
+    servers.find(|server| server.host.value == host.name.value && server.delivery == Delivery::Loopback)
+}
+
 /// Returns the VIPs that a host takes packets for on its loopback interface.
 fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
     let mut entries = Vec::new();
     for vip in topology.vips.values() {
-        let Some(server) = vip
-            .services
-            .iter()
-            .flat_map(|service| &service.servers)
-            .find(|server| server.host.value == host.name.value && server.delivery == Delivery::Loopback)
-        else {
+        let Some(server) = served_on_loopback(vip, host) else {
             continue;
         };
         let address: IpAddr = vip.address.value;

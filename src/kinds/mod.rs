@@ -98,7 +98,7 @@ pub trait Kind: Sync {
     /// Returns how things are, in canonical form; `answers` holds those to this kind's own probes, in their order.
     fn parse(&self, scope: &Scope<'_>, answers: &[Answer]) -> Result<Vec<Entry>, ParseError>;
 
-    /// Returns what makes a change true. The effects of [`Change::inverse`] undo it.
+    /// Returns what makes a change true. `plan::undo` says what takes each effect back, some by those of [`Change::inverse`].
     fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect>;
 }
 

@@ -11,7 +11,8 @@
 //! 5. static services are in the table before keepalived brings the VIP;
 //! 6. marks go after the services that they key;
 //! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone;
-//! 8. the manifest of a host is written when everything else there is done.
+//! 8. an address that becomes a real server's gateway is no longer the server's own by then;
+//! 9. the manifest of a host is written when everything else there is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,7 +36,11 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     // 1
     rules.extend(vip_rules(&all));
     // 7, across hosts
-    rules.push(all.rule(|change| forgets_table(change) || is_keepalived(change), stops_accepting));
+    let gateways: Vec<(HostName, IpAddr)> = changes.iter().filter_map(new_gateway).collect();
+    rules.push(all.rule(
+        |change| forgets_table(change) || is_keepalived(change),
+        |change| stops_accepting(change) && !gateways.iter().any(|gateway| is_own_gateway(change, gateway)),
+    ));
     for host in all.by_host().into_values() {
         let host = Selected { changes, indexes: host };
         // 2
@@ -63,7 +68,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| forgets_table(change) || is_keepalived(change),
             |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Chain { .. }),
         ));
-        // Parameters outlive the addresses that need them, and modules the rest.
+        // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
             |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
             |change| change.action == Action::Delete && is_parameter(change),
@@ -74,6 +79,11 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedConfiguration,
         ));
         // 8
+        rules.push(host.rule(
+            |change| gateways.iter().any(|gateway| is_own_gateway(change, gateway)),
+            |change| matches!(change.key(), ResourceKey::DefaultRoute(_)),
+        ));
+        // 9
         rules.push(
             host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),
         );
@@ -262,6 +272,22 @@ fn stops_accepting(change: &Change) -> bool {
         _ => false,
     };
     change.action == Action::Delete && accepts
+}
+
+/// Returns the gateway that a host is given.
+fn new_gateway(change: &Change) -> Option<(HostName, IpAddr)> {
+    match change.after {
+        Some(Resource::DefaultRoute { via: Some(via) }) => Some((change.id.host.clone(), via)),
+        _ => None,
+    }
+}
+
+/// Tells whether a change takes an address off a host that is to be its gateway; the kernel refuses a gateway that is one of
+/// the host's own addresses.
+fn is_own_gateway(change: &Change, (host, gateway): &(HostName, IpAddr)) -> bool {
+    change.action == Action::Delete
+        && change.id.host == *host
+        && matches!(change.key(), ResourceKey::Address { address, .. } if address == gateway)
 }
 
 fn is_parameter(change: &Change) -> bool {

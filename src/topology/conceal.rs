@@ -51,9 +51,13 @@ fn unparsed(file: FileId, text: &str, secrets: &mut Vec<Span>) {
         let mut end = 0;
         for word in line.split_inclusive(ends_word) {
             end += word.len();
+            let word = word.trim_end_matches(ends_word);
+            // A line may be as long as its file, and what follows a word is looked at only where it matters.
+            if word.is_empty() || !is_secret(word) {
+                continue;
+            }
             let rest = line.get(end..).unwrap_or_default();
-            let reference = rest.trim_start_matches([' ', '\t', '=']).starts_with('(');
-            if is_secret(word.trim_end_matches(ends_word)) && !reference {
+            if !rest.trim_start_matches([' ', '\t', '=']).starts_with('(') {
                 secrets.push(Span::new(file, start + end, rest.len()));
             }
         }
@@ -87,5 +91,11 @@ mod tests {
     fn a_file_that_cannot_be_parsed_hides_more() {
         assert_eq!(shown("a \"\nauth-pass \"x\nb 1\n"), "a \"\nauth-pass **\nb 1\n");
         assert_eq!(shown("a \"\nauth-pass (env)\"x\nb 1\n"), "a \"\nauth-pass (env)\"x\nb 1\n");
+    }
+
+    #[test]
+    fn a_long_line_takes_no_longer_than_several_short_ones() {
+        let text = format!("a \"{}", " ".repeat(1 << 20));
+        assert_eq!(shown(&text), text);
     }
 }

@@ -42,7 +42,7 @@ pub fn files_are_replaced_whole(bench: &dyn Bench) {
         let refused = failure(&mut *host, &write(bad, SecretText::plain(""), 0o600));
         assert!(matches!(refused, HostError::Io { .. }), "{refused}");
     }
-    // The first file that was there is kept, and only that one.
+    // The first file that was there is kept, and only that one, and for its owner alone.
     for text in ["by hand", "first", "second"] {
         let effect = Effect::WriteFile {
             path: "/etc/site.conf".into(),
@@ -53,7 +53,7 @@ pub fn files_are_replaced_whole(bench: &dyn Bench) {
         };
         succeed(&mut *host, &[effect]);
     }
-    let kept = FileState { mode: 0o640, text: "by hand".into() };
+    let kept = FileState { mode: 0o600, text: "by hand".into() };
     assert_eq!(read(&mut *host, "/etc/site.conf.before-lvsctl"), Some(kept));
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use lvsctl::cli;
 use lvsctl::document::ReadSource;
-use lvsctl::rehearsal::layout::{CLIENT, Layout};
+use lvsctl::rehearsal::layout::Layout;
 use lvsctl::rehearsal::target::{Target, offers, targets};
 use lvsctl::rehearsal::{names, network, servers, traffic};
 use lvsctl::topology::{HostName, Topology};
@@ -82,6 +82,12 @@ impl ReadSource for Text<'_> {
     }
 }
 
+/// Reads a topology, which must be in order.
+pub fn load(text: &str) -> Topology {
+    let loaded = lvsctl::topology::load("topology.kdl", &Text(text));
+    loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+}
+
 /// A site; it ends with everything in it when it is dropped.
 pub struct Laboratory {
     /// Where everything stands.
@@ -94,8 +100,7 @@ impl Laboratory {
     /// Lays out the hosts of a topology, with web servers, and writes it down.
     pub fn new(text: &str) -> Self {
         lab::clear();
-        let loaded = lvsctl::topology::load("topology.kdl", &Text(text));
-        let topology = loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let topology = load(text);
         let layout = Layout::of(&topology);
         network::build(&layout).expect("the network");
         names::resolve(&topology).expect("the names");
@@ -103,6 +108,12 @@ impl Laboratory {
         fs::create_dir_all(FOLDER).expect("the operator's folder");
         let laboratory = Laboratory { layout, topology };
         laboratory.write(text);
+        eventually("addresses that are ready", || {
+            let places = laboratory.layout.places.values();
+            places
+                .map(|place| lab::within(&place.namespace, &["ip", "address"]))
+                .all(|text| !text.contains("tentative"))
+        });
         laboratory
     }
 
@@ -188,11 +199,6 @@ impl Laboratory {
         answers.spread.into_iter().map(|(host, count)| (host.as_str().to_owned(), count)).collect()
     }
 
-    /// Does something on a thread that is where the client is.
-    pub fn as_client<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        lab::enter(CLIENT, work)
-    }
-
     /// Returns everything of all hosts that lvsctl could change, by host and sort.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -211,7 +217,7 @@ impl Laboratory {
                     }
                 }
             }
-            files(&Path::new(&place.root).to_owned(), &format!("{name} file "), &mut snapshot.0);
+            files(Path::new(&place.root), &format!("{name} file "), &mut snapshot.0);
         }
         snapshot.0.insert("modules".to_owned(), modules().join("\n"));
         snapshot

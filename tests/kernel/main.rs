@@ -8,20 +8,26 @@
 #![allow(clippy::disallowed_methods)]
 
 mod chains;
+mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod health;
 mod host_contract;
 mod host_keepalived;
 mod host_machine;
+mod interrupted;
 mod keepalived;
 mod lab;
 mod laboratory;
 mod native;
+mod order;
+mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
 mod runner;
+mod secrets;
 mod sites;
 mod smoke;
 
@@ -46,6 +52,12 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        order::tests(),
+        secrets::tests(),
+        health::tests(),
+        interrupted::tests(),
+        commands::tests(),
+        plan_changes_nothing::tests(),
         drift::tests(),
         random::tests(soak),
     ];

@@ -268,8 +268,8 @@ impl State {
                 }
                 Err(HostError::Timeout { doing: format!("wait for {service}"), within: *within })
             }
-            // Nothing here ever ends a connection, so the deadline passes, which is no error.
-            Effect::AwaitDrained { .. } => Ok(()),
+            // Nothing here ever ends a connection or takes an address, so the deadline passes, which is no error.
+            Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } => Ok(()),
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }

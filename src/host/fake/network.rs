@@ -53,7 +53,7 @@ impl Network {
         Ok(())
     }
 
-    /// Makes a default route the only one of its metric.
+    /// Changes the gateway of the default route that is used, or makes one.
     pub(super) fn replace_route(&mut self, via: IpAddr, device: Option<&str>) -> Result<(), HostError> {
         let doing = format!("set the default route to {via}");
         if let Some(device) = device {
@@ -68,7 +68,8 @@ impl Network {
         let missing =
             || HostError::kernel(&doing, unreachable, |_| Some("the gateway is in none of the host's networks"));
         let link = found.ok_or_else(missing)?;
-        let metric = if via.is_ipv4() { 0 } else { METRIC_IPV6 };
+        let used = self.routes.iter().find(|route| route.family == Family::of(via)).map(|route| route.metric);
+        let metric = used.unwrap_or(if via.is_ipv4() { 0 } else { METRIC_IPV6 });
         let route = LiveRoute { family: Family::of(via), via: Some(via), device: Some(link.name.clone()), metric };
         self.routes.retain(|held| (held.family, held.metric) != (route.family, route.metric));
         self.routes.push(route);

@@ -94,7 +94,8 @@ impl State {
             self.test_configuration(&doing, &content)?;
         }
         if keep && let Some(previous) = self.files.get(path).cloned() {
-            self.files.entry(format!("{path}.before-lvsctl")).or_insert(previous);
+            let kept = FileState { mode: previous.mode & 0o600, ..previous };
+            self.files.entry(format!("{path}.before-lvsctl")).or_insert(kept);
         }
         self.files.insert(path.into(), FileState { mode, text: content });
         Ok(())

@@ -9,6 +9,7 @@
 mod compile;
 mod effects;
 mod order;
+mod peers;
 mod rule;
 mod save;
 mod words;
@@ -20,6 +21,7 @@ use crate::source::Problems;
 use crate::topology::{Family, Host};
 
 pub use effects::creation;
+pub use peers::keep_unknown_peers;
 
 /// The kind of iptables chains.
 #[derive(Clone, Copy, Debug)]

@@ -68,11 +68,11 @@ pub(super) fn parse(family: Family, text: &str, needed: impl Fn(Table) -> bool) 
     }
 }
 
-/// Returns the table of which `iptables-nft-save` says that rules beyond its grammar keep it from printing any
-/// (`__do_output` in `iptables/xtables-save.c`).
+/// Returns the table of which `iptables-nft-save` says that rules beyond its grammar keep it from printing any; one that
+/// only "contains incompatible base-chains" is printed without those (`__do_output` in `iptables/xtables-save.c`).
 fn unreadable(comment: &str) -> Option<&str> {
     let (name, rest) = comment.strip_prefix("# Table `")?.split_once('\'')?;
-    rest.contains("incompatible").then_some(name)
+    rest.contains(" is incompatible").then_some(name)
 }
 
 fn table(name: &str) -> Option<Table> {

@@ -139,11 +139,14 @@ fn gone(service: ServiceKey) -> Effect {
     Effect::AwaitService { service, present: false, within: RELOAD }
 }
 
-/// Tells whether keepalived reads a configuration, starts or stops in this plan.
+/// Tells whether a keepalived that runs reads a configuration or stops in this plan, and so lets go of what it put there.
+///
+/// One that was killed has left its services behind, and the next one neither knows nor changes them.
 fn reloads(context: &Context<'_>) -> bool {
-    [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon]
-        .iter()
-        .any(|key| context.changed.contains(key))
+    context.observed.contains_key(&ResourceKey::KeepalivedDaemon)
+        && [ResourceKey::KeepalivedConfiguration, ResourceKey::KeepalivedDaemon]
+            .iter()
+            .any(|key| context.changed.contains(key))
 }
 
 fn as_service(resource: Option<&Resource>) -> Option<(&ServiceConfig, Programmer)> {

@@ -264,6 +264,25 @@ fn a_service_that_somebody_deleted_comes_back_by_two_reloads() {
 }
 
 #[test]
+fn what_a_killed_keepalived_left_behind_is_lvsctls_to_take_away() {
+    let stage = Stage::quiet().reloading().without_daemon();
+    let gone = Effect::Ipvs(IpvsCommand::DeleteService(SERVICE));
+    let key = || ResourceKey::IpvsService(SERVICE);
+    let reason = Reason::RemovedFromTopology;
+    assert_eq!(stage.effects(key(), reason, service_of(Keepalived, "wrr"), None), [gone]);
+    let taken = stage.effects(key(), reason, service_of(Keepalived, "wrr"), service_of(Lvsctl, "wrr"));
+    assert!(matches!(&taken[..], [Effect::Ipvs(IpvsCommand::SetService(..))]), "{taken:?}");
+    let destination = |after| {
+        let key = ResourceKey::IpvsDestination(SERVICE, destination_key());
+        stage.effects(key, reason, destination_of(Keepalived, 5, 0), after)
+    };
+    let delete = Effect::Ipvs(IpvsCommand::DeleteDestination(SERVICE, destination_key()));
+    assert_eq!(destination(None), [set(0, 0), await_drained(), delete]);
+    assert_eq!(destination(destination_of(Lvsctl, 7, 0)), [set(7, 0)]);
+    assert_eq!(destination(destination_of(Keepalived, 7, 0)), [set(7, 0)]);
+}
+
+#[test]
 fn a_service_changes_hands() {
     let key = || ResourceKey::IpvsService(SERVICE);
     let hand = |stage: &Stage, from, to| {

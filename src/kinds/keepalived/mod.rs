@@ -17,20 +17,22 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use super::chain::ChainKind;
+use super::ipvs::RELOAD;
 use super::module::ModuleKind;
 use super::sysctl::SysctlKind;
 use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
-use crate::resource::{Action, Change, Entry, Resource, ResourceId, ResourceKey};
+use crate::resource::{Action, Change, Entry, HostState, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, SecretText, TextPiece};
 
-pub use observe::masked;
+pub use observe::{addresses, masked};
 pub use quote::{Refusal, SecretWord, Word};
 pub use render::{HEADER, render, without};
 
@@ -53,20 +55,21 @@ pub fn digest(text: &SecretText) -> String {
     })
 }
 
-/// Returns the effect that puts a configuration in place.
+/// Returns the effect that puts a configuration of lvsctl's own in place.
 pub fn write(text: &SecretText) -> Effect {
+    put(text, MODE, false)
+}
+
+/// Returns the effect that puts a configuration in place; `keep` saves the one that is there.
+fn put(text: &SecretText, mode: u32, keep: bool) -> Effect {
     // What somebody else wrote is put back by an undo as it was, complaints included.
-    let own = text
-        .pieces()
-        .first()
-        .is_some_and(|piece| matches!(piece, TextPiece::Plain(plain) if plain.starts_with(HEADER)));
-    Effect::WriteFile {
-        path: CONFIGURATION.to_owned(),
-        text: text.clone(),
-        mode: MODE,
-        keepalived_test: own,
-        keep_previous: true,
-    }
+    let keepalived_test = is_own(text);
+    Effect::WriteFile { path: CONFIGURATION.to_owned(), text: text.clone(), mode, keepalived_test, keep_previous: keep }
+}
+
+/// Tells whether lvsctl wrote a configuration, as far as the text shows.
+fn is_own(text: &SecretText) -> bool {
+    matches!(text.pieces().first(), Some(TextPiece::Plain(plain)) if plain.starts_with(HEADER))
 }
 
 impl Kind for KeepalivedKind {
@@ -121,23 +124,38 @@ impl Kind for KeepalivedKind {
         Ok(entries)
     }
 
-    fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
+    fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect> {
         match (change.action, &change.after) {
             (Action::Delete, _) => match change.key() {
                 ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
-            (_, Some(Resource::File { text, .. })) => vec![write(text)],
+            (_, Some(Resource::File { text, mode })) => {
+                let foreign = matches!(&change.before, Some(Resource::File { text, .. }) if !is_own(text));
+                vec![put(text, *mode, foreign)]
+            }
             (action, Some(Resource::Daemon { configuration })) => {
                 let configuration = configuration.clone().unwrap_or_default();
                 match action {
                     Action::Create => vec![Effect::StartKeepalived { configuration }],
-                    _ => vec![Effect::ReloadKeepalived { configuration }],
+                    _ => [Effect::ReloadKeepalived { configuration }].into_iter().chain(let_go(context)).collect(),
                 }
             }
             _ => Vec::new(),
         }
     }
+}
+
+/// Returns what waits until keepalived has let go of the addresses that it is no longer to hold: somebody else may be
+/// about to take them, and until then a reader would think that they are there.
+fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
+    let held = |state: &HostState| match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
+        Some(Resource::File { text, .. }) => addresses(text),
+        _ => BTreeSet::new(),
+    };
+    let kept = held(context.desired);
+    let gone = held(context.observed).into_iter().filter(move |address| !kept.contains(address));
+    gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD })
 }
 
 /// Returns what must be in place before keepalived on a director may take a VIP or send a packet on.

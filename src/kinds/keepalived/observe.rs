@@ -3,6 +3,9 @@
 //! The text is kept byte for byte; only what follows `auth_pass`, and what is assigned to a parameter whose name speaks of a
 //! password, becomes a secret piece.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use crate::topology::{SecretText, TextPiece};
 
 /// What the name of a parameter (`$NAME=value`) holds if its value is not to be shown.
@@ -32,6 +35,22 @@ pub fn masked(text: &str) -> SecretText {
         result.push_str(rest);
     }
     result
+}
+
+/// Returns the addresses that a configuration has keepalived hold, with their interfaces where it names them.
+pub fn addresses(text: &SecretText) -> BTreeSet<(String, IpAddr)> {
+    let shown = text.masked();
+    let mut found = BTreeSet::new();
+    for block in shown.split("virtual_ipaddress").skip(1) {
+        let inside = block.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        for line in inside.map_or("", |(inside, _)| inside).lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let written = words.first().and_then(|word| word.split('/').next()?.parse().ok());
+            let device = words.iter().skip_while(|word| **word != "dev").nth(1);
+            found.extend(written.zip(device).map(|(address, device)| ((*device).to_owned(), address)));
+        }
+    }
+    found
 }
 
 /// Returns where in a line a secret starts.
@@ -74,6 +93,16 @@ mod tests {
         );
         assert_eq!(shown("$VRRP_PASS=abc\nauth_pass $VRRP_PASS"), "$VRRP_PASS=(sensitive)\nauth_pass (sensitive)");
         assert_eq!(shown("auth_passive x\nauth_pass\nauth_type PASS\n"), "auth_passive x\nauth_pass\nauth_type PASS\n");
+    }
+
+    #[test]
+    fn held_addresses_are_read() {
+        let text = "vrrp_instance a {\n  virtual_ipaddress {\n    10.0.0.9/32 dev eth0 label eth0:1\n    10.0.0.8\n  }\n}\n\
+                    vrrp_instance b {\n  virtual_ipaddress {\n    fd00::1/128 dev eth1\n  }\n  interface eth2\n}\n";
+        let found: Vec<String> =
+            addresses(&masked(text)).iter().map(|(device, address)| format!("{device} {address}")).collect();
+        assert_eq!(found, ["eth0 10.0.0.9", "eth1 fd00::1"]);
+        assert!(addresses(&masked("virtual_ipaddress")).is_empty());
     }
 
     #[test]

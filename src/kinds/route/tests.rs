@@ -47,6 +47,14 @@ fn replies_pass_the_floating_address_if_it_is_near() {
 }
 
 #[test]
+fn a_servers_own_loopback_address_is_no_gateway_for_it() {
+    let mut both = site(&[("10.0.0.100", failover()), ("10.0.0.101", failover())]);
+    let direct = both.vips.values_mut().next().unwrap().services[0].servers.first_mut().unwrap();
+    (direct.forwarding, direct.delivery) = (Forwarding::Dr, crate::topology::Delivery::Loopback);
+    assert_eq!(routes(&both, "web"), default_through("10.0.0.101"));
+}
+
+#[test]
 fn replies_pass_the_preferred_director_otherwise() {
     assert_eq!(routes(&site(&[("198.51.100.100", failover())]), "web"), default_through("10.0.0.1"));
     assert_eq!(routes(&site(&[("10.0.0.100", director("lb02"))]), "web"), default_through("10.0.0.2"));

@@ -25,6 +25,9 @@ pub fn expected(site: &Site, rig: &Rig, base: &BTreeMap<String, Snapshot>, name:
             state.parameters.insert((*name).to_owned(), value.trim().to_owned());
         }
     }
+    for program in ["iptables", "ip6tables"] {
+        state.foreign.insert(program.to_owned(), base[&format!("{program}-save")].clone());
+    }
     let whole = Whole { site, rig, index };
     match is_director {
         true => whole.director(&mut state),
@@ -200,7 +203,7 @@ impl Whole<'_> {
                 rules.insert(0, "-A PREROUTING -j LVSCTL".to_owned());
                 state.chains.insert(format!("{} nat", program(six)), rules);
             }
-            let before = (server.number % 2 == 0).then(|| address(six, 200));
+            let before = (server.number.is_multiple_of(2)).then(|| address(six, 200));
             let translated = vips().find(|vip| vip.six == six && vip.nat);
             let gateway = translated.map(|vip| self.gateway(vip, &on_loopback));
             state.routes.extend(gateway.or(before));

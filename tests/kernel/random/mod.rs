@@ -29,8 +29,8 @@ use rig::{FOREIGN_LOOPBACK, Rig, Snapshot};
 use site::Site;
 use state::State;
 
-/// How many topologies `make test` tries.
-const CASES: u64 = 100;
+/// How many topologies each of the sequences of `make test` goes through.
+const CASES: u64 = 25;
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
@@ -42,16 +42,28 @@ const FAILURES: usize = 5;
 const ELECTION: Duration = Duration::from_secs(15);
 
 pub fn tests(soak: Option<u64>) -> Vec<Test> {
-    let mut tests = vec![test("random::topologies_follow_each_other", || run(CASES)).within(900)];
+    // The guests share the sequences out between them.
+    let sequences: [(&str, fn()); 4] = [
+        ("random::topologies_follow_each_other_1", || run(1, CASES)),
+        ("random::topologies_follow_each_other_2", || run(2, CASES)),
+        ("random::topologies_follow_each_other_3", || run(3, CASES)),
+        ("random::topologies_follow_each_other_4", || run(4, CASES)),
+    ];
+    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(600)).collect();
     if let Some(cases) = soak {
-        let soak = test("random::soak", || run(crate::soak().expect("LVSCTL_SOAK")));
-        tests.push(soak.within(120 + cases * 8));
+        let cases = cases.div_ceil(2);
+        let halves: [(&str, fn()); 2] = [("random::soak_1", || soak_run(1)), ("random::soak_2", || soak_run(2))];
+        tests.extend(halves.into_iter().map(|(name, run)| test(name, run).within(300 + cases * 12)));
     }
     tests
 }
 
-/// Runs so many cases from a seed that is printed.
-fn run(cases: u64) {
+fn soak_run(part: u64) {
+    run(100 + part, crate::soak().expect("LVSCTL_SOAK").div_ceil(2));
+}
+
+/// Runs so many cases from a seed that is printed; each part of the same seed has cases of its own.
+fn run(part: u64, cases: u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seed =
         number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
@@ -63,7 +75,7 @@ fn run(cases: u64) {
     let mut previous: Option<Draw> = None;
     let mut tally = Tally::default();
     for case in first..first + cases {
-        let draw = drawn(seed, case);
+        let draw = drawn((seed, part), case);
         let result = bench.step(&draw.site(), &mut tally);
         let end = case + 1 == first + cases;
         let result = result.and_then(|()| match end || (case + 1).is_multiple_of(BETWEEN_DESTROYS) {
@@ -83,16 +95,17 @@ fn run(cases: u64) {
         bench = Bench::new();
         previous = None;
     }
-    println!("{tally:?}");
+    println!("{tally:#?}");
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
 }
 
 /// Returns the topology of a case: every other one is a near relative of the one before.
-fn drawn(seed: u64, case: u64) -> Draw {
+fn drawn((seed, part): (u64, u64), case: u64) -> Draw {
     let fresh = |case: u64| {
         let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        bytes[8..16].copy_from_slice(&case.to_le_bytes());
+        for (at, number) in bytes.chunks_mut(8).zip([seed, case, part]) {
+            at.copy_from_slice(&number.to_le_bytes());
+        }
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let draw = generate::draw(2, 4).new_tree(&mut runner).expect("a topology").current();
@@ -109,11 +122,16 @@ fn drawn(seed: u64, case: u64) -> Draw {
 
 /// Says what failed, whether it fails without the history before it, and how little of it is enough.
 fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, problem: &str) -> String {
+    let start = |text: &str| text.chars().take(30).collect::<String>();
     let alone = |previous: Option<&Draw>, draw: &Draw| {
         let mut bench = Bench::new();
         let mut tally = Tally::default();
         let first = previous.map_or(Ok(()), |previous| bench.step(&previous.site(), &mut tally));
-        first.and_then(|()| bench.step(&draw.site(), &mut tally)).and_then(|()| bench.destroy(&draw.site())).err()
+        first
+            .and_then(|()| bench.step(&draw.site(), &mut tally))
+            .and_then(|()| bench.destroy(&draw.site()))
+            .err()
+            .filter(|other| start(other) == start(problem))
     };
     let (mut one, mut two) = (previous.cloned(), draw.clone());
     let mut told = alone(one.as_ref(), &two);
@@ -247,42 +265,34 @@ impl Bench {
 
     /// Compares every host with what the topology means, and what is foreign with what it was.
     fn as_expected(&self, site: &Site) -> Result<(), String> {
-        let limit = Instant::now() + ELECTION;
         let mut found = Vec::new();
-        loop {
-            found.clear();
-            let mut holders: BTreeMap<String, usize> = BTreeMap::new();
-            for (is_director, _, place) in self.rig.places() {
-                let expected = expected::expected(site, &self.rig, &self.base, &place.name);
-                let live = reading::read(&self.rig, &place.name, &expected.parameters);
-                if is_director {
-                    count_holders(&expected, &live, &mut holders);
-                }
-                found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
-            }
-            let undecided: Vec<_> = holders.iter().filter(|(_, count)| **count != 1).collect();
-            if found.is_empty() && undecided.is_empty() {
-                break;
-            }
-            if !found.is_empty() || Instant::now() > limit {
-                return Err(format!("the kernel is not as expected: {}; holders {undecided:?}", found.join("\n")));
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let mut floating = BTreeSet::new();
+        for (_, _, place) in self.rig.places() {
+            let expected = expected::expected(site, &self.rig, &self.base, &place.name);
+            let live = reading::read(&self.rig, &place.name, &expected.parameters);
+            found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
+            floating.extend(expected.floating);
         }
-        self.foreign_untouched()
+        match found.is_empty() {
+            true => self.one_holder_each(&floating),
+            false => Err(format!("the kernel is not as expected: {}", found.join("\n"))),
+        }
     }
 
-    /// Compares the texts without lvsctl's own lines, byte for byte.
-    fn foreign_untouched(&self) -> Result<(), String> {
-        for (_, _, place) in self.rig.places() {
-            for program in ["iptables-save", "ip6tables-save"] {
-                let text = rig::steady(&self.rig.host(&place.name).run(&[program]));
-                let foreign: Vec<&str> = text.lines().filter(|line| !line.contains("LVSCTL")).collect();
-                let before: Vec<&str> = self.base[&place.name][program].lines().collect();
-                if foreign != before {
-                    return Err(format!("{}: foreign rules were {before:#?} and are {foreign:#?}", place.name));
-                }
+    /// Waits until every floating address is on exactly one director.
+    fn one_holder_each(&self, floating: &BTreeSet<String>) -> Result<(), String> {
+        let limit = Instant::now() + ELECTION;
+        while !floating.is_empty() {
+            let places = self.rig.ground.directors.iter();
+            let held: Vec<State> = places.map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
+            let count = |address: &String| held.iter().filter(|state| state.addresses.contains(address)).count();
+            if floating.iter().all(|address| count(address) == 1) {
+                break;
             }
+            if Instant::now() > limit {
+                return Err(format!("nobody or everybody holds some of {floating:?}: {held:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
@@ -307,21 +317,25 @@ impl Bench {
     }
 }
 
-fn count_holders(expected: &State, live: &State, holders: &mut BTreeMap<String, usize>) {
-    for address in &expected.floating {
-        *holders.entry(address.clone()).or_default() += usize::from(live.addresses.contains(address));
-    }
-}
-
 /// Applies as the command does, and returns how many passes it took.
 fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String> {
     survey.lock().map_err(|(host, error)| format!("{host}: {error}"))?;
     let surveyed = read(survey)?;
     let plan = changes(&surveyed);
     tally.changes += surveyed.plan.steps.len();
-    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |_, _| {});
+    let (first, mut later) = (surveyed.plan.id.clone(), Vec::new());
+    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, step| {
+        if plan.id != first {
+            later.push(step.id.to_string());
+        }
+    });
     match report.outcome {
-        Outcome::Converged => Ok(report.passes),
+        Outcome::Converged => {
+            if !later.is_empty() {
+                println!("a further pass did {}; the first was {plan}", later.join(", "));
+            }
+            Ok(report.passes)
+        }
         _ => Err(format!("the apply did not converge: {report:#?}\nthe plan was {plan}")),
     }
 }

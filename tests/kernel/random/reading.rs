@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
-use super::rig::Rig;
+use super::rig::{Rig, steady};
 use super::state::{ServiceState, State};
 use crate::lab::Namespace;
 
@@ -14,13 +15,12 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
     let host = rig.host(name);
     let mut state = State::default();
     addresses(host, &mut state);
-    for family in ["-4", "-6"] {
-        for route in json(host, &["ip", family, "-j", "route", "show", "default"]) {
-            state.routes.insert(text(&route["gateway"]));
-        }
-    }
+    state.routes.extend(gateways(&host.proc_net("route"), &host.proc_net("ipv6_route")));
     for program in ["iptables", "ip6tables"] {
-        chains(&host.run(&[&format!("{program}-save")]), program, &mut state);
+        let saved = steady(&host.run(&[&format!("{program}-save")]));
+        chains(&saved, program, &mut state);
+        let foreign = saved.lines().filter(|line| !line.contains("LVSCTL"));
+        state.foreign.insert(program.to_owned(), foreign.map(|line| format!("{line}\n")).collect());
     }
     host.enter(|| {
         for name in parameters.keys() {
@@ -28,12 +28,47 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
             state.parameters.insert(name.clone(), value.trim().to_owned());
         }
     });
-    services(&host.run(&["ipvsadm", "-Sn"]), &host.run(&["ipvsadm", "-Ln", "--thresholds"]), &mut state);
-    let pids = host.run(&["ip", "netns", "pids", host.name()]);
-    let mut names = pids.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    state.keepalived =
-        (names.any(|name| name.trim() == "keepalived"), host.root().join("etc/keepalived/keepalived.conf").exists());
+    if host.proc_net("ip_vs").lines().count() > 3 {
+        services(&host.run(&["ipvsadm", "-Sn"]), &host.run(&["ipvsadm", "-Ln", "--thresholds"]), &mut state);
+    }
+    state.keepalived = (has_keepalived(host), host.root().join("etc/keepalived/keepalived.conf").exists());
     state
+}
+
+/// Reads the addresses alone.
+pub fn read_addresses(rig: &Rig, name: &str) -> State {
+    let mut state = State::default();
+    addresses(rig.host(name), &mut state);
+    state
+}
+
+/// Tells whether a process named keepalived is in the host's namespace.
+pub fn has_keepalived(host: &Namespace) -> bool {
+    let own = host.enter(|| fs::read_link("/proc/thread-self/ns/net")).expect("the namespace");
+    let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    processes
+        .filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("keepalived")))
+        .any(|path| fs::read_link(path.join("ns/net")).is_ok_and(|namespace| namespace == own))
+}
+
+/// Returns the gateways of default routes out of `/proc/net/route` and `/proc/net/ipv6_route`.
+fn gateways(four: &str, six: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for words in four.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()) {
+        if let [_, "00000000", gateway, _, _, _, _, "00000000", ..] = words[..] {
+            let gateway = u32::from_str_radix(gateway, 16).expect("a gateway");
+            found.push(Ipv4Addr::from(gateway.to_ne_bytes()).to_string());
+        }
+    }
+    for words in six.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()) {
+        let [destination, "00", _, _, gateway, _, _, _, flags, _] = words[..] else { continue };
+        // RTF_GATEWAY of include/uapi/linux/route.h; the others refuse what goes nowhere.
+        let is_gateway = u32::from_str_radix(flags, 16).expect("flags") & 2 != 0;
+        if is_gateway && destination.chars().all(|digit| digit == '0') {
+            found.push(Ipv6Addr::from(u128::from_str_radix(gateway, 16).expect("a gateway")).to_string());
+        }
+    }
+    found
 }
 
 fn json(host: &Namespace, command: &[&str]) -> Vec<Value> {

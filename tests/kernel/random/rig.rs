@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::reading::has_keepalived;
 use super::site::{Ground, Place, address};
 use crate::lab::Namespace;
 
@@ -30,7 +31,8 @@ impl Rig {
     /// Lays out the hosts and puts the foreign things there.
     pub fn new() -> Self {
         let switch = Namespace::bare();
-        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs"]);
+        // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
+        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
@@ -99,8 +101,9 @@ fn foreign_service(director: &Namespace) {
 
 /// Half of the real servers route somewhere already, which destroy has to bring back.
 fn foreign_routes(server: &Namespace, number: u8) {
-    if number % 2 == 0 {
-        server.run(&["ip", "route", "add", "default", "via", &address(false, 200)]);
+    if number.is_multiple_of(2) {
+        let metric = number.to_string();
+        server.run(&["ip", "route", "add", "default", "via", &address(false, 200), "metric", &metric]);
         server.run(&["ip", "-6", "route", "add", "default", "via", &address(true, 200)]);
     }
     server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);
@@ -141,9 +144,7 @@ fn snapshot(host: &Namespace) -> Snapshot {
         seen.insert(command.join(" "), steady(&host.run(command)));
     }
     host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
-    let processes = host.run(&["ip", "netns", "pids", host.name()]);
-    let names = processes.split_whitespace().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    seen.insert("keepalived".into(), names.filter(|name| name.starts_with("keepalived")).collect());
+    seen.insert("keepalived runs".into(), has_keepalived(host).to_string());
     files(host.root(), &mut seen);
     seen
 }

@@ -17,6 +17,8 @@ pub struct State {
     pub parameters: BTreeMap<String, String>,
     /// The virtual services as ipvsadm names them.
     pub services: BTreeMap<String, ServiceState>,
+    /// What is somebody else's of the rules, by program, byte for byte.
+    pub foreign: BTreeMap<String, String>,
     /// Whether keepalived runs and has a configuration.
     pub keepalived: (bool, bool),
 }
@@ -46,6 +48,7 @@ impl State {
         compare("default routes", format!("{:?}", self.routes), format!("{:?}", read.routes));
         compare("keepalived runs, is configured", format!("{:?}", self.keepalived), format!("{:?}", read.keepalived));
         compare("chains", format!("{:#?}", self.chains), format!("{:#?}", read.chains));
+        compare("foreign rules", format!("{:#?}", self.foreign), format!("{:#?}", read.foreign));
         for (path, value) in &self.parameters {
             compare(path, value.clone(), read.parameters.get(path).cloned().unwrap_or_default());
         }

@@ -215,4 +215,7 @@ fn a_table_that_only_nft_can_read_is_an_error_where_it_is_needed() {
     assert_eq!(parse(&ChainKind, &[own(Family::Ipv6, Table::Nat)], &answer).unwrap(), []);
     let refused = parse(&ChainKind, &[own(Family::Ipv4, Table::Nat)], &answer).unwrap_err();
     assert_eq!(refused, "chain: Table `nat' is incompatible, use 'nft' tool.");
+    let beside = "# Table `nat' contains incompatible base-chains, use 'nft' tool to list them.\n*nat\nCOMMIT\n";
+    let answer = [Answer::Iptables(Family::Ipv4, beside.into())];
+    assert_eq!(parse(&ChainKind, &[own(Family::Ipv4, Table::Nat)], &answer).unwrap(), []);
 }
