@@ -217,6 +217,12 @@ impl Laboratory {
                     }
                 }
             }
+            if let Some(addresses) = snapshot.0.get_mut(&format!("{name} addresses")) {
+                // The kernel lists them as they came.
+                let mut lines: Vec<&str> = addresses.lines().collect();
+                lines.sort_unstable();
+                *addresses = lines.join("\n");
+            }
             files(Path::new(&place.root), &format!("{name} file "), &mut snapshot.0);
         }
         snapshot.0.insert("modules".to_owned(), modules().join("\n"));
@@ -233,13 +239,13 @@ impl Drop for Laboratory {
 /// What is looked at on a host. Neither program loads a module that is not there.
 const LOOK: &str = "
 echo ==== ipvs; [ ! -e /proc/net/ip_vs ] || ipvsadm -Sn
-echo ==== iptables; iptables-save
-echo ==== ip6tables; ip6tables-save
-echo ==== addresses; ip -o address | sort
+echo ==== iptables; ! grep -qs . /proc/net/ip_tables_names || iptables-save
+echo ==== ip6tables; ! grep -qs . /proc/net/ip6_tables_names || ip6tables-save
+echo ==== addresses; ip -o address
 echo ==== routes; ip route show table all; ip -6 route show table all
 echo ==== parameters; cd /proc/sys/net/ipv4
-grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/send_redirects vs/expire_nodest_conn
-grep -s . ../ipv6/conf/all/forwarding
+grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/send_redirects vs/expire_nodest_conn \\
+    ../ipv6/conf/all/forwarding || :
 ";
 
 /// Everything of all hosts that lvsctl could change.

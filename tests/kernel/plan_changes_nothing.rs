@@ -75,8 +75,8 @@ type Seen = BTreeMap<String, String>;
 /// Programs and modules that looking itself would bring in are only asked where the kernel has them already.
 const LOOK: &str = "
 cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null
-[ ! -s /proc/net/ip_tables_names ] || iptables-save
-[ ! -s /proc/net/ip6_tables_names ] || ip6tables-save
+! grep -qs . /proc/net/ip_tables_names || iptables-save
+! grep -qs . /proc/net/ip6_tables_names || ip6tables-save
 [ ! -e /proc/net/ip_vs ] || { ipvsadm -Sn; ipvsadm -Ln --daemon; }
 ip -d address; ip route show table all; ip -6 route show table all; ip rule; ip maddress; ip netconf 2>/dev/null
 ls /proc/net

@@ -89,7 +89,7 @@ fn no_command_prints_one() {
         run(arguments, 0);
     }
     let plan = run(&["plan"], 0).stdout;
-    assert!(plan.contains("- ") && plan.contains("auth_pass (sensitive)"), "the change is shown: {plan}");
+    assert!(plan.contains("- vrrp_instance x") && plan.contains("auth_pass (sensitive)"), "it is shown: {plan}");
 
     // A keepalived that prints the file which it refuses, and one that prints the file which it cannot run with.
     let bin = Path::new("/run/impostor");
@@ -120,7 +120,7 @@ fn no_command_prints_one() {
     let changed = "andere1z";
     let mut plan = command(&laboratory, &["plan"]);
     let shown = quiet(plan.env("VRRP_PASS", changed)).expect(0).stdout;
-    assert!(shown.contains("keepalived/configuration") && !shown.contains(changed), "{shown}");
+    assert!(shown.contains("auth_pass (sensitive, changed)") && !shown.contains(changed), "{shown}");
     run(&["--log", "debug", "destroy", "--auto-approve"], 0);
 
     // A secret that does not fit, and one that is written in the topology, beside a mistake.
