@@ -217,3 +217,16 @@ fn the_manifest_changes_with_what_is_owned() {
     assert_eq!(change(&[], recorded), Some(Action::Delete));
     assert_eq!(change(&[], None), None);
 }
+
+#[test]
+fn a_service_with_somebody_elses_destination_stays() {
+    let (key, own) = service(Programmer::Lvsctl);
+    let (there, foreign) = server(1, Programmer::Lvsctl);
+    let manifest = owned(&[(key.clone(), own.clone())]);
+    let found =
+        compare(&HostState::new(), &observed(&[(key.clone(), own.clone()), (there, foreign)], Some(manifest.clone())));
+    assert!(found.changes.iter().all(|change| *change.key() == ResourceKey::Manifest), "{:?}", found.changes);
+    assert_eq!(found.foreign.len(), 2);
+    let alone = compare(&HostState::new(), &observed(&[(key.clone(), own)], Some(manifest)));
+    assert!(alone.changes.iter().any(|change| *change.key() == key && change.action == Action::Delete));
+}

@@ -55,7 +55,8 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
             let after = nodes.get(&ResourceId::new(host, entry.key.clone()));
             for required in &entry.requires {
                 if let (Some(before), Some(after)) = (nodes.get(required), after) {
-                    graph.update_edge(*before, *after, ());
+                    // An edge that is there twice does no harm; looking for it would take a walk over all edges of a node.
+                    graph.add_edge(*before, *after, ());
                 }
             }
         }
@@ -64,10 +65,10 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
         let barrier = graph.add_node(None);
         names.push("a barrier".to_owned());
         for before in rule.before {
-            graph.update_edge(NodeIndex::new(before), barrier, ());
+            graph.add_edge(NodeIndex::new(before), barrier, ());
         }
         for after in rule.after {
-            graph.update_edge(barrier, NodeIndex::new(after), ());
+            graph.add_edge(barrier, NodeIndex::new(after), ());
         }
     }
     let Ok(sorted) = toposort(&graph, None) else {

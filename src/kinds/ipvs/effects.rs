@@ -102,11 +102,14 @@ fn adjusted(live: &DestinationConfig, wanted: &DestinationConfig, context: &Cont
 fn appear(change: &Change, context: &Context<'_>, key: ServiceKey, config: &ServiceConfig) -> Vec<Effect> {
     let ran = context.observed.contains_key(&ResourceKey::KeepalivedDaemon);
     let known = change.reason == Reason::RemovedOnHost || !reloads(context);
+    if !(ran && known) {
+        return vec![present(key)];
+    }
     let text = context.desired.get(&ResourceKey::KeepalivedConfiguration).and_then(|entry| match &entry.resource {
         Resource::File { text, .. } => keepalived::without(text, key).map(|reduced| (text, reduced)),
         _ => None,
     });
-    let Some((full, reduced)) = text.filter(|_| ran && known) else {
+    let Some((full, reduced)) = text else {
         return vec![present(key)];
     };
     // That keepalived takes the stand-in away shows that it has read the reduced configuration.
