@@ -1,8 +1,7 @@
 //! Makes a plan true: waves in order, hosts at once, and then reads back.
 //!
 //! [`walk`] performs one plan and takes it back if a step fails; [`apply`] claims what is about to be put on each host in
-//! its manifest, walks, reads again, and repeats while something remains that a pass could not do in one go, such as an
-//! address that passes from keepalived to lvsctl. What it returns is what was read, not what was meant.
+//! its manifest, walks, reads again, and repeats while something remains that a pass did not do. What it returns is what was read, not what was meant.
 
 mod claim;
 mod lane;

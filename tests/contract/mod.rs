@@ -33,6 +33,7 @@ pub fn cases() -> Vec<Case> {
         ("ipvs_a_batch_goes_on_after_refusals", ipvs::a_batch_goes_on_after_refusals),
         ("ipvs_is_waited_for", ipvs::is_waited_for),
         ("addresses_come_and_go_with_their_labels", network::addresses_come_and_go_with_their_labels),
+        ("an_address_is_waited_for", network::an_address_is_waited_for),
         ("default_routes_are_replaced", network::default_routes_are_replaced),
         ("sysctls_are_read_and_written", network::sysctls_are_read_and_written),
         ("modules_are_loaded", network::modules_are_loaded),

@@ -1,5 +1,7 @@
 //! Addresses, routes, parameters, modules, and the promise that asking changes nothing.
 
+use std::time::{Duration, Instant};
+
 use lvsctl::effect::{Answer, Effect, Link, LinkAddress, LiveRoute, Probe};
 use lvsctl::host::{Host, HostError};
 use lvsctl::topology::{Family, SysctlKey};
@@ -50,6 +52,21 @@ pub fn addresses_come_and_go_with_their_labels(bench: &dyn Bench) {
     assert_eq!(link(&mut *host, "lo").addresses, before);
     assert_eq!(refusal(&mut *host, &gone[0]), "EADDRNOTAVAIL");
     assert_eq!(refusal(&mut *host, &gone[2]), "EADDRNOTAVAIL");
+}
+
+pub fn an_address_is_waited_for(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let gone = |address: &str, within: u64| Effect::AwaitNoAddress {
+        device: "lo".into(),
+        address: address.parse().unwrap(),
+        within: Duration::from_millis(within),
+    };
+    succeed(&mut *host, &[add("lo", "203.0.113.10", 32, None)]);
+    // What is not there, or on another interface, is gone already; the deadline is no error and takes nothing away.
+    let started = Instant::now();
+    succeed(&mut *host, &[gone("203.0.113.11", 60_000), gone("192.0.2.1", 60_000), gone("203.0.113.10", 50)]);
+    assert!(started.elapsed() < Duration::from_secs(30));
+    assert!(link(&mut *host, "lo").addresses.contains(&held("203.0.113.10/32", None)));
 }
 
 fn routes(host: &mut dyn Host) -> Vec<LiveRoute> {

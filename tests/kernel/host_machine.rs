@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         test("host::a_plain_user_is_told_about_rights", a_plain_user_is_told_about_rights),
         test("host::what_ipvsadm_writes_is_read", what_ipvsadm_writes_is_read),
         test("host::draining_ends_at_the_deadline", draining_ends_at_the_deadline),
+        test("host::an_address_is_waited_for_until_it_goes", an_address_is_waited_for_until_it_goes),
         test("host::large_tables_are_quick", large_tables_are_quick).within(120),
     ]
 }
@@ -200,6 +201,22 @@ fn draining_ends_at_the_deadline() {
     let (client, mut server) = connected;
     drop(client);
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
+}
+
+fn an_address_is_waited_for_until_it_goes() {
+    let bench = bench();
+    let mut host = open(&bench);
+    bench.run(&["ip", "address", "add", "203.0.113.10/32", "dev", "lo"]);
+    let (address, within) = ("203.0.113.10".parse().unwrap(), Duration::from_secs(20));
+    let waited = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let started = Instant::now();
+            host.perform(&Effect::AwaitNoAddress { device: "lo".into(), address, within }).map(|()| started.elapsed())
+        });
+        bench.run(&["ip", "address", "delete", "203.0.113.10/32", "dev", "lo"]);
+        waiting.join().expect("no panic").expect("the wait ends")
+    });
+    assert!(waited < within, "{waited:?}");
 }
 
 fn large_tables_are_quick() {

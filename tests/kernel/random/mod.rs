@@ -28,6 +28,9 @@ const CASES: u64 = 25;
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
 
+/// After how many topologies a word is said.
+const BETWEEN_REPORTS: u64 = 50;
+
 /// How many failures are worth hearing of in one run.
 const FAILURES: usize = 5;
 
@@ -43,7 +46,7 @@ pub fn tests(soak: Option<u64>) -> Vec<Test> {
     if let Some(cases) = soak {
         let cases = cases.div_ceil(2);
         let halves: [(&str, fn()); 2] = [("random::soak_1", || soak_run(1)), ("random::soak_2", || soak_run(2))];
-        tests.extend(halves.into_iter().map(|(name, run)| test(name, run).within(300 + cases * 12)));
+        tests.extend(halves.into_iter().map(|(name, run)| test(name, run).within(300 + cases * 20)));
     }
     tests
 }
@@ -74,6 +77,9 @@ fn run(part: u64, cases: u64) {
         });
         let Err(problem) = result else {
             previous = Some(draw);
+            if (case + 1).is_multiple_of(BETWEEN_REPORTS) {
+                println!("{} topologies", case + 1 - first);
+            }
             continue;
         };
         drop(bench);
