@@ -87,7 +87,10 @@ fn pending(desired: Option<&str>, live: Option<&str>) -> (Option<(Action, Reason
 #[test]
 fn a_module_that_is_given_up_stays() {
     let module = (ResourceKey::Module("ip_vs".into()), Resource::Module);
-    let found = compare(&HostState::new(), &observed(std::slice::from_ref(&module), Some(owned(&[module.clone()]))));
+    let found = compare(
+        &HostState::new(),
+        &observed(std::slice::from_ref(&module), Some(owned(std::slice::from_ref(&module)))),
+    );
     let keys: Vec<_> = found.changes.iter().map(|change| change.key().clone()).collect();
     assert_eq!(keys, [ResourceKey::Manifest], "only the record of it goes");
 }

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::compile::Desired;
 use crate::effect::{DestinationConfig, DestinationKey, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::resource::{
-    Action, Change, Entry, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey, Table,
-};
+use crate::resource::{Action, Change, Entry, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey, Table};
 use crate::topology::{Family, Forwarding, HostName, Protocol, SysctlKey};
 
 /// The VIP of the made-up services.
@@ -105,7 +103,7 @@ fn desired(things: &[(&str, &[&str])]) -> Desired {
         let id = id(thing);
         let entry = Entry::new(id.key.clone(), resource(&id.key, Programmer::Lvsctl));
         let entry = requires.iter().fold(entry, |entry, required| entry.requires(self::id(required)));
-        desired.entry(id.host).or_insert_with(HostState::new).insert(id.key, entry);
+        desired.entry(id.host).or_default().insert(id.key, entry);
     }
     desired
 }
