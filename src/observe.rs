@@ -43,7 +43,9 @@ impl ObserveError {
         match self {
             ObserveError::Host(error) => error.help(),
             ObserveError::Parse(error) if error.kind == "manifest" => Some(
-                "Restore the file from a backup, or move it away: lvsctl then takes what it finds as foreign".into(),
+                "Restore the file from a backup; without it lvsctl takes over what is as the topology says, and no longer \
+                 knows what else it put there"
+                    .into(),
             ),
             ObserveError::Parse(_) => None,
         }

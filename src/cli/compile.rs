@@ -40,6 +40,11 @@ pub fn run(arguments: &CompileArguments, output: &Output) -> u8 {
     if problems.has_errors() {
         return ERROR;
     }
+    if problems.iter().any(|problem| problem.code.ends_with("interface-unknown")) {
+        // Without it a block is left out, and a file that lacks one is worse than none.
+        output.error("Nothing was compiled, because an interface is only known on the live host", Some("Declare it"));
+        return ERROR;
+    }
     let hosts = desired.iter().filter(|(name, _)| site.only.as_ref().is_none_or(|only| only.contains(*name)));
     let hosts: Desired = hosts.map(|(name, state)| (name.clone(), state.clone())).collect();
     match &arguments.to {

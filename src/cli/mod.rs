@@ -83,12 +83,13 @@ pub enum Command {
 /// Does what the arguments say and returns the exit code.
 pub fn run(arguments: &Arguments) -> u8 {
     let output = Output::new(arguments.color, arguments.log);
-    match &arguments.command {
+    let code = match &arguments.command {
         Command::Check(arguments) => check::run(arguments, &output),
         Command::Compile(arguments) => compile::run(arguments, &output),
         Command::Plan(arguments) => plan::run(arguments, &output),
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
-    }
+    };
+    if code == 0 && output.is_cut_off() { ERROR } else { code }
 }

@@ -1,5 +1,6 @@
 //! Standard output and standard error.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ pub struct Output {
     /// How messages are painted.
     pub messages: Paint,
     level: Level,
+    is_cut_off: Cell<bool>,
 }
 
 impl Output {
@@ -28,13 +30,24 @@ impl Output {
             paint: Paint { colour: decide(std::io::stdout().is_terminal()) },
             messages: Paint { colour: decide(std::io::stderr().is_terminal()) },
             level,
+            is_cut_off: Cell::new(false),
         }
     }
 
-    /// Writes a result; a reader that has gone away is no error.
+    /// Writes a result; a reader that has gone away is no error, anything else makes the command fail.
     pub fn result(&self, text: &str) {
         let mut stream = std::io::stdout().lock();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        if let Err(error) = stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+            && !self.is_cut_off.replace(true)
+        {
+            self.error(&format!("The result cannot be written: {error}"), None);
+        }
+    }
+
+    /// Tells whether a part of the result could not be written.
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off.get()
     }
 
     /// Writes a result as JSON.

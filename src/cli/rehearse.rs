@@ -9,7 +9,7 @@ use super::plan::Format;
 use super::{ERROR, Level, Output};
 use crate::rehearsal;
 use crate::rehearsal::request::Request;
-use crate::view::{problems, rehearsal as view};
+use crate::view::rehearsal as view;
 
 /// What `lvsctl rehearse` takes.
 #[derive(Debug, Args)]
@@ -35,11 +35,11 @@ pub struct RehearseArguments {
 /// Rehearses.
 pub fn run(arguments: &RehearseArguments, output: &Output) -> u8 {
     let (loaded, request) = Request::load(&arguments.path, arguments.requests, &DiskReader);
-    let found = problems::human(&loaded.problems, &loaded.sources, output.messages.colour);
-    if !found.is_empty() {
-        output.message(Level::Warn, found.trim_end());
-    }
+    super::site::show(&loaded.problems, &loaded.sources, output);
     let Some(topology) = loaded.topology else { return ERROR };
+    if super::site::is_empty(&topology, &arguments.path, output) {
+        return ERROR;
+    }
     let timeout = Duration::from_secs(arguments.timeout);
     let told = rehearsal::rehearse(&request, topology.hosts.len(), timeout, &mut |line| {
         output.message(Level::Info, &output.messages.faint(line));

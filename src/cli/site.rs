@@ -9,6 +9,7 @@ use super::files::{DiskReader, base_folder, secrets};
 use super::write::revision;
 use super::{Level, Output};
 use crate::lint;
+use crate::plan::HostStatus;
 use crate::source::{Problems, SourceMap};
 use crate::survey::{Survey, Surveyed};
 use crate::topology::{HostName, SecretValues, Topology};
@@ -61,6 +62,9 @@ impl Site {
         let loaded = lint::load(&arguments.path, &DiskReader);
         show(&loaded.problems, &loaded.sources, output);
         let topology = loaded.topology?;
+        if is_empty(&topology, &arguments.path, output) {
+            return None;
+        }
         let mut only = BTreeSet::new();
         for name in &arguments.hosts {
             let name = HostName::new(name);
@@ -87,7 +91,16 @@ impl Site {
         match survey.plan() {
             Ok(surveyed) => {
                 show(&surveyed.problems, &self.sources, output);
-                (!surveyed.problems.has_errors()).then_some(surveyed)
+                if !surveyed.problems.has_errors() {
+                    return Some(surveyed);
+                }
+                // A problem may only be there because a host did not answer.
+                for (name, status) in &surveyed.plan.hosts {
+                    if let HostStatus::Unread { error, help } = status {
+                        output.error(&format!("{name} could not be read: {error}"), help.as_deref());
+                    }
+                }
+                None
             }
             Err(cycle) => {
                 output.error(&cycle.to_string(), Some("This is a fault of lvsctl: please report it with the topology"));
@@ -104,6 +117,17 @@ impl Site {
         });
         Source { revision: revision(&self.path), files: files.collect() }
     }
+}
+
+/// Tells whether a topology has no host, which is an error: more likely a file was cut off than a site given up.
+pub fn is_empty(topology: &Topology, path: &str, output: &Output) -> bool {
+    if topology.hosts.is_empty() {
+        output.error(
+            &format!("{path} declares no host"),
+            Some("To give a site up, use lvsctl destroy with its topology"),
+        );
+    }
+    topology.hosts.is_empty()
 }
 
 /// Prints problems to standard error.

@@ -68,6 +68,10 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
             _ if *key == ResourceKey::Manifest => {}
             // A module stays loaded when it is given up: who else relies on it by now is not known.
             Some(_) if matches!(key, ResourceKey::Module(_)) => {}
+            // Deleting it would take somebody else's destinations along.
+            Some(_) if is_shared(key, desired, observed, &manifest) => {
+                result.foreign.push(Foreign { id, resource: live.resource.clone() });
+            }
             Some(owned) => result.changes.push(Change {
                 id,
                 action: Action::Delete,
@@ -82,6 +86,20 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     }
     result.changes.extend(ownership::manifest_change(host, desired, observed));
     result
+}
+
+/// Tells whether a service that lvsctl programs has live destinations that lvsctl neither wants nor put there.
+fn is_shared(key: &ResourceKey, desired: &HostState, observed: &Observation, manifest: &Manifest) -> bool {
+    let ResourceKey::IpvsService(service) = key else {
+        return false;
+    };
+    let is_own = manifest.owned.get(key).is_some_and(|owned| owned.programmer != Some(Programmer::Keepalived));
+    let is_foreign = |key: &ResourceKey| {
+        matches!(key, ResourceKey::IpvsDestination(of, _) if of == service)
+            && !desired.contains_key(key)
+            && !manifest.owned.contains_key(key)
+    };
+    is_own && observed.state.keys().any(is_foreign)
 }
 
 /// Tells whether an address is keepalived's, who lets go of it in the course of this plan; then it is as good as gone.

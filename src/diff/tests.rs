@@ -85,6 +85,28 @@ fn pending(desired: Option<&str>, live: Option<&str>) -> (Option<(Action, Reason
 }
 
 #[test]
+fn an_address_that_keepalived_lets_go_of_is_as_good_as_gone() {
+    let (device, address) = ("eth0".to_owned(), "192.0.2.9".parse().unwrap());
+    let vip = (ResourceKey::Address { device: device.clone(), address }, Resource::Address { prefix: 32, label: None });
+    let daemon =
+        |digest: &str| (ResourceKey::KeepalivedDaemon, Resource::Daemon { configuration: Some(digest.into()) });
+    let live = [vip.clone(), daemon("old")];
+    let changed = |desired: &[(ResourceKey, Resource)], recorded: Manifest, is_lent: bool| {
+        let mut observed = observed(&live, Some(recorded));
+        observed.lent.extend(is_lent.then(|| (device.clone(), address)));
+        let found = compare(&state(desired), &observed);
+        found.changes.iter().find(|change| *change.key() == vip.0).map(|change| change.action)
+    };
+    let (reloaded, stopped) = ([vip.clone(), daemon("new")], [vip.clone()]);
+    assert_eq!(changed(&reloaded, owned(&live[1..]), true), Some(Action::Create));
+    assert_eq!(changed(&reloaded, owned(&live), true), Some(Action::Create), "though a crash left the claim");
+    assert_eq!(changed(&stopped, owned(&live[1..]), true), Some(Action::Create));
+    assert_eq!(changed(&stopped, owned(&[]), true), None, "a foreign keepalived goes on");
+    assert_eq!(changed(&reloaded, owned(&live[1..]), false), None, "the file does not name it");
+    assert_eq!(changed(&live, owned(&live[1..]), true), None, "keepalived reads nothing new");
+}
+
+#[test]
 fn a_module_that_is_given_up_stays() {
     let module = (ResourceKey::Module("ip_vs".into()), Resource::Module);
     let found = compare(
@@ -194,4 +216,17 @@ fn the_manifest_changes_with_what_is_owned() {
     assert_eq!(change(&things, recorded.clone()), None);
     assert_eq!(change(&[], recorded), Some(Action::Delete));
     assert_eq!(change(&[], None), None);
+}
+
+#[test]
+fn a_service_with_somebody_elses_destination_stays() {
+    let (key, own) = service(Programmer::Lvsctl);
+    let (there, foreign) = server(1, Programmer::Lvsctl);
+    let manifest = owned(&[(key.clone(), own.clone())]);
+    let found =
+        compare(&HostState::new(), &observed(&[(key.clone(), own.clone()), (there, foreign)], Some(manifest.clone())));
+    assert!(found.changes.iter().all(|change| *change.key() == ResourceKey::Manifest), "{:?}", found.changes);
+    assert_eq!(found.foreign.len(), 2);
+    let alone = compare(&HostState::new(), &observed(&[(key.clone(), own)], Some(manifest)));
+    assert!(alone.changes.iter().any(|change| *change.key() == key && change.action == Action::Delete));
 }

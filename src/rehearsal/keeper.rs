@@ -1,8 +1,9 @@
 //! The process between lvsctl and the guest, which takes the guest down whatever happens to lvsctl.
 //!
-//! User Mode Linux is a tree of processes. They, and a keeper that starts them, make a process group of their own; the
-//! keeper's standard input is a pipe that only lvsctl holds open. When lvsctl ends, by return, by Ctrl-C or by SIGKILL,
-//! the pipe closes: the keeper removes the work folder and kills the group, itself included. No signal handler is needed.
+//! User Mode Linux is a tree of processes that make a session, and so a process group, of their own (it calls setsid(2)).
+//! The keeper that starts them has a pipe as its standard input that only lvsctl holds open. When lvsctl ends, by return,
+//! by Ctrl-C or by SIGKILL, the pipe closes: the keeper removes the work folder, kills the guest's group, and ends. The
+//! same happens when the guest's first process dies and leaves others. No signal handler is needed.
 //! The keeper is this same program, started under another name.
 
 use std::ffi::OsString;
@@ -11,8 +12,9 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::extended_state;
 
@@ -21,6 +23,12 @@ const NAME: &str = "lvsctl-rehearsal-keeper";
 
 /// What the name of every work folder begins with; the keeper removes no other.
 pub const WORK_PREFIX: &str = "lvsctl-rehearsal-";
+
+/// How long the keeper may take to take the guest down.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time between two looks whether it has.
+const POLL: Duration = Duration::from_millis(5);
 
 /// A guest's processes on the host's side; dropping it ends them.
 #[derive(Debug)]
@@ -56,13 +64,17 @@ impl Keeper {
         self.child.try_wait()
     }
 
+    /// Closes the pipe, upon which the keeper takes the guest down and ends; one that does not is killed.
     fn kill(&mut self) {
-        if let Ok(None) = self.child.try_wait()
-            && let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-        {
-            // The group is led by a child that was not yet waited for, so its number cannot have been given away.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-            let _ = self.child.wait();
+        drop(self.child.stdin.take());
+        let limit = Instant::now() + PATIENCE;
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() > limit {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(POLL);
         }
     }
 }
@@ -92,15 +104,26 @@ pub fn run_if_keeper() -> Option<i32> {
             return Some(1);
         }
     };
+    let group = Pid::from_child(&guest);
     std::thread::spawn(move || {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         clear(&work);
-        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+        kill_guest(group);
+        std::process::exit(1);
     });
+    // The guest stays a zombie until its group is gone, so that its number cannot have been given away by then.
+    let _ = rustix::process::waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    kill_guest(group);
     match guest.wait() {
         Ok(status) if status.success() => Some(0),
         _ => Some(1),
     }
+}
+
+/// Kills the guest's processes: its group, and its first process by itself in case it has no group yet.
+fn kill_guest(guest: Pid) {
+    let _ = rustix::process::kill_process_group(guest, Signal::KILL);
+    let _ = rustix::process::kill_process(guest, Signal::KILL);
 }
 
 fn clear(work: &Path) {

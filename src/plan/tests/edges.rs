@@ -90,6 +90,15 @@ fn a_real_server_accepts_packets_until_no_director_sends_any() {
 }
 
 #[test]
+fn an_address_that_becomes_the_gateway_is_not_the_servers_own_by_then() {
+    // Whoever sends to it directly until then is out of luck: the route cannot wait for what waits for the route.
+    assert_order(&["-web1 lo", "~web1 route"]);
+    assert_free("-web1 lo", "~web2 route");
+    let changes = ["-web1 lo", "~web1 route", "-lb1 server 10.0.0.1"].map(change);
+    assert_eq!(order(&Desired::new(), &changes).unwrap().waves, [vec![0, 2], vec![1]]);
+}
+
+#[test]
 fn keepalived_stops_before_its_file_goes() {
     assert_order(&["-lb1 daemon", "-lb1 conf"]);
 }

@@ -45,7 +45,7 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
         ResourceKey::Module(_) => Resource::Module,
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
         ResourceKey::Address { .. } => address(32),
-        ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: None },
+        ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
         ResourceKey::Chain { .. } => Resource::Chain { rules: Vec::new(), jumps: 1 },
         ResourceKey::IpvsService(_) => {
             let config =
