@@ -32,6 +32,9 @@ const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", SOAK_VARIABLE, "RUST_B
 /// seconds.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
+/// How much longer than its deadline a test may take, for machines that do something else as well.
+const SLACK: u32 = 4;
+
 /// How many guests run at once at most; `--test-threads` says otherwise.
 const MAXIMUM_GUESTS: usize = 4;
 
@@ -139,7 +142,7 @@ fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
     let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest, Duration::from_secs) };
+    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs) };
     machine.run(&request, &mut |test: Finished| {
         let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
@@ -226,7 +229,7 @@ fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String
         .process_group(0)
         .spawn()
         .map_err(|error| error.to_string())?;
-    let limit = Instant::now() + test.deadline;
+    let limit = Instant::now() + test.deadline * SLACK;
     let failure = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => break None,
@@ -235,7 +238,7 @@ fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String
                 let group = Pid::from_child(&child);
                 rustix::process::kill_process_group(group, Signal::KILL).map_err(|error| error.to_string())?;
                 child.wait().map_err(|error| error.to_string())?;
-                break Some(format!("the test did not end within {} s", test.deadline.as_secs()));
+                break Some(format!("the test did not end within {} s", (test.deadline * SLACK).as_secs()));
             }
             None => thread::sleep(Duration::from_millis(5)),
         }
