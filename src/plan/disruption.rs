@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::edges;
+use super::sorts;
 use crate::resource::{Action, Change, Reason, Resource, ResourceKey};
 
 /// What of a `vrrp_instance` the directors may differ in without harm (keepalived.conf(5)).
@@ -15,7 +15,7 @@ pub fn disruption(change: &Change) -> Option<&'static str> {
             Some("packets are lost between keepalived's removal and lvsctl's creation")
         }
         (Action::Delete, ResourceKey::IpvsService(_)) => Some("this director serves it no longer"),
-        (Action::Delete, ResourceKey::Address { .. }) if edges::gives_up_vip(change) => {
+        (Action::Delete, ResourceKey::Address { .. }) if sorts::gives_up_vip(change) => {
             Some("a VIP leaves its director, and its connections are cut")
         }
         (Action::Delete, ResourceKey::KeepalivedDaemon) => {

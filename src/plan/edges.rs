@@ -10,16 +10,18 @@
 //! 4. when a service passes from keepalived to lvsctl, lvsctl adds it after keepalived has taken it away;
 //! 5. static services are in the table before keepalived brings the VIP;
 //! 6. marks go after the services that they key;
-//! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone;
+//! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone; its
+//!    default route is only changed after that where nothing new needs the route sooner;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
 //! 9. the manifest of a host is written when everything else there is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::sorts::*;
 use crate::effect::ServiceKey;
-use crate::resource::{Action, Change, Programmer, Resource, ResourceKey};
-use crate::topology::{Family, HostName};
+use crate::resource::{Action, Change, Programmer, ResourceKey};
+use crate::topology::HostName;
 
 /// One set of changes that comes before another; both hold indexes.
 pub struct Rule {
@@ -27,6 +29,8 @@ pub struct Rule {
     pub before: Vec<usize>,
     /// What comes then.
     pub after: Vec<usize>,
+    /// Whether another rule goes before this one where both cannot hold.
+    pub is_soft: bool,
 }
 
 /// Returns the rules that apply to these changes.
@@ -41,6 +45,8 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         |change| forgets_table(change) || is_keepalived(change),
         |change| stops_accepting(change) && !gateways.iter().any(|gateway| is_own_gateway(change, gateway)),
     ));
+    let rerouted = all.rule(|change| forgets_table(change) || is_keepalived(change), is_rerouted);
+    rules.push(Rule { is_soft: true, ..rerouted });
     for host in all.by_host().into_values() {
         let host = Selected { changes, indexes: host };
         // 2
@@ -182,114 +188,6 @@ impl Selected<'_> {
         let pick = |wanted: &dyn Fn(&Change) -> bool| {
             self.indexes.iter().copied().filter(|index| wanted(&self.changes[*index])).collect()
         };
-        Rule { before: pick(&before), after: pick(&after) }
+        Rule { before: pick(&before), after: pick(&after), is_soft: false }
     }
-}
-
-pub(super) fn service(change: &Change) -> Option<ServiceKey> {
-    match change.key() {
-        ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => Some(*service),
-        _ => None,
-    }
-}
-
-fn is_director_address(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Address { device, .. } if device != "lo")
-}
-
-pub(super) fn gives_up_vip(change: &Change) -> bool {
-    change.action == Action::Delete && is_director_address(change)
-}
-
-pub(super) fn address(change: &Change) -> Option<IpAddr> {
-    match change.key() {
-        ResourceKey::Address { address, .. } => Some(*address),
-        _ => None,
-    }
-}
-
-/// Tells whether a service can be one of a VIP; a mark does not say which VIP its packets are for.
-pub(super) fn may_serve(service: &ServiceKey, vip: IpAddr) -> bool {
-    match service {
-        ServiceKey::Address { address, .. } => *address == vip,
-        ServiceKey::Mark { family, .. } => *family == Family::of(vip),
-    }
-}
-
-fn is_deleted_service(change: &Change) -> bool {
-    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsService(_))
-}
-
-pub(super) fn is_deleted_destination(change: &Change) -> bool {
-    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..))
-}
-
-fn takes_vip(change: &Change) -> bool {
-    change.action != Action::Delete && is_director_address(change)
-}
-
-fn is_keepalived(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::KeepalivedDaemon)
-}
-
-fn programmer(change: &Change) -> Option<Programmer> {
-    match change.after.as_ref().or(change.before.as_ref())? {
-        Resource::IpvsService { programmer, .. } | Resource::IpvsDestination { programmer, .. } => Some(*programmer),
-        _ => None,
-    }
-}
-
-fn was_keepalived(change: &Change) -> bool {
-    matches!(
-        change.before,
-        Some(
-            Resource::IpvsService { programmer: Programmer::Keepalived, .. }
-                | Resource::IpvsDestination { programmer: Programmer::Keepalived, .. }
-        )
-    )
-}
-
-fn is_service(change: &Change, by: Option<Programmer>) -> bool {
-    matches!(change.key(), ResourceKey::IpvsService(_)) && programmer(change) == by
-}
-
-fn is_destination(change: &Change, action: Action, by: Option<Programmer>) -> bool {
-    change.action == action && matches!(change.key(), ResourceKey::IpvsDestination(..)) && programmer(change) == by
-}
-
-/// Tells whether a change takes something out of a director's table.
-fn forgets_table(change: &Change) -> bool {
-    change.action == Action::Delete
-        && matches!(change.key(), ResourceKey::IpvsService(_) | ResourceKey::IpvsDestination(..))
-}
-
-/// Tells whether a change makes a real server stop accepting packets for a VIP.
-fn stops_accepting(change: &Change) -> bool {
-    let accepts = match change.key() {
-        ResourceKey::Address { device, .. } => device == "lo",
-        ResourceKey::Chain { table, .. } => *table == crate::resource::Table::Nat,
-        ResourceKey::DefaultRoute(_) => true,
-        _ => false,
-    };
-    change.action == Action::Delete && accepts
-}
-
-/// Returns the gateway that a host is given.
-fn new_gateway(change: &Change) -> Option<(HostName, IpAddr)> {
-    match change.after {
-        Some(Resource::DefaultRoute { via: Some(via) }) => Some((change.id.host.clone(), via)),
-        _ => None,
-    }
-}
-
-/// Tells whether a change takes an address off a host that is to be its gateway; the kernel refuses a gateway that is one of
-/// the host's own addresses.
-fn is_own_gateway(change: &Change, (host, gateway): &(HostName, IpAddr)) -> bool {
-    change.action == Action::Delete
-        && change.id.host == *host
-        && matches!(change.key(), ResourceKey::Address { address, .. } if address == gateway)
-}
-
-fn is_parameter(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
 }

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use petgraph::Direction;
 use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::{Dfs, VisitMap, Visitable};
 use thiserror::Error;
 
-use super::edges;
+use super::edges::{self, Rule};
 use crate::compile::Desired;
 use crate::resource::{Change, ResourceId};
 
@@ -61,7 +62,8 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
             }
         }
     }
-    for rule in edges::rules(changes) {
+    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes).into_iter().partition(|rule| rule.is_soft);
+    for rule in hard {
         let barrier = graph.add_node(None);
         names.push("a barrier".to_owned());
         for before in rule.before {
@@ -71,10 +73,27 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
             graph.add_edge(barrier, NodeIndex::new(after), ());
         }
     }
+    for rule in soft {
+        add_where_possible(&mut graph, &rule);
+    }
     let Ok(sorted) = toposort(&graph, None) else {
         return Err(cycle(&graph, &names));
     };
     Ok(layers(&graph, &sorted, changes))
+}
+
+/// Adds the edges of a soft rule that close no circle.
+fn add_where_possible(graph: &mut DiGraph<Node, ()>, rule: &Rule) {
+    for after in rule.after.iter().copied().map(NodeIndex::new) {
+        let mut behind = graph.visit_map();
+        let mut walk = Dfs::new(&*graph, after);
+        while let Some(node) = walk.next(&*graph) {
+            behind.visit(node);
+        }
+        for before in rule.before.iter().copied().map(NodeIndex::new).filter(|node| !behind.is_visited(node)) {
+            graph.add_edge(before, after, ());
+        }
+    }
 }
 
 fn layers(graph: &DiGraph<Node, ()>, sorted: &[NodeIndex], changes: &[Change]) -> Order {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Plan, Reading, Step, edges};
+use super::{Plan, Reading, Step, sorts};
 use crate::compile::Desired;
 use crate::effect::ServiceKey;
 use crate::resource::{Action, Entry, HostState, Resource, ResourceId, ResourceKey};
@@ -39,7 +39,7 @@ impl Impact {
 pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &Plan) -> Vec<Impact> {
     let Plan { steps, runtime, .. } = plan;
     let unhealthy: BTreeSet<&ResourceId> = runtime.iter().map(|state| &state.id).collect();
-    let touched: BTreeSet<ServiceKey> = steps.iter().filter_map(|step| edges::service(&step.change)).collect();
+    let touched: BTreeSet<ServiceKey> = steps.iter().filter_map(|step| sorts::service(&step.change)).collect();
     let nothing = HostState::new();
     let mut found: BTreeMap<(ServiceKey, HostName), Impact> = BTreeMap::new();
     for (host, reading) in observed {
@@ -64,7 +64,7 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
     }
     for step in steps {
         let Some((active, inactive)) = step.connections else { continue };
-        let Some(service) = edges::service(&step.change) else { continue };
+        let Some(service) = sorts::service(&step.change) else { continue };
         if let Some(impact) = found.get_mut(&(service, step.change.id.host.clone())) {
             match step.change.action {
                 _ if step.is_cut => impact.cut += u64::from(active) + u64::from(inactive),
@@ -83,18 +83,18 @@ pub fn mark_cuts(steps: &mut [Step], waves: &[Vec<usize>]) {
     let mut gone: Vec<(HostName, IpAddr)> = Vec::new();
     for wave in waves {
         for step in wave.iter().filter_map(|index| steps.get(*index)).map(|step| &step.change) {
-            if let (true, Some(vip)) = (edges::gives_up_vip(step), edges::address(step)) {
+            if let (true, Some(vip)) = (sorts::gives_up_vip(step), sorts::address(step)) {
                 gone.push((step.id.host.clone(), vip));
             }
         }
         for index in wave {
             let Some(step) = steps.get_mut(*index) else { continue };
-            let (change, key) = (&step.change, edges::service(&step.change));
-            let behind = |vip: &IpAddr| key.is_some_and(|key| edges::may_serve(&key, *vip));
+            let (change, key) = (&step.change, sorts::service(&step.change));
+            let behind = |vip: &IpAddr| key.is_some_and(|key| sorts::may_serve(&key, *vip));
             let vip_is_gone = gone.iter().any(|(host, vip)| *host == change.id.host && behind(vip));
             step.is_cut = match change.action {
                 Action::Replace => true,
-                Action::Delete => edges::is_deleted_destination(change) && vip_is_gone,
+                Action::Delete => sorts::is_deleted_destination(change) && vip_is_gone,
                 Action::Create | Action::Update => false,
             };
         }

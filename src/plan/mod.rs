@@ -9,6 +9,8 @@ mod edges;
 mod graph;
 mod impact;
 mod names;
+mod narrow;
+mod sorts;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +126,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
         };
         plan.hosts.insert(host.clone(), status);
     }
+    let changes = narrow::part(changes);
     let order = graph::order(desired, &changes)?;
     plan.steps = steps(changes, order.requires, desired, observed);
     plan.waves = order.waves;

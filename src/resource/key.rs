@@ -54,6 +54,15 @@ pub enum ResourceKey {
         /// The chain's name.
         chain: String,
     },
+    /// The rules of a chain that go later than its new ones come; only a plan has such a thing.
+    ChainRemainder {
+        /// `iptables` or `ip6tables`.
+        family: Family,
+        /// The table.
+        table: Table,
+        /// The chain's name.
+        chain: String,
+    },
     /// A virtual service of IPVS.
     IpvsService(ServiceKey),
     /// A destination of a virtual service.
@@ -73,11 +82,11 @@ impl fmt::Display for ResourceKey {
             ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
             ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
             ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),
-            ResourceKey::Chain { family: Family::Ipv4, table, chain } => {
-                write!(formatter, "iptables/{}/{chain}", table.as_str())
+            ResourceKey::Chain { family, table, chain } => {
+                write!(formatter, "{}/{}/{chain}", program(*family), table.as_str())
             }
-            ResourceKey::Chain { family: Family::Ipv6, table, chain } => {
-                write!(formatter, "ip6tables/{}/{chain}", table.as_str())
+            ResourceKey::ChainRemainder { family, table, chain } => {
+                write!(formatter, "{}/{}/{chain}/old-rules", program(*family), table.as_str())
             }
             ResourceKey::IpvsService(service) => write!(formatter, "ipvs/{service}"),
             ResourceKey::IpvsDestination(service, destination) => write!(formatter, "ipvs/{service}/{destination}"),
@@ -85,5 +94,12 @@ impl fmt::Display for ResourceKey {
             ResourceKey::KeepalivedDaemon => formatter.write_str("keepalived/daemon"),
             ResourceKey::Manifest => formatter.write_str("manifest"),
         }
+    }
+}
+
+fn program(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
     }
 }

@@ -90,6 +90,11 @@ fn subject(plan: &Plan, step: &Step) -> String {
             let program = program.split('/').next().unwrap_or_default();
             format!("{program} {} {} ", table.as_str(), describe::clean(chain))
         }
+        ResourceKey::ChainRemainder { table, chain, .. } => {
+            let program = step.change.key().to_string();
+            let program = program.split('/').next().unwrap_or_default();
+            format!("{program} {} {}, old rules ", table.as_str(), describe::clean(chain))
+        }
         ResourceKey::IpvsService(_) => "service ".to_owned(),
         ResourceKey::IpvsDestination(_, destination) => match plan.names.hosts.get(&destination.address) {
             Some(name) => format!("{name} {destination} "),

@@ -158,7 +158,7 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
         ResourceKey::Sysctl(_) => "sysctl",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",
-        ResourceKey::Chain { .. } => "chain",
+        ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => "chain",
         ResourceKey::IpvsService(_) => "service",
         ResourceKey::IpvsDestination(..) => "server",
         ResourceKey::KeepalivedConfiguration => "keepalived.conf",

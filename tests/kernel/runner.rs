@@ -159,12 +159,6 @@ fn summarise(
     took: Duration,
 ) -> ExitCode {
     let failed: Vec<&Finished> = finished.iter().filter(|test| test.failure.is_some()).collect();
-    if !failed.is_empty() {
-        println!("\nfailures:");
-    }
-    for test in &failed {
-        println!("\n---- {} ----\n{}\n{}", test.name, test.output, test.failure.as_deref().unwrap_or_default());
-    }
     if options.nocapture {
         finished.iter().for_each(|test| println!("\n---- {} ----\n{}", test.name, test.output));
     }
@@ -175,16 +169,24 @@ fn summarise(
             Err(error) => println!("\nerror: {error}"),
         }
     }
-    let lost = chosen.len() - finished.len();
-    if lost > 0 {
-        println!("\n{lost} tests did not run to their end");
+    // What failed comes last: of a long output often only the end is kept.
+    if !failed.is_empty() {
+        println!("\nfailures:");
     }
-    let is_good = failed.is_empty() && lost == 0 && outcomes.iter().all(Result::is_ok);
+    for test in &failed {
+        println!("\n---- {} ----\n{}\n{}", test.name, test.output, test.failure.as_deref().unwrap_or_default());
+    }
+    let lost: Vec<&str> =
+        chosen.iter().map(|test| test.name).filter(|name| !finished.iter().any(|test| test.name == *name)).collect();
+    println!();
+    failed.iter().for_each(|test| println!("{}: {}", test.name, test.failure.as_deref().unwrap_or_default()));
+    lost.iter().for_each(|name| println!("{name}: did not run to its end"));
+    let is_good = failed.is_empty() && lost.is_empty() && outcomes.iter().all(Result::is_ok);
     println!(
         "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         if is_good { "ok" } else { "FAILED" },
         finished.len() - failed.len(),
-        failed.len() + lost,
+        failed.len() + lost.len(),
         all - chosen.len(),
         took.as_secs_f64()
     );

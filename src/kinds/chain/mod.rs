@@ -33,7 +33,7 @@ impl Kind for ChainKind {
     }
 
     fn owns(&self, key: &ResourceKey) -> bool {
-        matches!(key, ResourceKey::Chain { .. })
+        matches!(key, ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. })
     }
 
     fn compile(&self, site: &Site<'_>, host: &Host, problems: &mut Problems) -> Vec<Entry> {
@@ -74,7 +74,9 @@ impl Kind for ChainKind {
     /// A chain with the rule of a peer whose hardware address is unknown has no effect: half a chain would let two
     /// directors pass packets back and forth.
     fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
-        let ResourceKey::Chain { family, table, chain } = change.key() else {
+        let (ResourceKey::Chain { family, table, chain } | ResourceKey::ChainRemainder { family, table, chain }) =
+            change.key()
+        else {
             return Vec::new();
         };
         let before = change.before.as_ref().and_then(State::of);

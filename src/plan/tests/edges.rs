@@ -82,7 +82,7 @@ fn marks_go_after_the_services_that_they_key() {
 
 #[test]
 fn a_real_server_accepts_packets_until_no_director_sends_any() {
-    for accepts in ["-web1 lo", "-web1 redirect", "-web1 route"] {
+    for accepts in ["-web1 lo", "-web1 redirect", "~web1 old-redirect", "-web1 route", "~web1 route"] {
         assert_order(&["-lb1 server 10.0.0.1", accepts]);
         assert_order(&["~lb1 daemon", accepts]);
     }

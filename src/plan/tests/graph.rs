@@ -50,3 +50,11 @@ fn the_order_of_the_input_does_not_matter() {
     assert_eq!(forward, backward);
     assert_eq!(forward, [vec!["+a lo"], vec!["+b lo", "+c lo"], vec!["+d lo"]]);
 }
+
+/// keepalived forgets one server and takes another, which needs the new route: the route cannot wait for keepalived.
+#[test]
+fn a_route_that_is_needed_does_not_wait() {
+    let things: &[(&str, &[&str])] = &[("lb1 daemon", &["web1 route"]), ("web1 route", &[])];
+    let found = waves(&["~lb1 daemon", "-lb1 server 10.0.0.2 (k)", "~web1 route"], things);
+    assert_eq!(found, [["-lb1 server 10.0.0.2 (k)"], ["~web1 route"], ["~lb1 daemon"]]);
+}

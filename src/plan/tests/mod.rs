@@ -30,6 +30,9 @@ fn key(name: &str) -> ResourceKey {
         "route" => ResourceKey::DefaultRoute(Family::Ipv4),
         "marks" => ResourceKey::Chain { family: Family::Ipv4, table: Table::Mangle, chain: "LVSCTL".into() },
         "redirect" => ResourceKey::Chain { family: Family::Ipv4, table: Table::Nat, chain: "LVSCTL".into() },
+        "old-redirect" => {
+            ResourceKey::ChainRemainder { family: Family::Ipv4, table: Table::Nat, chain: "LVSCTL".into() }
+        }
         "service" => ResourceKey::IpvsService(service_key()),
         "server" => ResourceKey::IpvsDestination(service_key(), server(rest)),
         "conf" => ResourceKey::KeepalivedConfiguration,
@@ -46,7 +49,9 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
-        ResourceKey::Chain { .. } => Resource::Chain { rules: Vec::new(), jumps: 1 },
+        ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => {
+            Resource::Chain { rules: Vec::new(), jumps: 1 }
+        }
         ResourceKey::IpvsService(_) => {
             let config =
                 ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };

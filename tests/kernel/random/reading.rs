@@ -10,6 +10,9 @@ use super::rig::{Rig, steady};
 use super::state::{ServiceState, State};
 use crate::lab::Namespace;
 
+/// How often a table is read that changes meanwhile.
+const READINGS: usize = 20;
+
 /// Reads a host.
 pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> State {
     let host = rig.host(name);
@@ -29,10 +32,26 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
         }
     });
     if host.proc_net("ip_vs").lines().count() > 3 {
-        services(&host.run(&["ipvsadm", "-Sn"]), &host.run(&["ipvsadm", "-Ln", "--thresholds"]), &mut state);
+        let (rules, listing) = table(host);
+        services(&rules, &listing, &mut state);
     }
     state.keepalived = (has_keepalived(host), host.root().join("etc/keepalived/keepalived.conf").exists());
     state
+}
+
+/// Returns the IPVS table as rules and as a listing of one moment: keepalived may take a server out at any time.
+fn table(host: &Namespace) -> (String, String) {
+    let rules = || host.run(&["ipvsadm", "-Sn"]);
+    let mut before = rules();
+    for _ in 0..READINGS {
+        let listing = host.run(&["ipvsadm", "-Ln", "--thresholds"]);
+        let after = rules();
+        if before == after {
+            return (after, listing);
+        }
+        before = after;
+    }
+    panic!("{} has another table each time: {before}", host.name())
 }
 
 /// Reads the addresses alone.

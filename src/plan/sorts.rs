@@ -1,0 +1,121 @@
+//! Sorts of changes, as the rules of the order speak of them.
+
+use std::net::IpAddr;
+
+use crate::effect::ServiceKey;
+use crate::resource::{Action, Change, Programmer, Resource, ResourceKey, Table};
+use crate::topology::{Family, HostName};
+
+pub(super) fn service(change: &Change) -> Option<ServiceKey> {
+    match change.key() {
+        ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => Some(*service),
+        _ => None,
+    }
+}
+
+pub(super) fn is_director_address(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::Address { device, .. } if device != "lo")
+}
+
+pub(super) fn gives_up_vip(change: &Change) -> bool {
+    change.action == Action::Delete && is_director_address(change)
+}
+
+pub(super) fn address(change: &Change) -> Option<IpAddr> {
+    match change.key() {
+        ResourceKey::Address { address, .. } => Some(*address),
+        _ => None,
+    }
+}
+
+/// Tells whether a service can be one of a VIP; a mark does not say which VIP its packets are for.
+pub(super) fn may_serve(service: &ServiceKey, vip: IpAddr) -> bool {
+    match service {
+        ServiceKey::Address { address, .. } => *address == vip,
+        ServiceKey::Mark { family, .. } => *family == Family::of(vip),
+    }
+}
+
+pub(super) fn is_deleted_service(change: &Change) -> bool {
+    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsService(_))
+}
+
+pub(super) fn is_deleted_destination(change: &Change) -> bool {
+    change.action == Action::Delete && matches!(change.key(), ResourceKey::IpvsDestination(..))
+}
+
+pub(super) fn takes_vip(change: &Change) -> bool {
+    change.action != Action::Delete && is_director_address(change)
+}
+
+pub(super) fn is_keepalived(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::KeepalivedDaemon)
+}
+
+pub(super) fn programmer(change: &Change) -> Option<Programmer> {
+    match change.after.as_ref().or(change.before.as_ref())? {
+        Resource::IpvsService { programmer, .. } | Resource::IpvsDestination { programmer, .. } => Some(*programmer),
+        _ => None,
+    }
+}
+
+pub(super) fn was_keepalived(change: &Change) -> bool {
+    matches!(
+        change.before,
+        Some(
+            Resource::IpvsService { programmer: Programmer::Keepalived, .. }
+                | Resource::IpvsDestination { programmer: Programmer::Keepalived, .. }
+        )
+    )
+}
+
+pub(super) fn is_service(change: &Change, by: Option<Programmer>) -> bool {
+    matches!(change.key(), ResourceKey::IpvsService(_)) && programmer(change) == by
+}
+
+pub(super) fn is_destination(change: &Change, action: Action, by: Option<Programmer>) -> bool {
+    change.action == action && matches!(change.key(), ResourceKey::IpvsDestination(..)) && programmer(change) == by
+}
+
+/// Tells whether a change takes something out of a director's table.
+pub(super) fn forgets_table(change: &Change) -> bool {
+    change.action == Action::Delete
+        && matches!(change.key(), ResourceKey::IpvsService(_) | ResourceKey::IpvsDestination(..))
+}
+
+/// Tells whether a change makes a real server stop accepting packets for a VIP.
+pub(super) fn stops_accepting(change: &Change) -> bool {
+    let accepts = match change.key() {
+        ResourceKey::Address { device, .. } => device == "lo",
+        ResourceKey::Chain { table, .. } => *table == Table::Nat,
+        ResourceKey::DefaultRoute(_) => true,
+        ResourceKey::ChainRemainder { .. } => return true,
+        _ => false,
+    };
+    change.action == Action::Delete && accepts
+}
+
+/// Tells whether a change gives a host another way out.
+pub(super) fn is_rerouted(change: &Change) -> bool {
+    change.action == Action::Update && matches!(change.key(), ResourceKey::DefaultRoute(_))
+}
+
+/// Returns the gateway that a host is given.
+pub(super) fn new_gateway(change: &Change) -> Option<(HostName, IpAddr)> {
+    match change.after {
+        Some(Resource::DefaultRoute { via: Some(via) }) => Some((change.id.host.clone(), via)),
+        _ => None,
+    }
+}
+
+/// Tells whether a change takes an address off a host that is to be its gateway; the kernel refuses a gateway that is one of
+/// the host's own addresses.
+pub(super) fn is_own_gateway(change: &Change, (host, gateway): &(HostName, IpAddr)) -> bool {
+    change.action == Action::Delete
+        && change.id.host == *host
+        && matches!(change.key(), ResourceKey::Address { address, .. } if address == gateway)
+}
+
+pub(super) fn is_parameter(change: &Change) -> bool {
+    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
+}
