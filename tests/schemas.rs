@@ -59,6 +59,24 @@ fn problems_and_rehearsals_keep_to_them() {
     hold(&serde_json::to_value(rehearsed()).unwrap(), &published("rehearsal"), "rehearsal");
 }
 
+/// A pipeline that reads standard output is told why there is no plan.
+#[test]
+fn a_refused_topology_is_a_document_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let topologies = [("bad.kdl", "director \"lb\" { addres \"10.0.0.1/24\" }\n"), ("empty.kdl", "")];
+    for (name, text) in topologies {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lvsctl"));
+        let output = command.args(["plan", "--format", "json"]).arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        hold(&document, &published("plan"), name);
+        assert_eq!(document["complete"], json!(false), "{name}");
+        assert_eq!(document["diagnostics"][0]["severity"], json!("error"), "{name}");
+    }
+}
+
 #[test]
 fn a_document_that_does_not_keep_to_a_schema_is_noticed() {
     let good = json!({"id": "lb1/manifest", "state": "applied", "error": null, "help": null});

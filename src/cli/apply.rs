@@ -69,7 +69,7 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Goal::Converge => Site::load(&arguments.site, output),
         Goal::Destroy => Site::load_without_secrets(&arguments.site, output),
     };
-    let Some(site) = loaded else {
+    let Ok(site) = loaded else {
         return ERROR;
     };
     let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
@@ -77,7 +77,7 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         output.error(&format!("{host}: {error}"), error.help().as_deref());
         return ERROR;
     }
-    let Some(surveyed) = site.survey(&mut survey, output) else {
+    let Ok(surveyed) = site.survey(&mut survey, output) else {
         return ERROR;
     };
     let shown = plan_human::render(&surveyed.plan, &site.path, &site.sources, output.paint);
@@ -131,7 +131,7 @@ fn approve(
             Err(ERROR)
         }
         Some(true) => {
-            let again = site.survey(survey, output).ok_or(ERROR)?;
+            let again = site.survey(survey, output).map_err(|_| ERROR)?;
             if again.plan.id == surveyed.plan.id {
                 return Ok(again);
             }

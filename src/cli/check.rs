@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::files::DiskReader;
 use super::{ERROR, Output};
 use crate::compile::compile;
-use crate::source::{Problem, Severity};
+use crate::source::Severity;
 use crate::topology::{Loaded, SecretValues};
 use crate::view::problems;
 use crate::{kinds, lint};
@@ -55,9 +55,7 @@ pub fn run(arguments: &CheckArguments, output: &Output) -> u8 {
         // Some mistakes only show in what a topology compiles to, such as two gateways for one real server.
         let site = kinds::Site { topology, facts: &BTreeMap::new(), secrets: &SecretValues::default() };
         compile(&site, &mut loaded.problems);
-        if topology.hosts.is_empty() {
-            loaded.problems.push(Problem::error("no-host", "The topology declares no host").help("Declare a director"));
-        }
+        super::site::no_host(topology, &arguments.path).into_iter().for_each(|problem| loaded.problems.push(problem));
         loaded.problems.sort();
     }
     let Loaded { topology, sources, problems: found } = &loaded;

@@ -29,7 +29,7 @@ pub fn run(arguments: &CompileArguments, output: &Output) -> u8 {
         Some(_) => Site::load(&arguments.site, output),
         None => Site::load_without_secrets(&arguments.site, output),
     };
-    let Some(site) = loaded else {
+    let Ok(site) = loaded else {
         return ERROR;
     };
     let mut problems = Problems::default();

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::site::{Site, SiteArguments};
 use super::{CHANGES, ERROR, Output};
+use crate::plan::Plan;
 use crate::survey::{Goal, Survey};
 use crate::view::{plan_human, plan_json};
 
@@ -33,19 +34,36 @@ pub struct PlanArguments {
 
 /// Plans.
 pub fn run(arguments: &PlanArguments, output: &Output) -> u8 {
-    let Some(site) = Site::load(&arguments.site, output) else {
-        return ERROR;
+    let is_json = arguments.format == Format::Json;
+    let mut site = match Site::load(&arguments.site, output) {
+        Ok(site) => site,
+        Err(refused) => {
+            if is_json {
+                let source = refused.source();
+                output.json(&plan_json::document(&Plan::default(), &refused.sources, source, &refused.problems));
+            }
+            return ERROR;
+        }
     };
     let mut survey = Survey::connect(&site.topology, &site.secrets, Goal::Converge, site.only.as_ref());
-    let Some(surveyed) = site.survey(&mut survey, output) else {
-        return ERROR;
+    let surveyed = site.survey(&mut survey, output);
+    drop(survey);
+    let source = site.source();
+    let surveyed = match surveyed {
+        Ok(surveyed) => surveyed,
+        Err(surveyed) => {
+            if let (true, Some(surveyed)) = (is_json, surveyed) {
+                site.problems.extend(surveyed.problems);
+                output.json(&plan_json::document(&surveyed.plan, &site.sources, source, &site.problems));
+            }
+            return ERROR;
+        }
     };
     let plan = &surveyed.plan;
+    site.problems.extend(surveyed.problems);
     match arguments.format {
         Format::Human => output.result(&plan_human::render(plan, &site.path, &site.sources, output.paint)),
-        Format::Json => {
-            output.json(&plan_json::document(plan, &site.sources, site.source(), &site.problems));
-        }
+        Format::Json => output.json(&plan_json::document(plan, &site.sources, source, &site.problems)),
     }
     match (plan.is_complete(), plan.is_empty()) {
         (false, _) => ERROR,

@@ -25,7 +25,7 @@ pub struct RehearseArguments {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
     /// When to give up, in seconds
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
     /// How to print the report: human, json
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT", hide_possible_values = true)]
@@ -34,12 +34,12 @@ pub struct RehearseArguments {
 
 /// Rehearses.
 pub fn run(arguments: &RehearseArguments, output: &Output) -> u8 {
-    let (loaded, request) = Request::load(&arguments.path, arguments.requests, &DiskReader);
+    let (mut loaded, request) = Request::load(&arguments.path, arguments.requests, &DiskReader);
+    let problem = loaded.topology.as_ref().and_then(|topology| super::site::no_host(topology, &arguments.path));
+    let is_refused = problem.is_some();
+    problem.into_iter().for_each(|problem| loaded.problems.push(problem));
     super::site::show(&loaded.problems, &loaded.sources, output);
-    let Some(topology) = loaded.topology else { return ERROR };
-    if super::site::is_empty(&topology, &arguments.path, output) {
-        return ERROR;
-    }
+    let Some(topology) = loaded.topology.filter(|_| !is_refused) else { return ERROR };
     let timeout = Duration::from_secs(arguments.timeout);
     let told = rehearsal::rehearse(&request, topology.hosts.len(), timeout, &mut |line| {
         output.message(Level::Info, &output.messages.faint(line));

@@ -10,9 +10,9 @@ use super::write::revision;
 use super::{Level, Output};
 use crate::lint;
 use crate::plan::HostStatus;
-use crate::source::{Problems, SourceMap};
+use crate::source::{Problem, Problems, SourceMap};
 use crate::survey::{Survey, Surveyed};
-use crate::topology::{HostName, SecretValues, Topology};
+use crate::topology::{HostName, Loaded, SecretValues, Topology};
 use crate::view::plan_json::{Source, SourceDocument};
 use crate::view::problems;
 
@@ -43,56 +43,87 @@ pub struct Site {
     pub only: Option<BTreeSet<HostName>>,
 }
 
+/// A topology that no command goes on with; why has been printed.
+pub struct Refused {
+    /// The path that it was read from.
+    pub path: String,
+    /// Its texts.
+    pub sources: SourceMap,
+    /// What is wrong with it.
+    pub problems: Problems,
+}
+
+impl Refused {
+    fn because(
+        problem: Problem,
+        path: String,
+        sources: SourceMap,
+        mut problems: Problems,
+        output: &Output,
+    ) -> Box<Self> {
+        let mut further = Problems::default();
+        further.push(problem);
+        show(&further, &sources, output);
+        problems.extend(further);
+        Box::new(Refused { path, sources, problems })
+    }
+
+    /// Returns what the topology was read from.
+    pub fn source(&self) -> Source {
+        source(&self.path, &self.sources)
+    }
+}
+
 impl Site {
-    /// Loads a topology with its secrets; after an error, which is printed, there is none.
-    pub fn load(arguments: &SiteArguments, output: &Output) -> Option<Site> {
+    /// Loads a topology with its secrets; errors are printed.
+    pub fn load(arguments: &SiteArguments, output: &Output) -> Result<Site, Box<Refused>> {
         let mut site = Self::load_without_secrets(arguments, output)?;
         let (values, found) = secrets(&site.topology, base_folder(&site.path));
         let failed = found.has_errors();
         show(&found, &site.sources, output);
+        site.problems.extend(found);
         if failed {
-            return None;
+            return Err(Box::new(Refused { path: site.path, sources: site.sources, problems: site.problems }));
         }
         site.secrets = values;
-        Some(site)
+        Ok(site)
     }
 
     /// Loads a topology for a command that contacts no host.
-    pub fn load_without_secrets(arguments: &SiteArguments, output: &Output) -> Option<Site> {
-        let loaded = lint::load(&arguments.path, &DiskReader);
-        show(&loaded.problems, &loaded.sources, output);
-        let topology = loaded.topology?;
-        if is_empty(&topology, &arguments.path, output) {
-            return None;
+    pub fn load_without_secrets(arguments: &SiteArguments, output: &Output) -> Result<Site, Box<Refused>> {
+        let Loaded { topology, sources, problems } = lint::load(&arguments.path, &DiskReader);
+        show(&problems, &sources, output);
+        let path = arguments.path.clone();
+        let Some(topology) = topology else {
+            return Err(Box::new(Refused { path, sources, problems }));
+        };
+        if let Some(problem) = no_host(&topology, &path) {
+            return Err(Refused::because(problem, path, sources, problems, output));
         }
-        let mut only = BTreeSet::new();
-        for name in &arguments.hosts {
-            let name = HostName::new(name);
-            if !topology.hosts.contains_key(&name) {
-                let known: Vec<&str> = topology.hosts.keys().map(HostName::as_str).collect();
-                let help = format!("The topology has {}", known.join(", "));
-                output.error(&format!("The topology has no host {:?}", name.as_str()), Some(&help));
-                return None;
-            }
-            only.insert(name);
+        let only: BTreeSet<HostName> = arguments.hosts.iter().map(|name| HostName::new(name)).collect();
+        if let Some(name) = only.iter().find(|name| !topology.hosts.contains_key(*name)) {
+            let known: Vec<&str> = topology.hosts.keys().map(HostName::as_str).collect();
+            let problem = Problem::error("unknown-host", format!("The topology has no host {:?}", name.as_str()))
+                .help(format!("The topology has {}", known.join(", ")));
+            return Err(Refused::because(problem, path, sources, problems, output));
         }
-        Some(Site {
+        Ok(Site {
             path: arguments.path.clone(),
             topology,
-            sources: loaded.sources,
-            problems: loaded.problems,
+            sources,
+            problems,
             secrets: SecretValues::default(),
             only: (!only.is_empty()).then_some(only),
         })
     }
 
-    /// Reads the hosts and plans; after an error, which is printed, there is no plan.
-    pub fn survey(&self, survey: &mut Survey<'_>, output: &Output) -> Option<Surveyed> {
+    /// Reads the hosts and plans. After an error, which is printed, there is no plan to go by; what was read is returned.
+    pub fn survey(&self, survey: &mut Survey<'_>, output: &Output) -> Result<Surveyed, Option<Box<Surveyed>>> {
         match survey.plan() {
             Ok(surveyed) => {
                 show(&surveyed.problems, &self.sources, output);
                 if !surveyed.problems.has_errors() {
-                    return Some(surveyed);
+                    return Ok(surveyed);
                 }
                 // A problem may only be there because a host did not answer.
                 for (name, status) in &surveyed.plan.hosts {
@@ -100,34 +131,36 @@ impl Site {
                         output.error(&format!("{name} could not be read: {error}"), help.as_deref());
                     }
                 }
-                None
+                Err(Some(Box::new(surveyed)))
             }
             Err(cycle) => {
                 output.error(&cycle.to_string(), Some("This is a fault of lvsctl: please report it with the topology"));
-                None
+                Err(None)
             }
         }
     }
 
     /// Returns what the topology was read from.
     pub fn source(&self) -> Source {
-        let files = self.sources.files().iter().map(|file| SourceDocument {
-            path: file.name.clone(),
-            sha256: Sha256::digest(file.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
-        });
-        Source { revision: revision(&self.path), files: files.collect() }
+        source(&self.path, &self.sources)
     }
 }
 
-/// Tells whether a topology has no host, which is an error: more likely a file was cut off than a site given up.
-pub fn is_empty(topology: &Topology, path: &str, output: &Output) -> bool {
-    if topology.hosts.is_empty() {
-        output.error(
-            &format!("{path} declares no host"),
-            Some("To give a site up, use lvsctl destroy with its topology"),
-        );
-    }
-    topology.hosts.is_empty()
+fn source(path: &str, sources: &SourceMap) -> Source {
+    let files = sources.files().iter().map(|file| SourceDocument {
+        path: file.name.clone(),
+        sha256: Sha256::digest(file.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    Source { revision: revision(path), files: files.collect() }
+}
+
+/// Returns what is wrong with a topology without a host: more likely a file was cut off than a site given up.
+pub fn no_host(topology: &Topology, path: &str) -> Option<Problem> {
+    let problem = || {
+        Problem::error("no-host", format!("{path} declares no host"))
+            .help("Declare a director. To give a site up, use lvsctl destroy with its topology")
+    };
+    topology.hosts.is_empty().then(problem)
 }
 
 /// Prints problems to standard error.

@@ -20,7 +20,7 @@ pub struct PlanDocument<'a> {
     pub lvsctl_version: &'static str,
     /// The plan's digest.
     pub plan_id: String,
-    /// Whether every host was read.
+    /// Whether the topology has no error and every host was read.
     pub complete: bool,
     /// What the topology was read from.
     pub source: Source,
@@ -42,7 +42,7 @@ pub struct PlanDocument<'a> {
     pub impact: Vec<ImpactDocument>,
     /// How many changes of which sort.
     pub summary: Summary,
-    /// Warnings about the topology.
+    /// What is wrong with the topology; after an error there are no changes to go by.
     pub diagnostics: Vec<Diagnostic<'a>>,
 }
 
@@ -221,7 +221,7 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
         format_version: FORMAT_VERSION,
         lvsctl_version: env!("CARGO_PKG_VERSION"),
         plan_id: plan.id.clone(),
-        complete: plan.is_complete(),
+        complete: plan.is_complete() && !problems.has_errors(),
         source,
         hosts: plan.hosts.iter().map(|(name, status)| host(name.as_str(), status)).collect(),
         changes: plan.steps.iter().map(|step| change(plan, step, sources)).collect(),
