@@ -137,6 +137,8 @@ pub enum IpvsCommand {
     NewDestination(ServiceKey, DestinationKey, DestinationConfig),
     /// `IPVS_CMD_SET_DEST`; `ENOENT` if it is not there.
     SetDestination(ServiceKey, DestinationKey, DestinationConfig),
+    /// `IPVS_CMD_SET_DEST` of a destination that keepalived may take away at any moment; one that is gone stays gone.
+    SetDestinationIfThere(ServiceKey, DestinationKey, DestinationConfig),
     /// `IPVS_CMD_DEL_DEST`; `ENOENT` if it is not there.
     DeleteDestination(ServiceKey, DestinationKey),
 }

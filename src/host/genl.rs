@@ -81,7 +81,10 @@ impl Table {
         let results = self.socket.batch(self.family, &payloads, &sentinel);
         let named = commands.iter().zip(results);
         named
-            .map(|(command, result)| result.map_err(|failure| refused(&describe(command), failure, Some(command))))
+            .map(|(command, result)| match result {
+                Err(Failure::Refused(errno)) if is_no_failure(errno, command) => Ok(()),
+                result => result.map_err(|failure| refused(&describe(command), failure, Some(command))),
+            })
             .collect()
     }
 }
@@ -124,6 +127,11 @@ fn refused(doing: &str, failure: Failure, command: Option<&IpvsCommand>) -> Host
     }
 }
 
+/// Tells whether a refusal says no more than that a destination is gone which may be.
+pub(super) fn is_no_failure(errno: Errno, command: &IpvsCommand) -> bool {
+    matches!(command, IpvsCommand::SetDestinationIfThere(..)) && matches!(errno, Errno::NOENT | Errno::SRCH)
+}
+
 /// Says what a number means for a command (`ip_vs_genl_set_cmd` in `net/netfilter/ipvs/ip_vs_ctl.c`).
 pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'static str> {
     use IpvsCommand as Command;
@@ -156,7 +164,9 @@ pub(super) fn describe(command: &IpvsCommand) -> String {
         IpvsCommand::SetService(key, _) => format!("change the service {key}"),
         IpvsCommand::DeleteService(key) => format!("delete the service {key}"),
         IpvsCommand::NewDestination(key, server, _) => format!("add the destination {server} to {key}"),
-        IpvsCommand::SetDestination(key, server, _) => format!("change the destination {server} of {key}"),
+        IpvsCommand::SetDestination(key, server, _) | IpvsCommand::SetDestinationIfThere(key, server, _) => {
+            format!("change the destination {server} of {key}")
+        }
         IpvsCommand::DeleteDestination(key, server) => format!("delete the destination {server} of {key}"),
     }
 }

@@ -103,6 +103,9 @@ fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
         IpvsCommand::NewDestination(key, server, _) => IpvsCommand::DeleteDestination(*key, *server),
         IpvsCommand::SetService(key, _) => service(observed, *key, IpvsCommand::SetService)?,
         IpvsCommand::DeleteService(key) => service(observed, *key, IpvsCommand::NewService)?,
+        IpvsCommand::SetDestinationIfThere(key, server, _) => {
+            destination(observed, (*key, *server), IpvsCommand::SetDestinationIfThere)?
+        }
         IpvsCommand::SetDestination(key, server, _) => {
             destination(observed, (*key, *server), IpvsCommand::SetDestination)?
         }

@@ -118,6 +118,21 @@ pub fn services_come_back_as_they_were_written(bench: &dyn Bench) {
     assert!(idle, "{live:?}");
 }
 
+/// keepalived may take a destination away between a look and a change: that is none of the change's business.
+pub fn what_is_gone_stays_gone(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let web = mark(7, Family::Ipv4);
+    let (here, gone) = (server("10.0.0.2", 80), server("10.0.0.3", 80));
+    let quiet = weight(Forwarding::Dr, 0);
+    let if_there = |key, server| Effect::Ipvs(IpvsCommand::SetDestinationIfThere(key, server, quiet.clone()));
+    succeed(&mut *host, &[new(web, &config("rr")), add(web, here, &weight(Forwarding::Dr, 5))]);
+    succeed(&mut *host, &[if_there(web, gone), if_there(web, here), if_there(mark(8, Family::Ipv4), here)]);
+    assert_eq!(shape(&table(&mut *host)), [(web, config("rr"), vec![(here, quiet.clone())])]);
+    let unfit = DestinationConfig { lower: 9, upper: 3, ..quiet.clone() };
+    let refused = host.perform(&Effect::Ipvs(IpvsCommand::SetDestinationIfThere(web, here, unfit)));
+    assert!(refused.is_err(), "a refusal for another reason is still one");
+}
+
 pub fn is_edited_in_place(bench: &dyn Bench) {
     let mut host = bench.connect();
     let web = mark(7, Family::Ipv4);

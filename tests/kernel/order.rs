@@ -118,7 +118,8 @@ fn named(effect: &Effect) -> String {
             IpvsCommand::SetService(key, _) => format!("set service {key}"),
             IpvsCommand::DeleteService(key) => format!("delete service {key}"),
             IpvsCommand::NewDestination(key, destination, _) => format!("new server {key} {destination}"),
-            IpvsCommand::SetDestination(key, destination, config) => {
+            IpvsCommand::SetDestination(key, destination, config)
+            | IpvsCommand::SetDestinationIfThere(key, destination, config) => {
                 format!("set server {key} {destination} {}", config.weight)
             }
             IpvsCommand::DeleteDestination(key, destination) => format!("delete server {key} {destination}"),

@@ -23,7 +23,7 @@ pub fn command(command: &IpvsCommand) -> Result<Vec<u8>, WireError> {
         IpvsCommand::NewDestination(key, server, config) => {
             (Command::NewDestination, vec![service(key, None)?, destination(server, Some(config))?])
         }
-        IpvsCommand::SetDestination(key, server, config) => {
+        IpvsCommand::SetDestination(key, server, config) | IpvsCommand::SetDestinationIfThere(key, server, config) => {
             (Command::SetDestination, vec![service(key, None)?, destination(server, Some(config))?])
         }
         IpvsCommand::DeleteDestination(key, server) => {

@@ -9,7 +9,7 @@ use crate::effect::{
     ServiceKey,
 };
 use crate::host::HostError;
-use crate::host::genl::{describe, meaning};
+use crate::host::genl::{describe, is_no_failure, meaning};
 use crate::topology::{Family, Forwarding};
 
 /// The schedulers of the kernel's own modules.
@@ -32,8 +32,13 @@ impl Table {
             IpvsCommand::SetService(key, config) => self.set_service(key, config),
             IpvsCommand::DeleteService(key) => self.delete_service(key),
             IpvsCommand::NewDestination(key, server, config) => self.new_destination(key, server, config),
-            IpvsCommand::SetDestination(key, server, config) => self.set_destination(key, server, config),
+            IpvsCommand::SetDestination(key, server, config)
+            | IpvsCommand::SetDestinationIfThere(key, server, config) => self.set_destination(key, server, config),
             IpvsCommand::DeleteDestination(key, server) => self.delete_destination(key, server),
+        };
+        let result = match result {
+            Err(errno) if is_no_failure(errno, command) => Ok(()),
+            result => result,
         };
         result.map_err(|errno| HostError::kernel(&describe(command), errno, |errno| meaning(errno, Some(command))))
     }

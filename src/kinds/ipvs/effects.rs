@@ -59,13 +59,16 @@ pub(super) fn destination(
 ) -> Vec<Effect> {
     let (before, after) = (as_destination(change.before.as_ref()), as_destination(change.after.as_ref()));
     let set = |config: DestinationConfig| Effect::Ipvs(IpvsCommand::SetDestination(service, key, config));
+    // keepalived may take its own away at any moment, whose check fails just then.
+    let set_if_there =
+        |config: DestinationConfig| Effect::Ipvs(IpvsCommand::SetDestinationIfThere(service, key, config));
     let new = |config: &DestinationConfig| Effect::Ipvs(IpvsCommand::NewDestination(service, key, config.clone()));
     let delete = Effect::Ipvs(IpvsCommand::DeleteDestination(service, key));
     match (before, after) {
         (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
         (Some((live, programmer)), None) => {
-            let mut effects = drained(live, service, key);
+            let mut effects = drained((live, programmer), service, key);
             if programmer == Programmer::Lvsctl || !reloads(context) {
                 effects.push(delete);
             }
@@ -73,14 +76,14 @@ pub(super) fn destination(
         }
         (None, Some((_, Programmer::Keepalived))) => Vec::new(),
         (Some((live, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => {
-            adjusted(live, config, context).map(set).into_iter().collect()
+            adjusted(live, config, context).map(set_if_there).into_iter().collect()
         }
         // The destination went with keepalived's service.
         (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) if reloads(context) => {
             vec![new(config)]
         }
         (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
-        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set(config.clone())],
+        (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set_if_there(config.clone())],
         (None, None) => Vec::new(),
     }
 }
@@ -124,9 +127,16 @@ fn appear(change: &Change, context: &Context<'_>, key: ServiceKey, config: &Serv
     ]
 }
 
-fn drained(live: &DestinationConfig, service: ServiceKey, destination: DestinationKey) -> Vec<Effect> {
+fn drained(
+    (live, programmer): (&DestinationConfig, Programmer),
+    service: ServiceKey,
+    destination: DestinationKey,
+) -> Vec<Effect> {
     let quiet = DestinationConfig { weight: 0, ..live.clone() };
-    let set = Effect::Ipvs(IpvsCommand::SetDestination(service, destination, quiet));
+    let set = Effect::Ipvs(match programmer {
+        Programmer::Lvsctl => IpvsCommand::SetDestination(service, destination, quiet),
+        Programmer::Keepalived => IpvsCommand::SetDestinationIfThere(service, destination, quiet),
+    });
     let wait = Effect::AwaitDrained { service, destination, within: DRAIN };
     if live.weight == 0 { vec![wait] } else { vec![set, wait] }
 }

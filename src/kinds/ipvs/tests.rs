@@ -176,6 +176,11 @@ fn set(weight: u32, upper: u32) -> Effect {
     Effect::Ipvs(IpvsCommand::SetDestination(SERVICE, destination_key(), to(weight, upper)))
 }
 
+/// Sets what keepalived may take away at any moment.
+fn adjust(weight: u32, upper: u32) -> Effect {
+    Effect::Ipvs(IpvsCommand::SetDestinationIfThere(SERVICE, destination_key(), to(weight, upper)))
+}
+
 fn await_service(present: bool) -> Effect {
     Effect::AwaitService { service: SERVICE, present, within: RELOAD }
 }
@@ -213,9 +218,9 @@ fn keepalived_is_left_to_do_what_a_reload_does() {
         stage.effects(key, Reason::TopologyChanged, before, after)
     };
     assert_eq!(destination(None, destination_of(Keepalived, 5, 0)), []);
-    assert_eq!(destination(destination_of(Keepalived, 5, 0), None), [set(0, 0), await_drained()]);
+    assert_eq!(destination(destination_of(Keepalived, 5, 0), None), [adjust(0, 0), await_drained()]);
     assert_eq!(destination(destination_of(Keepalived, 5, 0), destination_of(Keepalived, 7, 0)), []);
-    assert_eq!(destination(destination_of(Keepalived, 5, 0), destination_of(Keepalived, 7, 9)), [set(7, 9)]);
+    assert_eq!(destination(destination_of(Keepalived, 5, 0), destination_of(Keepalived, 7, 9)), [adjust(7, 9)]);
     assert_eq!(destination(destination_of(Keepalived, 0, 0), destination_of(Keepalived, 7, 9)), []);
 }
 
@@ -226,8 +231,8 @@ fn drift_is_repaired_without_touching_health() {
         let key = ResourceKey::IpvsDestination(SERVICE, destination_key());
         stage.effects(key, Reason::AlteredOnHost, before, after)
     };
-    assert_eq!(destination(destination_of(Keepalived, 3, 4), destination_of(Keepalived, 7, 0)), [set(7, 0)]);
-    assert_eq!(destination(destination_of(Keepalived, 0, 4), destination_of(Keepalived, 7, 0)), [set(0, 0)]);
+    assert_eq!(destination(destination_of(Keepalived, 3, 4), destination_of(Keepalived, 7, 0)), [adjust(7, 0)]);
+    assert_eq!(destination(destination_of(Keepalived, 0, 4), destination_of(Keepalived, 7, 0)), [adjust(0, 0)]);
     let key = ResourceKey::IpvsService(SERVICE);
     let (before, after) = (service_of(Keepalived, "rr"), service_of(Keepalived, "wrr"));
     let effects = stage.effects(key, Reason::AlteredOnHost, before, after);
@@ -277,9 +282,9 @@ fn what_a_killed_keepalived_left_behind_is_lvsctls_to_take_away() {
         stage.effects(key, reason, destination_of(Keepalived, 5, 0), after)
     };
     let delete = Effect::Ipvs(IpvsCommand::DeleteDestination(SERVICE, destination_key()));
-    assert_eq!(destination(None), [set(0, 0), await_drained(), delete]);
+    assert_eq!(destination(None), [adjust(0, 0), await_drained(), delete]);
     assert_eq!(destination(destination_of(Lvsctl, 7, 0)), [set(7, 0)]);
-    assert_eq!(destination(destination_of(Keepalived, 7, 0)), [set(7, 0)]);
+    assert_eq!(destination(destination_of(Keepalived, 7, 0)), [adjust(7, 0)]);
 }
 
 #[test]
@@ -300,5 +305,5 @@ fn a_service_changes_hands() {
     };
     let new = Effect::Ipvs(IpvsCommand::NewDestination(SERVICE, destination_key(), to(2, 0)));
     assert_eq!(destination(Keepalived, Lvsctl), [new]);
-    assert_eq!(destination(Lvsctl, Keepalived), [set(2, 0)]);
+    assert_eq!(destination(Lvsctl, Keepalived), [adjust(2, 0)]);
 }
