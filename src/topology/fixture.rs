@@ -81,7 +81,12 @@ pub fn reference_site() -> Topology {
     ];
     let web =
         [host(Role::RealServer, "web1", "10.4.1.151/24", None), host(Role::RealServer, "web2", "10.4.1.152/24", None)];
-    let page = HttpCheck { path: "/lbtest.html".into(), status: Some(200), host: Some("www.example.org".into()) };
+    let page = HttpCheck {
+        path: "/lbtest.html".into(),
+        status: Some(200),
+        host: Some("www.example.org".into()),
+        ..HttpCheck::default()
+    };
     let check = |kind| Check {
         kind,
         interval: Duration::from_secs(5),

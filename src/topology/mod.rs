@@ -26,8 +26,8 @@ pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};
 pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
 pub use service::{
-    Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
-    Server, Service, Vip, VipHolder,
+    Check, CheckKind, Delivery, DnsCheck, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol,
+    Scheduler, ScriptCheck, Server, Service, UdpCheck, Vip, VipHolder,
 };
 
 use crate::source::Spanned;

@@ -137,7 +137,7 @@ pub enum OnFailure {
 }
 
 /// What an HTTP or HTTPS check asks and expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpCheck {
     /// The path, with its leading slash.
     pub path: String,
@@ -145,6 +145,39 @@ pub struct HttpCheck {
     pub status: Option<u16>,
     /// The `Host` header; keepalived sends the server's address if absent.
     pub host: Option<String>,
+    /// The MD5 digest of the page, 32 hexadecimal digits (`genhash(1)`).
+    pub digest: Option<String>,
+    /// A regular expression that the page must match.
+    pub regex: Option<String>,
+    /// Whether the TLS handshake names `host` (RFC 6066, section 3).
+    pub sni: bool,
+}
+
+/// What a UDP check sends and expects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UdpCheck {
+    /// What is sent, in hexadecimal; keepalived's own bytes if absent.
+    pub payload: Option<String>,
+    /// Whether an answer must come; without one, the server counts as up unless it refuses the datagram.
+    pub reply: bool,
+}
+
+/// What a DNS check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsCheck {
+    /// The name that is asked for.
+    pub name: String,
+    /// The type of record, such as `SOA`.
+    pub record: String,
+}
+
+/// What a script check runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptCheck {
+    /// The program's absolute path and its arguments, split at spaces.
+    pub run: String,
+    /// Who runs it.
+    pub user: String,
 }
 
 /// Which of keepalived's checkers watches a server.
@@ -156,6 +189,37 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A page is served over TLS (`SSL_GET`).
     Https(HttpCheck),
+    /// A datagram is not refused, or is answered (`UDP_CHECK`).
+    Udp(UdpCheck),
+    /// A name is resolved (`DNS_CHECK`).
+    Dns(DnsCheck),
+    /// A mail server greets (`SMTP_CHECK`), with the name that the client gives itself.
+    Smtp(Option<String>),
+    /// An ICMP echo is answered (`PING_CHECK`).
+    Ping,
+    /// A program on the director exits with 0 (`MISC_CHECK`).
+    Script(ScriptCheck),
+}
+
+impl CheckKind {
+    /// Tells whether the check tries a port.
+    pub fn has_port(&self) -> bool {
+        !matches!(self, CheckKind::Ping | CheckKind::Script(_))
+    }
+
+    /// Returns the word of the language.
+    pub fn word(&self) -> &'static str {
+        match self {
+            CheckKind::Tcp => "tcp",
+            CheckKind::Http(_) => "http",
+            CheckKind::Https(_) => "https",
+            CheckKind::Udp(_) => "udp",
+            CheckKind::Dns(_) => "dns",
+            CheckKind::Smtp(_) => "smtp",
+            CheckKind::Ping => "ping",
+            CheckKind::Script(_) => "script",
+        }
+    }
 }
 
 /// Watches a server.

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod chains;
+mod checks;
 mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
@@ -47,6 +48,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        checks::tests(),
         keepalived::tests(),
         native::tests(),
         rehearsal::tests(),

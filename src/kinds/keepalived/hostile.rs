@@ -5,10 +5,10 @@ use proptest::prelude::ProptestConfig;
 use super::tests::{compiled, failover, text};
 use crate::resource::Resource;
 use crate::topology::fixture::*;
-use crate::topology::{CheckKind, HttpCheck, Secret, Topology, VipHolder};
+use crate::topology::{CheckKind, DnsCheck, HttpCheck, ScriptCheck, Secret, Topology, VipHolder};
 
 /// Each case is one text in one of this many fields.
-const FIELDS: usize = 8;
+const FIELDS: usize = 14;
 
 /// Two hundred texts a field.
 const CASES: u32 = 200 * FIELDS as u32;
@@ -22,7 +22,9 @@ proptest::proptest! {
         hostile in "(?s)([a-z/@~$_]|SEQ|[{}!#\"'\\\\\n\r\t ;=\u{0}\u{85}\u{2028}é]){0,12}",
         field in 0..FIELDS,
     ) {
-        let plain = text(&reference_site(), "lb01");
+        let mut harmless = reference_site();
+        set_field(&mut harmless, field, "plain");
+        let plain = text(&harmless, "lb01");
         let mut topology = reference_site();
         set_field(&mut topology, field, &hostile);
         let (entries, problems) = compiled(&topology, "lb01");
@@ -52,7 +54,19 @@ fn set_field(topology: &mut Topology, field: usize, text: &str) {
             }
         }
     };
+    let kind = |topology: &mut Topology, kind: CheckKind| {
+        let services = topology.vips.values_mut().flat_map(|vip| &mut vip.services);
+        for check in services.flat_map(|service| &mut service.servers).filter_map(|server| server.check.as_mut()) {
+            check.kind = kind.clone();
+        }
+    };
     match field {
+        7 => page(topology, &|page| page.regex = Some(text.into())),
+        8 => kind(topology, CheckKind::Script(ScriptCheck { run: text.into(), user: "nobody".into() })),
+        9 => kind(topology, CheckKind::Script(ScriptCheck { run: "/bin/true".into(), user: text.into() })),
+        10 => kind(topology, CheckKind::Dns(DnsCheck { name: text.into(), record: "A".into() })),
+        11 => kind(topology, CheckKind::Smtp(Some(text.into()))),
+        12 => page(topology, &|page| page.digest = Some(text.into())),
         0 => page(topology, &|page| page.path = text.into()),
         1 => page(topology, &|page| page.host = Some(text.into())),
         2 => topology.email.as_mut().unwrap().value.to = vec![text.into()],

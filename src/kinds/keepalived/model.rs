@@ -150,9 +150,9 @@ pub struct RealServer {
 pub struct Checker {
     /// What is tried.
     pub kind: CheckerKind,
-    /// `connect_port`.
-    pub port: u16,
-    /// `connect_timeout`.
+    /// `connect_port`, where a port is tried.
+    pub port: Option<u16>,
+    /// `connect_timeout`, or `misc_timeout`.
     pub timeout: Duration,
     /// `delay_loop`, where it differs from the service's.
     pub interval: Option<Duration>,
@@ -171,6 +171,16 @@ pub enum CheckerKind {
     Http(Page),
     /// `SSL_GET`.
     Https(Page),
+    /// `UDP_CHECK` with its `payload` and `require_reply`.
+    Udp(Option<Word>, bool),
+    /// `DNS_CHECK` with its `name` and `type`.
+    Dns(Word, Word),
+    /// `SMTP_CHECK` with its `helo_name`.
+    Smtp(Option<Word>),
+    /// `PING_CHECK`.
+    Ping,
+    /// `MISC_CHECK` with its `misc_path` and `user`.
+    Script(Word, Word),
 }
 
 /// `url`.
@@ -182,4 +192,10 @@ pub struct Page {
     pub status: Option<u16>,
     /// `virtualhost`.
     pub host: Option<Word>,
+    /// `digest`.
+    pub digest: Option<Word>,
+    /// `regex`.
+    pub regex: Option<Word>,
+    /// `enable_sni`, of the whole checker.
+    pub sni: bool,
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, RealServer, VirtualServer, VrrpInstance};
+use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer, VrrpInstance};
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, VrrpVersion};
 
@@ -216,31 +216,84 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
 }
 
 fn check(writer: &mut Writer, checker: &Checker) {
-    let (keyword, page) = match &checker.kind {
-        CheckerKind::Tcp => ("TCP_CHECK", None),
-        CheckerKind::Http(page) => ("HTTP_GET", Some(page)),
-        CheckerKind::Https(page) => ("SSL_GET", Some(page)),
+    let keyword = match &checker.kind {
+        CheckerKind::Tcp => "TCP_CHECK",
+        CheckerKind::Http(_) => "HTTP_GET",
+        CheckerKind::Https(_) => "SSL_GET",
+        CheckerKind::Udp(..) => "UDP_CHECK",
+        CheckerKind::Dns(..) => "DNS_CHECK",
+        CheckerKind::Smtp(_) => "SMTP_CHECK",
+        CheckerKind::Ping => "PING_CHECK",
+        CheckerKind::Script(..) => "MISC_CHECK",
     };
     writer.block(keyword, |writer| {
-        if let Some(page) = page {
-            writer.block("url", |writer| {
-                writer.line(&format!("path {}", page.path.written()));
-                if let Some(status) = page.status {
-                    writer.line(&format!("status_code {status}"));
-                }
-                if let Some(host) = &page.host {
-                    writer.line(&format!("virtualhost {}", host.written()));
-                }
-            });
+        checked(writer, &checker.kind);
+        if let Some(port) = checker.port {
+            writer.line(&format!("connect_port {port}"));
         }
-        writer.line(&format!("connect_port {}", checker.port));
-        writer.line(&format!("connect_timeout {}", seconds(checker.timeout)));
+        match checker.kind {
+            // keepalived refuses a fraction here.
+            CheckerKind::Script(..) => {
+                writer.line(&format!("misc_timeout {}", checker.timeout.as_millis().div_ceil(1000)));
+            }
+            _ => writer.line(&format!("connect_timeout {}", seconds(checker.timeout))),
+        }
         if let Some(interval) = checker.interval {
             writer.line(&format!("delay_loop {}", seconds(interval)));
         }
         writer.line(&format!("retry {}", checker.retries));
         writer.line(&format!("delay_before_retry {}", seconds(checker.retry_delay)));
     });
+}
+
+/// Writes what a checker asks and expects.
+fn checked(writer: &mut Writer, kind: &CheckerKind) {
+    match kind {
+        CheckerKind::Tcp | CheckerKind::Ping => {}
+        CheckerKind::Http(page) | CheckerKind::Https(page) => {
+            writer.block("url", |writer| url(writer, page));
+            if page.sni {
+                writer.line("enable_sni");
+            }
+        }
+        CheckerKind::Udp(payload, reply) => {
+            if let Some(payload) = payload {
+                writer.line(&format!("payload {}", payload.written()));
+            }
+            if *reply {
+                writer.line("require_reply");
+            }
+        }
+        CheckerKind::Dns(name, record) => {
+            writer.line(&format!("type {}", record.written()));
+            writer.line(&format!("name {}", name.written()));
+        }
+        CheckerKind::Smtp(helo) => {
+            if let Some(helo) = helo {
+                writer.line(&format!("helo_name {}", helo.written()));
+            }
+        }
+        CheckerKind::Script(run, user) => {
+            writer.line(&format!("misc_path {}", run.written()));
+            writer.line(&format!("user {}", user.written()));
+        }
+    }
+}
+
+fn url(writer: &mut Writer, page: &Page) {
+    writer.line(&format!("path {}", page.path.written()));
+    if let Some(digest) = &page.digest {
+        writer.line(&format!("digest {}", digest.written()));
+    }
+    if let Some(status) = page.status {
+        writer.line(&format!("status_code {status}"));
+    }
+    if let Some(host) = &page.host {
+        writer.line(&format!("virtualhost {}", host.written()));
+    }
+    if let Some(regex) = &page.regex {
+        writer.line(&format!("regex {}", regex.written()));
+    }
 }
 
 fn method(forwarding: Forwarding) -> &'static str {

@@ -2,10 +2,10 @@
 
 use super::build::word;
 use super::model::{Checker, CheckerKind, Page, RealServer, VirtualServer};
-use super::quote::Word;
+use super::quote::{Refusal, Word};
 use crate::effect::ServiceKey;
 use crate::kinds::ids;
-use crate::source::{Problem, Problems};
+use crate::source::{Problem, Problems, Span};
 use crate::topology::{Check, CheckKind, HttpCheck, Listen, OnFailure, Server, Service, Vip};
 
 /// Makes a block for each identity that the service has in the kernel.
@@ -66,8 +66,8 @@ fn checker(
 ) -> Option<Checker> {
     let own = server.port.map_or(listen.ports.first, |port| port.value);
     // A port 0 in the file would be tried as such, and no server would ever be up.
-    let port = check.port.unwrap_or(own);
-    if port == 0 {
+    let port = check.kind.has_port().then(|| check.port.unwrap_or(own));
+    if port == Some(0) {
         problems.push(
             Problem::error(
                 "check-without-port",
@@ -78,19 +78,7 @@ fn checker(
         );
         return None;
     }
-    let mut page = |http: &HttpCheck| {
-        let path = word(Word::solid(&http.path), "path of the check", check.span, problems);
-        let host = match &http.host {
-            Some(host) => Some(word(Word::solid(host), "host of the check", check.span, problems)?),
-            None => None,
-        };
-        Some(Page { path: path?, status: http.status, host })
-    };
-    let kind = match &check.kind {
-        CheckKind::Tcp => CheckerKind::Tcp,
-        CheckKind::Http(http) => CheckerKind::Http(page(http)?),
-        CheckKind::Https(http) => CheckerKind::Https(page(http)?),
-    };
+    let kind = kind(check, problems)?;
     Some(Checker {
         kind,
         port,
@@ -99,4 +87,62 @@ fn checker(
         retries: check.retries,
         retry_delay: check.retry_delay,
     })
+}
+
+fn kind(check: &Check, problems: &mut Problems) -> Option<CheckerKind> {
+    let mut texts = Texts { span: check.span, problems };
+    Some(match &check.kind {
+        CheckKind::Tcp => CheckerKind::Tcp,
+        CheckKind::Http(http) => CheckerKind::Http(page(http, &mut texts)?),
+        CheckKind::Https(http) => CheckerKind::Https(page(http, &mut texts)?),
+        CheckKind::Udp(udp) => {
+            CheckerKind::Udp(texts.solid(udp.payload.as_deref(), "payload of the check")?, udp.reply)
+        }
+        CheckKind::Dns(dns) => {
+            let name = texts.solid(Some(&dns.name), "name of the check")?;
+            CheckerKind::Dns(name?, texts.solid(Some(&dns.record), "record of the check")??)
+        }
+        CheckKind::Smtp(helo) => CheckerKind::Smtp(texts.solid(helo.as_deref(), "greeting of the check")?),
+        CheckKind::Ping => CheckerKind::Ping,
+        CheckKind::Script(script) => {
+            let run = texts.spaced(Some(&script.run), "program of the check")?;
+            CheckerKind::Script(run?, texts.solid(Some(&script.user), "user of the check")??)
+        }
+    })
+}
+
+fn page(http: &HttpCheck, texts: &mut Texts<'_>) -> Option<Page> {
+    Some(Page {
+        path: texts.solid(Some(&http.path), "path of the check")??,
+        status: http.status,
+        host: texts.solid(http.host.as_deref(), "host of the check")?,
+        digest: texts.solid(http.digest.as_deref(), "digest of the check")?,
+        regex: texts.spaced(http.regex.as_deref(), "expression of the check")?,
+        sni: http.sni,
+    })
+}
+
+/// Takes the texts of one check into the configuration.
+struct Texts<'a> {
+    span: Span,
+    problems: &'a mut Problems,
+}
+
+impl Texts<'_> {
+    /// Takes a text without spaces; `None` if it is refused.
+    fn solid(&mut self, text: Option<&str>, what: &str) -> Option<Option<Word>> {
+        self.taken(text.map(Word::solid), what)
+    }
+
+    /// Takes a text that may hold single spaces; `None` if it is refused.
+    fn spaced(&mut self, text: Option<&str>, what: &str) -> Option<Option<Word>> {
+        self.taken(text.map(Word::new), what)
+    }
+
+    fn taken(&mut self, made: Option<Result<Word, Refusal>>, what: &str) -> Option<Option<Word>> {
+        match made {
+            Some(made) => word(made, what, self.span, self.problems).map(Some),
+            None => Some(None),
+        }
+    }
 }

@@ -60,7 +60,7 @@ fn varied_site() -> Topology {
         port,
         span: span(),
     };
-    let page = HttpCheck { path: "/a b".replace(' ', "#"), status: None, host: None };
+    let page = HttpCheck { path: "/a b".replace(' ', "#"), status: None, host: None, ..HttpCheck::default() };
     let mut mapped = service("mapped", Protocol::Tcp, 80, vec![server(&a), server(&b)]);
     mapped.scheduler = Scheduler { name: "mh".into(), fallback: true, port: true };
     mapped.persistence = Some(Persistence { timeout: Duration::from_secs(300), netmask: Some(24) });

@@ -120,6 +120,19 @@ const ON_FAILURE: NodeRule = NodeRule {
     ..NODE
 };
 
+/// The records that keepalived can ask for (`check_dns.c` of 2.2).
+const RECORD: Shape = Shape::Word(&[
+    Choice::new("A"),
+    Choice::new("NS"),
+    Choice::new("CNAME"),
+    Choice::new("SOA"),
+    Choice::new("MX"),
+    Choice::new("TXT"),
+    Choice::new("AAAA"),
+    Choice::new("RRSIG"),
+    Choice::new("DNSKEY"),
+]);
+
 const CHECK: NodeRule = NodeRule {
     name: "check",
     summary: "Lets keepalived watch a server",
@@ -132,13 +145,13 @@ const CHECK: NodeRule = NodeRule {
             Choice::new("tcp"),
             Choice::new("http"),
             Choice::new("https"),
-            Choice::later("udp"),
-            Choice::later("dns"),
-            Choice::later("smtp"),
-            Choice::later("ping"),
-            Choice::later("script"),
+            Choice::new("udp"),
+            Choice::new("dns"),
+            Choice::new("smtp"),
+            Choice::new("ping"),
+            Choice::new("script"),
         ]),
-        "What is tried: a connection, or a page with or without TLS",
+        "What is tried: a connection, a page, a datagram, a name, a greeting, an echo, or a program",
     )],
     properties: &[
         optional("interval", WHOLE_SECONDS, "\"5s\"", "The time between two tries"),
@@ -154,12 +167,16 @@ const CHECK: NodeRule = NodeRule {
             "http and https: the expected status",
         ),
         optional("host", Shape::Text(&text::WEB_HOST), "the server's address", "http and https: the Host header"),
-        later_property("digest", "The page's digest"),
-        later_property("sni", "The name in the TLS handshake"),
-        later_property("regex", "What the page must match"),
-        later_property("run", "The program of a script check"),
-        later_property("name", "The name that a dns check asks for"),
-        later_property("type", "The record that a dns check asks for"),
+        optional("digest", Shape::Text(&text::DIGEST), "any page", "http and https: the page's MD5 digest"),
+        optional("regex", Shape::Text(&text::REGEX), "any page", "http and https: what the page must match"),
+        optional("sni", Shape::Flag, "#false", "https: name `host` in the TLS handshake"),
+        optional("payload", Shape::Text(&text::PAYLOAD), "keepalived's own", "udp: what is sent, in hexadecimal"),
+        optional("reply", Shape::Flag, "#false", "udp: an answer must come"),
+        optional("name", Shape::Text(&text::DNS_NAME), "\".\"", "dns: the name that is asked for"),
+        optional("type", RECORD, "\"SOA\"", "dns: the type of record that is asked for"),
+        optional("helo", Shape::Text(&text::WEB_HOST), "the director's name", "smtp: what the client calls itself"),
+        optional("run", Shape::Text(&text::COMMAND), "needed", "script: the program and its arguments"),
+        optional("user", Shape::Text(&text::USER), "\"root\"", "script: who runs it"),
     ],
     ..NODE
 };

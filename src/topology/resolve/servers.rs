@@ -202,7 +202,9 @@ fn is_same_port(service: &ServiceDraft, one: &Server, other: &Server) -> bool {
 
 /// Refuses a check that has no port to try, because the server takes packets on many.
 fn check_checked_port(service: &ServiceDraft, server: &Server, problems: &mut Problems) {
-    let Some(check) = server.check.as_ref().filter(|check| check.port.is_none() && server.port.is_none()) else {
+    let Some(check) =
+        server.check.as_ref().filter(|check| check.kind.has_port() && check.port.is_none() && server.port.is_none())
+    else {
         return;
     };
     let many = |listen: &&crate::topology::Listen| {

@@ -128,7 +128,12 @@ fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) ->
 
 /// Returns the site of two directors with two marks that everything is measured by.
 pub fn reference() -> Topology {
-    let page = HttpCheck { path: "/lbtest.html".into(), status: Some(200), host: Some("www.example.org".into()) };
+    let page = HttpCheck {
+        path: "/lbtest.html".into(),
+        status: Some(200),
+        host: Some("www.example.org".into()),
+        ..HttpCheck::default()
+    };
     let both =
         |kind: CheckKind| [151, 152].map(|number| server(number, Family::Ipv4, Some(check(kind.clone())))).into();
     let services = vec![
@@ -178,10 +183,42 @@ fn hostile(solid: bool) -> impl Strategy<Value = String> {
 fn check_kind() -> impl Strategy<Value = CheckKind> {
     let page = || {
         let path = hostile(true).prop_map(|path| format!("/{path}"));
-        (path, prop::option::of(100_u16..600), prop::option::of(hostile(true)))
-            .prop_map(|(path, status, host)| HttpCheck { path, status, host })
+        let digest = prop::option::of(proptest::string::string_regex("[0-9a-f]{32}").expect("an expression"));
+        let regex = prop::option::of(proptest::string::string_regex("[a-z^.*# !]{0,9}[a-z$]").expect("an expression"));
+        let regex = regex.prop_map(|regex| regex.map(|regex| regex.trim().to_owned()));
+        let names = (path, prop::option::of(100_u16..600), prop::option::of(hostile(true)));
+        (
+            names,
+            digest,
+            regex.prop_filter("an expression", |regex| {
+                regex.as_ref().is_none_or(|text| !text.starts_with('*') && !text.contains("**") && !text.contains("^*"))
+            }),
+        )
+            .prop_map(|((path, status, host), digest, regex)| HttpCheck {
+                path,
+                status,
+                host,
+                digest,
+                regex,
+                sni: false,
+            })
     };
-    prop_oneof![Just(CheckKind::Tcp), page().prop_map(CheckKind::Http), page().prop_map(CheckKind::Https)]
+    let secure = page().prop_map(|page| HttpCheck { sni: page.host.is_some(), ..page });
+    let payload = prop::option::of(proptest::string::string_regex("([0-9a-f]{2}){1,64}").expect("an expression"));
+    let name = prop_oneof![Just(".".to_owned()), Just("example.org".to_owned()), Just("_sip._udp.x".to_owned())];
+    let record = select(&["A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY"][..]);
+    let script = select(&["/bin/true", "/bin/sh -c exit", "/bin/echo a b+c=d"][..]);
+    prop_oneof![
+        Just(CheckKind::Tcp),
+        Just(CheckKind::Ping),
+        page().prop_map(CheckKind::Http),
+        secure.prop_map(CheckKind::Https),
+        (payload, any::<bool>()).prop_map(|(payload, reply)| CheckKind::Udp(UdpCheck { payload, reply })),
+        (name, record).prop_map(|(name, record)| CheckKind::Dns(DnsCheck { name, record: record.to_owned() })),
+        prop::option::of(Just("mx.example.org".to_owned())).prop_map(CheckKind::Smtp),
+        (script, select(&["root", "nobody"][..]))
+            .prop_map(|(run, user)| CheckKind::Script(ScriptCheck { run: run.to_owned(), user: user.to_owned() })),
+    ]
 }
 
 fn any_check() -> impl Strategy<Value = Check> {
