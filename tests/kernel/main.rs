@@ -61,7 +61,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         drift::tests(),
         random::tests(soak),
     ];
-    files.into_iter().flatten().collect()
+    files.into_iter().flatten().flat_map(Test::by_kernel).collect()
 }
 
 fn main() -> ExitCode {
