@@ -8,7 +8,7 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("drift::parameters_addresses_routes_and_chains", || each(NETWORK)).within(180).on_both_kernels(),
+        test("drift::parameters_addresses_routes_and_chains", || each(NETWORK)).within(180),
         test("drift::static_services", || each(STATIC)).within(180),
         test("drift::checked_services_and_keepalived", || each(KEEPALIVED)).within(240),
         test("drift::the_manifest", the_manifest).within(120),

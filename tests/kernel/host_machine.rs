@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Test> {
             .on_distribution_kernel(),
         test("host::draining_ends_at_the_deadline", draining_ends_at_the_deadline),
         test("host::an_address_is_waited_for_until_it_goes", an_address_is_waited_for_until_it_goes),
-        test("host::large_tables_are_quick", large_tables_are_quick).within(120).on_both_kernels(),
+        test("host::large_tables_are_quick", large_tables_are_quick).within(120),
     ]
 }
 
