@@ -30,6 +30,7 @@ mod runner;
 mod secrets;
 mod sites;
 mod smoke;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        traffic::tests(),
         published::tests(),
         order::tests(),
         secrets::tests(),
