@@ -25,7 +25,7 @@ pub mod kernel;
 pub mod layout;
 pub mod live;
 pub mod names;
-mod namespace;
+pub mod namespace;
 pub mod network;
 pub mod phases;
 pub mod prerequisites;
