@@ -17,6 +17,7 @@ demo: setup build
 	@target/debug/lvsctl rehearse $(EXAMPLE)
 
 test: setup
+	@tools/fetch-kernel
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked

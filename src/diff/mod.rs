@@ -15,6 +15,9 @@ mod ownership;
 
 pub use normalise::RuntimeState;
 
+use std::net::Ipv4Addr;
+
+use crate::effect::DestinationKey;
 use crate::observe::Observation;
 use crate::resource::{
     Action, Change, Entry, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
@@ -94,12 +97,15 @@ fn is_shared(key: &ResourceKey, desired: &HostState, observed: &Observation, man
         return false;
     };
     let is_own = manifest.owned.get(key).is_some_and(|owned| owned.programmer != Some(Programmer::Keepalived));
-    let is_foreign = |key: &ResourceKey| {
-        matches!(key, ResourceKey::IpvsDestination(of, _) if of == service)
-            && !desired.contains_key(key)
-            && !manifest.owned.contains_key(key)
-    };
-    is_own && observed.state.keys().any(is_foreign)
+    let is_foreign = |key: &ResourceKey| !desired.contains_key(key) && !manifest.owned.contains_key(key);
+    // The keys are in order, so a service's destinations are together.
+    let first = DestinationKey { address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+    let destinations = observed
+        .state
+        .range(ResourceKey::IpvsDestination(*service, first)..)
+        .map(|(key, _)| key)
+        .take_while(|key| matches!(key, ResourceKey::IpvsDestination(of, _) if of == service));
+    is_own && destinations.into_iter().any(is_foreign)
 }
 
 /// Tells whether an address is keepalived's, who lets go of it in the course of this plan; then it is as good as gone.

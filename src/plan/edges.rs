@@ -110,25 +110,40 @@ fn vip_rules(all: &Selection<'_>) -> Vec<Rule> {
             all.rule(is_keepalived, takes_vip),
         ];
     }
+    // Sorted by address once: looking through all changes for each VIP would take the square of a large site's time.
+    let mut takes: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut behind: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut marked: Vec<usize> = Vec::new();
+    for (index, change) in all.changes.iter().enumerate() {
+        match (service(change), address(change)) {
+            (Some(ServiceKey::Address { address, .. }), _) => behind.entry(address).or_default().push(index),
+            (Some(ServiceKey::Mark { .. }), _) => marked.push(index),
+            (None, Some(address)) if takes_vip(change) => takes.entry(address).or_default().push(index),
+            _ => {}
+        }
+    }
     let mut rules = Vec::new();
-    for given_up in all.changes.iter().filter(|change| gives_up_vip(change)) {
+    for (index, given_up) in all.changes.iter().enumerate().filter(|(_, change)| gives_up_vip(change)) {
         let Some(vip) = address(given_up) else { continue };
-        let this = |change: &Change| change.id == given_up.id;
-        let takes = |change: &Change| takes_vip(change) && address(change) == Some(vip);
-        let takers: BTreeSet<&HostName> =
-            all.changes.iter().filter(|change| takes(change)).map(|change| &change.id.host).collect();
-        let is_behind = |change: &Change| service(change).is_some_and(|service| may_serve(&service, vip));
-        let here = |change: &Change| change.id.host == given_up.id.host && is_behind(change);
-        rules.push(all.rule(this, takes));
-        rules.push(all.rule(this, |change| here(change) && is_deleted_service(change)));
+        let taking = takes.get(&vip).cloned().unwrap_or_default();
+        let takers: BTreeSet<&HostName> = taking.iter().map(|index| &all.changes[*index].id.host).collect();
+        let serves = |index: &usize| service(&all.changes[*index]).is_some_and(|service| may_serve(&service, vip));
+        let by_address = behind.get(&vip).map(Vec::as_slice).unwrap_or_default();
+        let serving: Vec<usize> = by_address.iter().chain(&marked).copied().filter(serves).collect();
+        let pick = |wanted: &dyn Fn(&Change) -> bool| -> Vec<usize> {
+            serving.iter().copied().filter(|index| wanted(&all.changes[*index])).collect()
+        };
+        let here = |change: &Change| change.id.host == given_up.id.host;
+        let rule = |before: Vec<usize>, after: Vec<usize>| Rule { before, after, is_soft: false };
+        rules.push(rule(vec![index], taking.clone()));
+        rules.push(rule(vec![index], pick(&|change| here(change) && is_deleted_service(change))));
+        let drained = pick(&|change| here(change) && is_deleted_destination(change));
         if takers.is_empty() {
-            rules.push(all.rule(|change| here(change) && is_deleted_destination(change), this));
+            rules.push(rule(drained, vec![index]));
         } else {
-            let is_ready = |change: &Change| {
-                takers.contains(&change.id.host) && is_behind(change) && change.action != Action::Delete
-            };
-            rules.push(all.rule(is_ready, this));
-            rules.push(all.rule(takes, |change| here(change) && is_deleted_destination(change)));
+            let is_ready = |change: &Change| takers.contains(&change.id.host) && change.action != Action::Delete;
+            rules.push(rule(pick(&is_ready), vec![index]));
+            rules.push(rule(taking, drained));
         }
     }
     rules

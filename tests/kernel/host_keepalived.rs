@@ -14,7 +14,7 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("host::keepalived_holds_a_vip", keepalived_holds_a_vip).within(60),
+        test("host::keepalived_holds_a_vip", keepalived_holds_a_vip).within(60).on_both_kernels(),
         test("host::keepalived_is_known_without_a_marker", keepalived_is_known_without_a_marker).within(60),
         test("host::a_killed_keepalived_is_recovered_from", a_killed_keepalived_is_recovered_from).within(60),
         test("host::keepalived_outlives_its_starter", keepalived_outlives_its_starter).within(60),

@@ -31,6 +31,7 @@ mod runner;
 mod secrets;
 mod sites;
 mod smoke;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        traffic::tests(),
         published::tests(),
         order::tests(),
         secrets::tests(),
@@ -63,7 +65,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         drift::tests(),
         random::tests(soak),
     ];
-    files.into_iter().flatten().collect()
+    files.into_iter().flatten().flat_map(Test::by_kernel).collect()
 }
 
 fn main() -> ExitCode {

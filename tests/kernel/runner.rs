@@ -1,17 +1,23 @@
 //! Runs kernel tests in a guest a processor and prints them the way libtest does.
 //!
+//! There are two kernels. A test runs in User Mode Linux; one that is made with [`Test::on_both_kernels`] runs once more,
+//! as `distribution::NAME`, on a distribution's kernel with iptables-nft, and one with [`Test::on_distribution_kernel`]
+//! only there. It is for the cases in which that kernel differs: emulation is slow.
+//!
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
 //! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lvsctl::rehearsal::distribution::DistributionKernel;
 use lvsctl::rehearsal::init::{Guest, is_guest};
+use lvsctl::rehearsal::kernel::Kernel;
 use lvsctl::rehearsal::prerequisites;
 use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
 use rustix::process::{Pid, Signal};
@@ -38,6 +44,24 @@ const SLACK: u32 = 4;
 /// How many guests run at once at most; `--test-threads` says otherwise.
 const MAXIMUM_GUESTS: usize = 4;
 
+/// Where tools/fetch-kernel puts the distribution's kernel.
+const DISTRIBUTION_KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/distribution-kernel");
+
+/// What the names of the tests on the distribution's kernel begin with.
+pub const DISTRIBUTION: &str = "distribution::";
+
+/// The kernels' memory in mebibytes; the emulated one begins with its initial root in it, twice for a moment.
+const USER_MODE_MEMORY: u32 = 512;
+const DISTRIBUTION_MEMORY: u32 = 1024;
+
+/// The kernels on which a test runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernels {
+    UserMode,
+    Distribution,
+    Both,
+}
+
 /// A test that runs in the guest.
 #[derive(Clone, Copy)]
 pub struct Test {
@@ -45,11 +69,12 @@ pub struct Test {
     run: fn(),
     deadline: Duration,
     alone: bool,
+    kernels: Kernels,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30), alone: false }
+    Test { name, run, deadline: Duration::from_secs(30), alone: false, kernels: Kernels::UserMode }
 }
 
 impl Test {
@@ -64,6 +89,39 @@ impl Test {
     pub fn alone(self) -> Self {
         Test { alone: true, ..self }
     }
+
+    /// Lets the test run on the distribution's kernel as well.
+    pub fn on_both_kernels(self) -> Self {
+        Test { kernels: Kernels::Both, ..self }
+    }
+
+    /// Lets the test run on the distribution's kernel only.
+    #[allow(dead_code)]
+    pub fn on_distribution_kernel(self) -> Self {
+        Test { kernels: Kernels::Distribution, ..self }
+    }
+
+    /// Returns the test once for each of its kernels, under a name of its own; the names live as long as the process,
+    /// which runs one test.
+    pub fn by_kernel(self) -> Vec<Test> {
+        let name = || format!("{DISTRIBUTION}{}", self.name).leak();
+        let distribution = || Test { name: name(), kernels: Kernels::Distribution, ..self };
+        match self.kernels {
+            Kernels::UserMode => vec![self],
+            Kernels::Distribution => vec![distribution()],
+            Kernels::Both => vec![Test { kernels: Kernels::UserMode, ..self }, distribution()],
+        }
+    }
+
+    fn is_emulated(&self) -> bool {
+        self.kernels == Kernels::Distribution
+    }
+}
+
+/// Returns the name of the test that this process runs, without the kernel.
+pub fn running() -> String {
+    let name = std::env::var(TEST_VARIABLE).expect("the test's name");
+    name.strip_prefix(DISTRIBUTION).map(str::to_owned).unwrap_or(name)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,9 +148,18 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
         println!("\n{} tests, 0 benchmarks", chosen.len());
         return ExitCode::SUCCESS;
     }
-    let lists = [prerequisites::GUEST, prerequisites::REHEARSAL, prerequisites::KERNEL_TESTS];
+    let mut lists = vec![prerequisites::GUEST, prerequisites::REHEARSAL, prerequisites::KERNEL_TESTS];
+    let is_emulated = chosen.iter().any(|test| test.is_emulated());
+    lists.extend(is_emulated.then_some(prerequisites::DISTRIBUTION));
+    lists.extend(chosen.iter().any(|test| !test.is_emulated()).then_some(prerequisites::USER_MODE));
     if let Err(error) = prerequisites::check(&lists) {
         eprintln!("error: {error}\n  help: {}", error.help());
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = distribution_kernel().map(drop)
+        && is_emulated
+    {
+        eprintln!("error: {error}\n  help: tools/fetch-kernel");
         return ExitCode::FAILURE;
     }
     if chosen.is_empty() {
@@ -120,18 +187,27 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
 /// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
 /// own come first.
 fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
-    let (alone, mut together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
-    together.sort_by_key(|test| std::cmp::Reverse(test.deadline));
-    let mut shares: Vec<Vec<&Test>> = vec![Vec::new(); guests];
-    for test in together {
-        if let Some(share) =
-            shares.iter_mut().min_by_key(|share| share.iter().map(|test| test.deadline).sum::<Duration>())
-        {
-            share.push(test);
+    let (alone, together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
+    let mut shares: Vec<Vec<&Test>> = alone.into_iter().map(|test| vec![test]).collect();
+    let (mut emulated, mut user_mode): (Vec<&Test>, Vec<&Test>) = together.iter().partition(|test| test.is_emulated());
+    for tests in [&mut emulated, &mut user_mode] {
+        tests.sort_by_key(|test| std::cmp::Reverse(test.deadline));
+        let mut hands: Vec<Vec<&Test>> = vec![Vec::new(); guests];
+        for test in tests {
+            let length = |hand: &Vec<&Test>| hand.iter().map(|test| test.deadline).sum::<Duration>();
+            if let Some(hand) = hands.iter_mut().min_by_key(|hand| length(hand)) {
+                hand.push(test);
+            }
         }
+        shares.extend(hands.into_iter().filter(|hand| !hand.is_empty()));
     }
-    shares.retain(|share| !share.is_empty());
-    alone.into_iter().map(|test| vec![test]).chain(shares).collect()
+    shares
+}
+
+fn distribution_kernel() -> Result<Kernel, String> {
+    DistributionKernel::find(Path::new(DISTRIBUTION_KERNEL))
+        .map(Kernel::Distribution)
+        .map_err(|error| error.to_string())
 }
 
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
@@ -142,7 +218,12 @@ fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
     let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs) };
+    let timeout = seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs);
+    let (memory, kernel) = match share.iter().any(|test| test.is_emulated()) {
+        true => (DISTRIBUTION_MEMORY, distribution_kernel().expect("it was there a moment ago")),
+        false => (USER_MODE_MEMORY, Kernel::UserMode),
+    };
+    let machine = Machine { kernel, memory, timeout };
     machine.run(&request, &mut |test: Finished| {
         let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);

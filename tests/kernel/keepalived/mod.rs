@@ -18,7 +18,7 @@ const CASES: u32 = 100;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        test("keepalived::the_reference_site_is_accepted", the_reference_site_is_accepted),
+        test("keepalived::the_reference_site_is_accepted", the_reference_site_is_accepted).on_both_kernels(),
         test("keepalived::random_sites_are_accepted", random_sites_are_accepted).within(600),
         test("keepalived::a_file_written_by_hand_is_complained_of", a_file_written_by_hand_is_complained_of),
     ];

@@ -17,7 +17,8 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("keepalived::a_service_deleted_by_hand_comes_back", a_service_deleted_by_hand_comes_back),
+        test("keepalived::a_service_deleted_by_hand_comes_back", a_service_deleted_by_hand_comes_back)
+            .on_both_kernels(),
         test("keepalived::thresholds_are_not_compared", thresholds_are_not_compared),
         test("keepalived::a_service_that_is_there_is_left_alone", a_service_that_is_there_is_left_alone),
         test("keepalived::a_service_leaves_with_its_destinations", a_service_leaves_with_its_destinations),
