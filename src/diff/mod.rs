@@ -20,7 +20,7 @@ use std::net::Ipv4Addr;
 use crate::effect::DestinationKey;
 use crate::observe::Observation;
 use crate::resource::{
-    Action, Change, Entry, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
+    Action, Change, Entry, Health, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
 };
 use crate::topology::HostName;
 
@@ -52,6 +52,9 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     let manifest = observed.manifest.clone().unwrap_or_default();
     for (key, wanted) in desired {
         let id = ResourceId::new(host, key.clone());
+        if wanted.health == Health::Standby && !observed.state.contains_key(key) {
+            continue;
+        }
         let live = observed.state.get(key).filter(|_| !is_about_to_go(key, desired, observed));
         if let Some(runtime) = normalise::health(&id, wanted, live, (desired, observed), &manifest) {
             result.runtime.push(runtime);

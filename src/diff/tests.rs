@@ -4,7 +4,7 @@ use super::ownership::digest;
 use super::{HostDiff, desired_manifest, diff};
 use crate::effect::{DestinationConfig, DestinationKey, ServiceConfig, ServiceFlags, ServiceKey};
 use crate::observe::Observation;
-use crate::resource::{Action, Entry, HostState, Manifest, Owned, Programmer, Reason, Resource, ResourceKey};
+use crate::resource::{Action, Entry, Health, HostState, Manifest, Owned, Programmer, Reason, Resource, ResourceKey};
 use crate::topology::{Family, Forwarding, HostName, SysctlKey};
 
 const SYSCTL: &str = "net/ipv4/ip_forward";
@@ -159,12 +159,30 @@ fn daemon() -> (ResourceKey, Resource) {
 }
 
 /// Returns what is done about the destination, and how many runtime states are told.
-fn health(live: &[(ResourceKey, Resource)], recorded: bool, by: Programmer) -> (Option<Action>, usize) {
+fn health_of(
+    does: Health,
+    live: &[(ResourceKey, Resource)],
+    recorded: bool,
+    by: Programmer,
+) -> (Option<Action>, usize) {
     let wanted = [service(by), server(100, by), daemon()];
     let recorded: Vec<_> = wanted.iter().filter(|(key, _)| recorded || *key != wanted[1].0).cloned().collect();
-    let found = compare(&state(&wanted), &observed(live, Some(owned(&recorded))));
+    let mut desired = state(&wanted);
+    desired.values_mut().for_each(|entry| entry.health = does);
+    let found = compare(&desired, &observed(live, Some(owned(&recorded))));
     let change = found.changes.iter().find(|change| *change.key() == wanted[1].0);
     (change.map(|change| change.action), found.runtime.len())
+}
+
+fn health(live: &[(ResourceKey, Resource)], recorded: bool, by: Programmer) -> (Option<Action>, usize) {
+    health_of(Health::Weight, live, recorded, by)
+}
+
+#[test]
+fn a_weight_that_keepalived_never_sets_is_drift() {
+    let inhibited = [service(Programmer::Keepalived), server(0, Programmer::Keepalived), daemon()];
+    let told = health_of(Health::Presence, &inhibited, true, Programmer::Keepalived);
+    assert_eq!(told, (Some(Action::Update), 0), "keepalived would have removed it");
 }
 
 #[test]

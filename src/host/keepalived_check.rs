@@ -43,7 +43,9 @@ fn judge(
 
 /// Takes out every line that speaks of a password, whatever it says.
 pub(super) fn without_passwords(text: &str) -> String {
-    let lines = text.lines().map(|line| if line.contains("auth_pass") { "(a line about auth_pass)" } else { line });
+    let lines = text
+        .lines()
+        .map(|line| if line.to_ascii_lowercase().contains("auth_pass") { "(a line about auth_pass)" } else { line });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -65,6 +67,6 @@ mod tests {
     #[test]
     fn the_version_is_read_and_passwords_are_never_shown() {
         assert_eq!(version_in("Keepalived v2.2.7 (01/16,2022)\n\nCopyright").as_deref(), Some("2.2.7"));
-        assert_eq!(without_passwords("(Line 3) auth_pass hunter2\nbad"), "(a line about auth_pass)\nbad");
+        assert_eq!(without_passwords("(Line 3) AUTH_pass hunter2\nbad"), "(a line about auth_pass)\nbad");
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::resource::{ResourceId, ResourceKey, Table};
+use crate::source::Spanned;
 use crate::topology::{Family, Forwarding, HostName, Listen, Server, Service, SysctlKey, Vip};
 
 /// The chain that lvsctl owns in every table that it uses.
@@ -88,6 +89,16 @@ pub fn destination_key(service: &Service, listen: &Listen, server: &Server) -> D
         (Some(_), _) => 0,
     };
     DestinationKey { address: server.address, port: server.port.map_or(listened, |port| port.value) }
+}
+
+/// Returns the identity of a service's sorry server as a destination of the service that a listen stands for.
+pub fn sorry_key(service: &Service, listen: &Listen) -> Option<DestinationKey> {
+    let sorry = service.supervision.sorry?;
+    // It is reached as the service's first server is.
+    let like = service.servers.first()?;
+    let port = sorry.port.map(|port| Spanned::new(port, sorry.span));
+    let server = Server { address: sorry.address, port, ..like.clone() };
+    Some(destination_key(service, listen, &server))
 }
 
 #[cfg(test)]

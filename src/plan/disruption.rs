@@ -33,7 +33,9 @@ fn configuration(change: &Change) -> Option<&'static str> {
         return None;
     };
     if change.reason == Reason::Adopted {
-        return Some("replaces a file that lvsctl did not write, with the VIPs and services in it");
+        return Some(
+            "replaces a file that lvsctl did not write, with the VIPs and services in it; it is kept as keepalived.conf.before-lvsctl",
+        );
     }
     // The texts themselves are compared, so that a changed password counts; nothing of them is shown.
     let (old, new) = (old.expose()?, new.expose()?);

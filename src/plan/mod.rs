@@ -10,6 +10,7 @@ mod graph;
 mod impact;
 mod names;
 mod narrow;
+mod reload;
 mod sorts;
 mod undo;
 
@@ -19,6 +20,7 @@ pub use disruption::disruption;
 pub use graph::Cycle;
 pub use impact::Impact;
 pub use names::{Names, ServiceName};
+pub use reload::{ReloadAct, ReloadEffect, reload};
 pub use undo::Undo;
 
 use crate::compile::Desired;

@@ -45,6 +45,18 @@ impl fmt::Display for ResourceId {
     }
 }
 
+/// In what a live destination may differ from the desired one because of its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It is taken out of the table while its check fails.
+    #[default]
+    Presence,
+    /// It is kept with weight 0 while its check fails.
+    Weight,
+    /// It is in the table only while too few others are well.
+    Standby,
+}
+
 /// A thing on a host, desired or observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -58,17 +70,25 @@ pub struct Entry {
     pub origin: Option<Span>,
     /// Connections that a live destination carries: active and inactive.
     pub connections: Option<(u32, u32)>,
+    /// What keepalived does with a desired destination that it watches.
+    pub health: Health,
 }
 
 impl Entry {
     /// Makes an entry that requires nothing and comes from nowhere, as an observed one.
     pub fn new(key: ResourceKey, resource: Resource) -> Self {
-        Entry { key, resource, requires: Vec::new(), origin: None, connections: None }
+        Entry { key, resource, requires: Vec::new(), origin: None, connections: None, health: Health::Presence }
     }
 
     /// Sets the span that asks for it.
     pub fn origin(mut self, span: Span) -> Self {
         self.origin = Some(span);
+        self
+    }
+
+    /// Sets what health does to it.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = health;
         self
     }
 

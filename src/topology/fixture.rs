@@ -41,6 +41,7 @@ pub fn server(host: &Host) -> Server {
         forwarding: Forwarding::Dr,
         delivery: Delivery::Loopback,
         check: None,
+        notify: Notify::default(),
         span: span(),
     }
 }
@@ -54,6 +55,7 @@ pub fn service(name: &str, protocol: Protocol, port: u16, servers: Vec<Server>) 
         scheduler: Scheduler { name: "rr".into(), fallback: false, port: false },
         persistence: None,
         on_failure: OnFailure::Remove,
+        supervision: Supervision::default(),
         servers,
     }
 }

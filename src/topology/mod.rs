@@ -16,6 +16,7 @@ mod name;
 pub mod resolve;
 mod secret;
 mod service;
+mod supervision;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ pub use service::{
     Check, CheckKind, Delivery, DnsCheck, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol,
     Scheduler, ScriptCheck, Server, Service, UdpCheck, Vip, VipHolder,
 };
+pub use supervision::{Command, Notify, Quorum, SorryServer, Supervision};
 
 use crate::source::Spanned;
 

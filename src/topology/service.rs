@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostName;
+use super::{HostName, Notify, Supervision};
 use crate::source::{Span, Spanned};
 
 /// A transport protocol that IPVS balances.
@@ -262,6 +262,8 @@ pub struct Server {
     pub delivery: Delivery,
     /// What watches it.
     pub check: Option<Check>,
+    /// Who is told that it comes or goes.
+    pub notify: Notify,
     /// Where it was written.
     pub span: Span,
 }
@@ -281,6 +283,8 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
+    /// What the checks of its servers come to.
+    pub supervision: Supervision,
     /// The servers in the order of writing.
     pub servers: Vec<Server>,
 }

@@ -9,7 +9,7 @@ use super::columns::{self, Row};
 use super::describe;
 use super::paint::{Paint, glyph};
 use crate::effect::{Effect, ServiceKey};
-use crate::plan::{Plan, Step, disruption};
+use crate::plan::{Plan, Step, disruption, reload};
 use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::SourceMap;
 use crate::topology::HostName;
@@ -124,7 +124,7 @@ fn row(plan: &Plan, step: &Step, sources: &SourceMap) -> Row {
         hosts: String::new(),
         reason: describe::reason(change),
         place: place.map(|place| format!("{}:{}", place.file, place.line)),
-        detail: detail(step),
+        detail: [reload_lines(plan, step), detail(step)].concat(),
         disruption: disruption(change),
     }
 }
@@ -171,6 +171,20 @@ fn alike<'a>(
 /// Returns names with commas, as words.
 pub fn listed(names: &[&HostName]) -> Vec<String> {
     columns::separated(&names.iter().map(ToString::to_string).collect::<Vec<_>>(), ",")
+}
+
+/// Says what keepalived does when it reads the new file.
+fn reload_lines(plan: &Plan, step: &Step) -> Vec<(Option<Action>, String)> {
+    let line = |effect: &crate::plan::ReloadEffect| match effect.cuts() {
+        true => (Some(Action::Delete), format!("! {}", effect.text())),
+        false => (None, effect.text()),
+    };
+    let mut lines: Vec<_> = reload(plan, step).iter().map(line).collect();
+    if lines.len() > MOST_LINES {
+        let rest = lines.split_off(MOST_LINES).len();
+        lines.push((None, format!("… {rest} more; all of them: --format json")));
+    }
+    lines
 }
 
 /// Shows what the few words do not: rules, and the changed lines of a file.

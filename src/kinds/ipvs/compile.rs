@@ -5,10 +5,10 @@
 
 use std::net::Ipv4Addr;
 
-use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
+use crate::effect::{DestinationConfig, DestinationKey, ServiceConfig, ServiceFlags, ServiceKey};
 use crate::kinds::{Site, delivery, ids};
-use crate::resource::{Entry, Programmer, Resource, ResourceKey};
-use crate::topology::{Family, Host, Role, Server, Service};
+use crate::resource::{Entry, Health, Programmer, Resource, ResourceKey};
+use crate::topology::{Family, Forwarding, Host, HostName, OnFailure, Role, Server, Service};
 
 /// Returns the entries of a director.
 pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
@@ -20,6 +20,10 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
     for vip in site.topology.vips_of(name) {
         for service in &vip.services {
             let programmer = programmer(service);
+            let health = match service.on_failure {
+                OnFailure::Remove => Health::Presence,
+                OnFailure::Inhibit => Health::Weight,
+            };
             for (key, listen) in ids::service_keys(vip, service) {
                 let config = service_config(service, key.family());
                 let scheduler = format!("ip_vs_{}", config.scheduler);
@@ -30,11 +34,15 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
                     entry = entry.requires(ids::keepalived_daemon(name));
                 }
                 entries.push(entry);
+                if let (Some(sorry), Programmer::Keepalived) = (ids::sorry_key(service, listen), programmer) {
+                    entries.push(standby(name, service, key, sorry));
+                }
                 for server in &service.servers {
                     let destination = ids::destination_key(service, listen, server);
                     let resource = Resource::IpvsDestination { config: destination_config(server), programmer };
                     let mut entry = Entry::new(ResourceKey::IpvsDestination(key, destination), resource)
                         .origin(server.span)
+                        .health(health)
                         .requires(ids::ipvs_service(name, key));
                     entry = delivery::requirements(site.topology, vip, server).into_iter().fold(entry, Entry::requires);
                     if programmer == Programmer::Keepalived {
@@ -46,6 +54,18 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// Returns the sorry server, which keepalived puts there with weight 1 while too few others are well.
+fn standby(host: &HostName, service: &Service, key: ServiceKey, sorry: DestinationKey) -> Entry {
+    let forwarding = service.servers.first().map_or(Forwarding::Nat, |server| server.forwarding);
+    let config = DestinationConfig { forwarding, weight: 1, upper: 0, lower: 0 };
+    let resource = Resource::IpvsDestination { config, programmer: Programmer::Keepalived };
+    Entry::new(ResourceKey::IpvsDestination(key, sorry), resource)
+        .origin(service.supervision.sorry.map_or(service.name.span, |sorry| sorry.span))
+        .health(Health::Standby)
+        .requires(ids::ipvs_service(host, key))
+        .requires(ids::keepalived_daemon(host))
 }
 
 /// Tells who puts a service into the kernel.

@@ -12,8 +12,10 @@ pub mod model;
 mod observe;
 mod order;
 mod quote;
+mod read;
 mod render;
 mod server;
+mod supervision;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +36,7 @@ use crate::topology::{Host, SecretText, TextPiece};
 
 pub use observe::{addresses, masked};
 pub use quote::{Refusal, SecretWord, Word};
+pub use read::{Block, blocks};
 pub use render::{HEADER, render, without};
 
 /// Where keepalived looks for its configuration.

@@ -122,8 +122,45 @@ pub struct VirtualServer {
     pub forwarding: Forwarding,
     /// `persistence_timeout` in seconds and `persistence_granularity` as a prefix.
     pub persistence: Option<(u32, Option<u8>)>,
+    /// `alpha`.
+    pub alpha: bool,
+    /// `omega`.
+    pub omega: bool,
+    /// `quorum`, `hysteresis`, `quorum_up` and `quorum_down`.
+    pub quorum: Option<Quorum>,
+    /// `sorry_server`.
+    pub sorry: Option<DestinationKey>,
     /// Each `real_server`.
     pub servers: Vec<RealServer>,
+}
+
+/// What makes a virtual server usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// `quorum`.
+    pub weight: u32,
+    /// `hysteresis`.
+    pub hysteresis: u32,
+    /// `quorum_up` and `quorum_down`.
+    pub notify: Notify,
+}
+
+/// A program with its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program with its arguments.
+    pub line: Word,
+    /// The user.
+    pub user: Word,
+}
+
+/// Who is told of a transition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `notify_up` or `quorum_up`.
+    pub up: Option<Program>,
+    /// `notify_down` or `quorum_down`.
+    pub down: Option<Program>,
 }
 
 /// `real_server`.
@@ -141,6 +178,8 @@ pub struct RealServer {
     pub upper: u32,
     /// `lthreshold`, 0 for none.
     pub lower: u32,
+    /// `notify_up` and `notify_down`.
+    pub notify: Notify,
     /// What watches it.
     pub checker: Option<Checker>,
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer, VrrpInstance};
+use super::supervision;
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, VrrpVersion};
 
@@ -51,14 +52,16 @@ pub fn without(text: &SecretText, service: ServiceKey) -> Option<SecretText> {
     cut.then_some(rest)
 }
 
+/// A text that grows line by line.
 #[derive(Default)]
-struct Writer {
+pub(super) struct Writer {
     text: SecretText,
     depth: usize,
 }
 
 impl Writer {
-    fn line(&mut self, line: &str) {
+    /// Writes a line, indented.
+    pub(super) fn line(&mut self, line: &str) {
         if !line.is_empty() {
             self.text.push_str(&"    ".repeat(self.depth));
         }
@@ -176,6 +179,7 @@ fn virtual_server(writer: &mut Writer, server: &VirtualServer) {
             writer.line(&format!("persistence_granularity {}", granularity_text(server.key.family(), prefix)));
         }
     }
+    supervision::write(writer, server);
     server.servers.iter().for_each(|real| real_server(writer, server.key, real));
     writer.depth -= 1;
     writer.line("}");
@@ -209,6 +213,7 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
         if real.lower > 0 {
             writer.line(&format!("lthreshold {}", real.lower));
         }
+        supervision::write_notify(writer, "notify", &real.notify);
         if let Some(checker) = &real.checker {
             check(writer, checker);
         }

@@ -3,6 +3,7 @@
 use super::build::word;
 use super::model::{Checker, CheckerKind, Page, RealServer, VirtualServer};
 use super::quote::{Refusal, Word};
+use super::supervision;
 use crate::effect::ServiceKey;
 use crate::kinds::ids;
 use crate::source::{Problem, Problems, Span};
@@ -46,14 +47,26 @@ fn virtual_server(
             inhibit: service.on_failure == OnFailure::Inhibit,
             upper: server.upper,
             lower: server.lower,
+            notify: supervision::notify(&server.notify, server.span, problems)?,
             checker,
         });
     }
     let persistence = service
         .persistence
         .map(|persistence| (u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX), persistence.netmask));
-    let scheduler = service.scheduler.clone();
-    Some(VirtualServer { key, interval: first.interval, scheduler, forwarding, persistence, servers })
+    let watch = &service.supervision;
+    Some(VirtualServer {
+        key,
+        interval: first.interval,
+        scheduler: service.scheduler.clone(),
+        forwarding,
+        persistence,
+        alpha: watch.alpha.is_some(),
+        omega: watch.omega.is_some(),
+        quorum: supervision::quorum(watch, problems)?,
+        sorry: ids::sorry_key(service, listen),
+        servers,
+    })
 }
 
 fn checker(

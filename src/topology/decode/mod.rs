@@ -10,6 +10,7 @@ mod failover;
 mod host;
 mod pool;
 mod service;
+mod supervision;
 mod text;
 mod vip;
 

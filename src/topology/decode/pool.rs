@@ -1,9 +1,10 @@
 //! Servers, alone and in pools.
 
 use super::check;
+use super::supervision::server_notify;
 use crate::document::Node;
 use crate::source::{Problem, Problems, Span, Spanned};
-use crate::topology::{Check, Forwarding};
+use crate::topology::{Check, Forwarding, Notify};
 
 /// A server before its host is looked up.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct ServerDraft {
     pub says_forwarding: bool,
     /// The check of its own.
     pub check: Option<Check>,
+    /// Who is told of it.
+    pub notify: Notify,
     /// Where it was written.
     pub span: Span,
 }
@@ -68,6 +71,7 @@ fn server(node: &Node, problems: &mut Problems) -> Option<ServerDraft> {
         forwarding: forwarding(node),
         says_forwarding: node.property("forwarding").is_some(),
         check: check(node, problems),
+        notify: server_notify(node, problems),
         span: node.span,
     })
 }

@@ -1,10 +1,11 @@
 //! Virtual services.
 
 use super::pool::{ServerDraft, servers};
+use super::supervision::supervision;
 use super::{check, port_range};
 use crate::document::{Literal, Node};
 use crate::source::{Problem, Problems, Spanned};
-use crate::topology::{Check, Listen, OnFailure, Persistence, Protocol, Scheduler};
+use crate::topology::{Check, Listen, OnFailure, Persistence, Protocol, Scheduler, Supervision};
 
 /// The scheduler where none is written: ipvsadm(8)'s own default.
 const SCHEDULER: &str = "wlc";
@@ -26,6 +27,8 @@ pub struct ServiceDraft {
     pub netmask: Option<Spanned<u8>>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
+    /// What the checks come to.
+    pub supervision: Supervision,
     /// The check for servers without one.
     pub check: Option<Check>,
     /// The servers of its own.
@@ -52,6 +55,7 @@ pub fn service(node: &Node, problems: &mut Problems) -> Option<ServiceDraft> {
             .map(|timeout| Persistence { timeout: timeout.value, netmask: netmask.map(|netmask| netmask.value) }),
         netmask,
         on_failure: on_failure(node),
+        supervision: supervision(node, problems),
         check: check(node, problems),
         servers: servers(node, problems),
         pools: node

@@ -8,6 +8,7 @@ mod failover;
 mod host;
 mod published;
 mod service;
+mod supervision;
 mod text;
 
 pub use published::published;

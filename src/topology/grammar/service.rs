@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::supervision::{ALPHA, NOTIFY, OMEGA, QUORUM, SORRY_SERVER};
 use super::text;
 use crate::document::grammar::{
     Choice, NODE, NodeRule, Occurs, Shape, ValueRule, later, later_property, needed, optional,
@@ -197,7 +198,7 @@ const SERVER: NodeRule = NodeRule {
         later_property("tunnel-port", "The tunnel's port"),
         later_property("checksum", "The tunnel's checksum"),
     ],
-    children: &[CHECK, later("notify", "Programs that are told when the server comes or goes")],
+    children: &[CHECK, NOTIFY],
     ..NODE
 };
 
@@ -228,10 +229,10 @@ const SERVICE: NodeRule = NodeRule {
         later("one-packet", "Each packet by itself, UDP only"),
         later("syn-proxy", "Connections are opened by the director first"),
         later("drain", "How long a removed server may finish"),
-        later("quorum", "How many servers make the service usable"),
-        later("sorry-server", "Who answers when no server can"),
-        later("alpha", "Servers count as failed until their first check"),
-        later("omega", "Programs are told when keepalived stops"),
+        QUORUM,
+        SORRY_SERVER,
+        ALPHA,
+        OMEGA,
     ],
     ..NODE
 };

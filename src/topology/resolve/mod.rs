@@ -8,6 +8,7 @@ mod failovers;
 mod keys;
 mod paths;
 mod servers;
+mod supervision;
 mod vips;
 
 use std::collections::BTreeMap;

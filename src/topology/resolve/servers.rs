@@ -129,6 +129,7 @@ fn one(
         forwarding,
         delivery,
         check: server.check.as_ref().or(check).cloned(),
+        notify: server.notify.clone(),
         span: server.span,
     })
 }

@@ -1,6 +1,6 @@
 //! VIPs: who holds them, and in which network.
 
-use super::{servers, undeclared};
+use super::{servers, supervision, undeclared};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::decode::{Draft, ServiceDraft, VipDraft, duplicate};
 use crate::topology::{Delivery, Family, Forwarding, Role, Service, Topology, Vip, VipHolder};
@@ -102,8 +102,10 @@ pub fn resolve(draft: &Draft, vip: &VipDraft, holder: VipHolder, topology: &Topo
             scheduler: service.scheduler.clone(),
             persistence: service.persistence,
             on_failure: service.on_failure,
+            supervision: service.supervision.clone(),
             servers,
         };
+        supervision::check(vip, &service, problems);
         services.push(service);
     }
     resolved.services = services;

@@ -51,15 +51,19 @@ pub fn check(kind: CheckKind) -> Check {
     }
 }
 
-/// Makes a server that ends in a number, under direct routing.
-pub fn server(number: u8, family: Family, check: Option<Check>) -> Server {
+fn server_address(number: u8, family: Family) -> IpAddr {
     let address = match family {
         Family::Ipv4 => format!("10.4.1.{number}"),
         Family::Ipv6 => format!("fd00::{number}"),
     };
+    address.parse().expect("an address")
+}
+
+/// Makes a server that ends in a number, under direct routing.
+pub fn server(number: u8, family: Family, check: Option<Check>) -> Server {
     Server {
         host: at(HostName::new(&format!("web{number}"))),
-        address: address.parse().expect("an address"),
+        address: server_address(number, family),
         port: None,
         weight: 100,
         upper: 0,
@@ -67,6 +71,7 @@ pub fn server(number: u8, family: Family, check: Option<Check>) -> Server {
         forwarding: Forwarding::Dr,
         delivery: Delivery::None,
         check,
+        notify: Notify::default(),
         span: span(),
     }
 }
@@ -80,6 +85,7 @@ pub fn service(name: &str, port: u16, fwmark: Option<u32>, servers: Vec<Server>)
         scheduler: Scheduler { name: "wrr".into(), fallback: false, port: false },
         persistence: None,
         on_failure: OnFailure::Inhibit,
+        supervision: Supervision::default(),
         servers,
     }
 }
@@ -235,6 +241,49 @@ fn any_check() -> impl Strategy<Value = Check> {
         })
 }
 
+/// A program that there is, with arguments.
+fn program() -> impl Strategy<Value = Command> {
+    let line = select(&["/bin/true", "/bin/true a b=c 50%", "/bin/true a@b ~x *?<>|&;()[]"][..]);
+    // keepalived -t of 2.2.7 ends itself where a program belongs to a plain user.
+    line.prop_map(|line| Command { line: line.into(), user: "root".into() })
+}
+
+fn notify() -> impl Strategy<Value = Notify> {
+    let one = || prop::option::of(program());
+    (one(), one()).prop_map(|(up, down)| Notify { up, down, span: None })
+}
+
+/// What the checks of a service come to, and who is told of its first server.
+fn supervision(family: Family) -> impl Strategy<Value = (Supervision, Notify)> {
+    let flags = any::<[bool; 4]>();
+    (flags, 1_u32..1000, 0_u32..1000, notify(), notify(), prop::option::of(1_u16..10_000)).prop_map(
+        move |([alpha, omega, quorum, sorry], weight, hysteresis, told, server, port)| {
+            let address = server_address(9, family);
+            let quorum = quorum.then(|| Quorum { weight, hysteresis, notify: told, span: span() });
+            let supervision = Supervision {
+                quorum,
+                sorry: sorry.then(|| SorryServer { address, port, span: span() }),
+                alpha: alpha.then(span),
+                omega: omega.then(span),
+            };
+            (supervision, server)
+        },
+    )
+}
+
+/// Lowers a quorum to what the servers' weights allow, and takes a port away that direct routing cannot change.
+fn allowed(mut supervision: Supervision, servers: &[Server]) -> Supervision {
+    let total: u32 = servers.iter().map(|server| server.weight).sum();
+    if let Some(quorum) = &mut supervision.quorum {
+        quorum.weight = 1 + quorum.weight % total;
+        quorum.hysteresis %= quorum.weight.min(total - quorum.weight + 1);
+    }
+    if let (Some(sorry), Some(Forwarding::Dr)) = (&mut supervision.sorry, servers.first().map(|one| one.forwarding)) {
+        sorry.port = None;
+    }
+    supervision
+}
+
 fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> {
     let scheduler = (select(&SCHEDULERS[..]), any::<bool>(), any::<bool>()).prop_map(|(name, fallback, port)| {
         let flags = matches!(name, "sh" | "mh");
@@ -246,8 +295,8 @@ fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> 
     let one = (limits, prop::option::of(any_check()), select(&[Forwarding::Dr, Forwarding::Nat][..]), 1_u16..10_000);
     let servers = prop::collection::vec(one, 1..5);
     let protocol = select(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp][..]);
-    (servers, scheduler, persistence, any::<bool>(), any::<bool>(), protocol).prop_map(
-        move |(servers, scheduler, persistence, inhibit, marked, protocol)| {
+    (servers, scheduler, persistence, any::<[bool; 2]>(), protocol, supervision(family)).prop_map(
+        move |(servers, scheduler, persistence, [inhibit, marked], protocol, (supervision, notify))| {
             let servers = servers.into_iter().zip(10..).map(|((limits, check, forwarding, port), last)| Server {
                 weight: limits.0.max(u32::from(last == 10)),
                 upper: limits.1,
@@ -257,12 +306,14 @@ fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> 
                 ..server(last, family, check)
             });
             let mut servers: Vec<Server> = servers.collect();
+            servers[0].notify = notify;
             servers[0].check.get_or_insert_with(|| check(CheckKind::Tcp));
             let mark = marked.then_some(u32::try_from(number).unwrap_or(0) + 1);
             let mut service = service("web", 80 + u16::try_from(number).unwrap_or(0), mark, servers);
             service.listens[0].protocol = protocol;
             service.on_failure = if inhibit { OnFailure::Inhibit } else { OnFailure::Remove };
-            Service { scheduler, persistence, ..service }
+            let supervision = allowed(supervision, &service.servers);
+            Service { scheduler, persistence, supervision, ..service }
         },
     )
 }
