@@ -109,7 +109,8 @@ pub fn reference_site() -> Topology {
         name: at("ext".into()),
         members: [("lb01", 100), ("lb02", 50)]
             .map(|(name, priority)| {
-                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+                let director = at(HostName::new(name));
+                (director.value.clone(), Member { director, priority: at(priority), source_address: None })
             })
             .into(),
         virtual_router_id: at(125),
@@ -121,6 +122,7 @@ pub fn reference_site() -> Topology {
         unicast: false,
         sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
         email: true,
+        options: FailoverOptions::default(),
     };
     let email = Email {
         to: vec!["ops@example.org".into()],

@@ -7,6 +7,8 @@
 mod conceal;
 pub mod decode;
 mod failover;
+mod failover_options;
+mod floating;
 #[cfg(test)]
 pub mod fixture;
 pub mod grammar;
@@ -21,6 +23,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp};
+pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};

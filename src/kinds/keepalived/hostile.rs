@@ -8,7 +8,7 @@ use crate::topology::fixture::*;
 use crate::topology::{CheckKind, HttpCheck, Secret, Topology, VipHolder};
 
 /// Each case is one text in one of this many fields.
-const FIELDS: usize = 8;
+const FIELDS: usize = 9;
 
 /// Two hundred texts a field.
 const CASES: u32 = 200 * FIELDS as u32;
@@ -22,8 +22,8 @@ proptest::proptest! {
         hostile in "(?s)([a-z/@~$_]|SEQ|[{}!#\"'\\\\\n\r\t ;=\u{0}\u{85}\u{2028}é]){0,12}",
         field in 0..FIELDS,
     ) {
-        let plain = text(&reference_site(), "lb01");
-        let mut topology = reference_site();
+        let plain = text(&full_site(), "lb01");
+        let mut topology = full_site();
         set_field(&mut topology, field, &hostile);
         let (entries, problems) = compiled(&topology, "lb01");
         if problems.has_errors() {
@@ -40,6 +40,13 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// Returns the reference site with the words that it does without.
+fn full_site() -> Topology {
+    let mut topology = reference_site();
+    failover(&mut topology).options.tracked_interfaces = vec![at("eth1".into())];
+    topology
 }
 
 /// Puts a text where an operator's own words can stand.
@@ -60,6 +67,7 @@ fn set_field(topology: &mut Topology, field: usize, text: &str) {
         4 => topology.email.as_mut().unwrap().value.smtp = text.into(),
         5 => failover(topology).auth_pass = Some(at(Secret::Literal(text.into()))),
         6 => failover(topology).interface = Some(at(text.into())),
+        7 => failover(topology).options.tracked_interfaces = vec![at(text.into())],
         _ => {
             let mut group = topology.failovers.remove("ext").unwrap();
             group.name = at(text.into());

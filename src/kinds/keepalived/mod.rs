@@ -8,6 +8,7 @@ mod build;
 #[cfg(test)]
 mod hostile;
 mod instance;
+mod instance_text;
 pub mod model;
 mod observe;
 mod order;

@@ -6,9 +6,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::quote::{SecretWord, Word};
+use ipnet::IpNet;
+
+use super::quote::{RawLine, SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Garp, Preemption, Scheduler, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +85,20 @@ pub struct VrrpInstance {
     pub unicast: Option<Unicast>,
     /// `smtp_alert`.
     pub smtp_alert: bool,
+    /// `mcast_src_ip`.
+    pub source: Option<IpAddr>,
+    /// `garp_master_delay`, `garp_master_repeat` and `garp_master_refresh`.
+    pub garp: Garp,
+    /// `track_interface`.
+    pub tracked_interfaces: Vec<Word>,
     /// `virtual_ipaddress`.
     pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`.
+    pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`.
+    pub routes: Vec<VirtualRoute>,
+    /// What the operator wrote in keepalived's own language.
+    pub raw: Vec<RawLine>,
 }
 
 /// Adverts to named peers.
@@ -107,6 +121,15 @@ pub struct VirtualAddress {
     pub device: Word,
     /// `label`.
     pub label: Option<Word>,
+}
+
+/// A line of `virtual_routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRoute {
+    /// Where it leads.
+    pub network: IpNet,
+    /// `via`.
+    pub via: IpAddr,
 }
 
 /// `virtual_server`.

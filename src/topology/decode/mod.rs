@@ -7,6 +7,7 @@
 
 mod check;
 mod failover;
+mod failover_options;
 mod host;
 mod pool;
 mod service;

@@ -5,11 +5,14 @@
 //! language, add a rule here and read it in `decode`.
 
 mod failover;
+mod failover_options;
+mod failover_text;
 mod host;
 mod published;
 mod service;
 mod text;
 
+pub use failover_text::is_raw_line;
 pub use published::published;
 pub use text::{is_host_address, is_password, is_vip};
 

@@ -4,6 +4,7 @@
 //! value into the tables of `grammar`, and advice that is not an error into `lint`.
 
 mod addresses;
+mod failover_options;
 mod failovers;
 mod keys;
 mod paths;
@@ -43,6 +44,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
         topology.vips.insert(resolved.address.value, resolved);
     }
     failovers::check_together(&topology, problems);
+    failover_options::check(&topology, problems);
     keys::check(&topology, problems);
     topology
 }

@@ -89,7 +89,8 @@ fn failover(vips: &str) -> Failover {
         name: at(vips.into()),
         members: [("lb01", 100), ("lb02", 50)]
             .map(|(name, priority)| {
-                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+                let director = at(HostName::new(name));
+                (director.value.clone(), Member { director, priority: at(priority), source_address: None })
             })
             .into(),
         virtual_router_id: at(125),
@@ -101,6 +102,7 @@ fn failover(vips: &str) -> Failover {
         unicast: false,
         sync_daemon: None,
         email: true,
+        options: FailoverOptions::default(),
     }
 }
 
@@ -230,6 +232,40 @@ fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> 
     )
 }
 
+/// Options whose every line keepalived must take, on a director with the interfaces `eth0` and `lo`.
+fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
+    let seconds = || prop::option::of((1_u64..1000).prop_map(Duration::from_secs));
+    let (source, further, excluded, network, via) = match family {
+        Family::Ipv4 => ("10.4.1.181", "192.168.1.11/24", "fd00::191/64", "172.16.0.0/12", "10.4.1.1"),
+        Family::Ipv6 => ("fd00::181", "fd01::11/64", "192.168.1.12/24", "2001:db8::/32", "fd00::1"),
+    };
+    let garp = (seconds(), prop::option::of(1_u8..=255), seconds());
+    (any::<[bool; 5]>(), garp).prop_map(move |([sourced, tracked, routed, excludes, raw], (delay, repeat, refresh))| {
+        let address = |text: &str, interface: Option<&str>| FloatingAddress {
+            network: at(text.parse().expect("an address")),
+            interface: interface.map(|name| at(name.into())),
+        };
+        let route = |network: &str| FloatingRoute {
+            network: at(network.parse().expect("a network")),
+            via: at(via.parse().expect("an address")),
+        };
+        let everything = if family == Family::Ipv4 { "0.0.0.0/0" } else { "::/0" };
+        FailoverOptions {
+            source_address: sourced.then(|| at(source.parse().expect("an address"))),
+            garp: Garp { delay, repeat, refresh },
+            tracked_interfaces: if tracked { vec![at("lo".into())] } else { vec![] },
+            routes: if routed { vec![route(network), route(everything)] } else { vec![] },
+            addresses: [address(further, None), address(excluded, Some("lo"))][..1 + usize::from(excludes)].to_vec(),
+            unadvertised: if excludes {
+                vec![at(excluded.parse::<ipnet::IpNet>().expect("an address").addr())]
+            } else {
+                vec![]
+            },
+            raw: if raw { vec![at("track_process {}".into()), at("dont_track_primary".into())] } else { vec![] },
+        }
+    })
+}
+
 fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
     let version = match family {
         Family::Ipv4 => select(&[VrrpVersion::V2, VrrpVersion::V3][..]),
@@ -242,8 +278,9 @@ fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
     ];
     let secret = prop::option::of("[a-zA-Z0-9!#$%&'()*+,./:;<=>?@\\[\\]^`{|}~-]{1,8}");
     let router = (1_u8..=255, 1_u64..255, 1_u64..4095);
-    (hostile(false), version, preemption, secret, router, any::<[bool; 3]>()).prop_map(
-        |(name, version, preemption, secret, (id, seconds, hundredths), [unicast, sync, email])| Failover {
+    (hostile(false), version, preemption, secret, router, any::<[bool; 3]>(), any_options(family)).prop_map(
+        |(name, version, preemption, secret, (id, seconds, hundredths), [unicast, sync, email], options)| Failover {
+            options,
             virtual_router_id: at(id),
             advert_interval: match version {
                 VrrpVersion::V2 => Duration::from_secs(seconds),

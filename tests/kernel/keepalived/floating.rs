@@ -1,0 +1,85 @@
+//! What a master holds beside its VIPs, and gives up again.
+
+use std::time::Duration;
+
+use lvsctl::topology::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Preemption, Topology};
+
+use super::daemon::{Daemon, eventually};
+use super::{director, site};
+use crate::lab::Namespace;
+use crate::runner::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("keepalived::a_master_takes_all_that_floats", a_master_takes_all_that_floats).within(60),
+        test("keepalived::a_lost_tracked_interface_gives_up_the_vip", a_lost_tracked_interface_gives_up_the_vip)
+            .within(60),
+    ]
+}
+
+/// The reference site with options, whose first director takes over at once.
+fn with(options: FailoverOptions) -> Topology {
+    let mut topology = site::reference();
+    let failover = topology.failovers.get_mut("ext").expect("a failover");
+    failover.options = options;
+    failover.preemption = Preemption::Immediate;
+    topology
+}
+
+/// Returns the addresses, and the routes of both families.
+fn shown(namespace: &Namespace) -> String {
+    let shown = |arguments: &[&str]| namespace.run(arguments);
+    [shown(&["ip", "-o", "address"]), shown(&["ip", "route"]), shown(&["ip", "-6", "route"])].concat()
+}
+
+fn start<'a>(namespace: &'a Namespace, topology: &Topology) -> Daemon<'a> {
+    Daemon::start(namespace, &site::text(topology, "lb01").expect("a configuration"))
+}
+
+fn a_master_takes_all_that_floats() {
+    let namespace = director();
+    let further = |text: &str| FloatingAddress { network: site::at(text.parse().expect("one")), interface: None };
+    let route = FloatingRoute {
+        network: site::at("172.16.0.0/12".parse().expect("a network")),
+        via: site::at("10.4.1.1".parse().expect("an address")),
+    };
+    let topology = with(FailoverOptions {
+        source_address: Some(site::at("10.4.1.181".parse().expect("an address"))),
+        garp: Garp { delay: Some(Duration::from_secs(7)), repeat: Some(3), refresh: Some(Duration::from_secs(60)) },
+        routes: vec![route],
+        addresses: vec![further("192.168.1.11/24"), further("fd00::191/64")],
+        unadvertised: vec![site::at("fd00::191".parse().expect("an address"))],
+        raw: vec![site::at("accept".into())],
+        ..FailoverOptions::default()
+    });
+    let daemon = start(&namespace, &topology);
+    let wanted = ["10.4.1.190/32", "192.168.1.11/24", "fd00::191/64", "172.16.0.0/12 via 10.4.1.1"];
+    for what in wanted {
+        let explain = || format!("{}\n{}", shown(&namespace), daemon.log());
+        eventually(what, || shown(&namespace).contains(what), explain);
+    }
+    let read = daemon.log();
+    for line in ["Gratuitous ARP delay = 7\n", "Gratuitous ARP repeat = 3\n", "Gratuitous ARP refresh = 60\n"] {
+        assert!(read.contains(line), "{line} in {read}");
+    }
+    assert!(read.contains("mcast_src_ip = 10.4.1.181") || read.contains("src_ip = 10.4.1.181"), "{read}");
+    drop(daemon);
+    for what in wanted {
+        eventually(&format!("{what} gone"), || !shown(&namespace).contains(what), || shown(&namespace));
+    }
+}
+
+fn a_lost_tracked_interface_gives_up_the_vip() {
+    let namespace = director();
+    namespace.run(&["ip", "link", "add", "eth1", "type", "dummy"]);
+    namespace.run(&["ip", "link", "set", "eth1", "up"]);
+    let tracked = vec![site::at("eth1".into())];
+    let daemon =
+        start(&namespace, &with(FailoverOptions { tracked_interfaces: tracked, ..FailoverOptions::default() }));
+    let holds = || shown(&namespace).contains("10.4.1.190/32");
+    eventually("the VIP", holds, || daemon.log());
+    namespace.run(&["ip", "link", "set", "eth1", "down"]);
+    eventually("the VIP gone", || !holds(), || daemon.log());
+    namespace.run(&["ip", "link", "set", "eth1", "up"]);
+    eventually("the VIP again", holds, || daemon.log());
+}
