@@ -31,7 +31,8 @@ pub fn of_floating<'a>(
     }
 }
 
-fn of_failover<'a>(site: &Site<'a>, failover: Option<&'a Failover>, director: &'a Host) -> Option<&'a str> {
+/// Returns the interface of a failover on a director.
+pub fn of_failover<'a>(site: &Site<'a>, failover: Option<&'a Failover>, director: &'a Host) -> Option<&'a str> {
     match failover.and_then(|failover| failover.interface.as_ref()) {
         Some(interface) => Some(&interface.value),
         None => site.interface_of(director),

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
-pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp};
+pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Notify, Script};
 pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};

@@ -5,7 +5,7 @@
 
 use super::model::{Configuration, GlobalDefs, Mail, SyncDaemon};
 use super::quote::{Refusal, Word};
-use super::{instance, server};
+use super::{instance, script, server};
 use crate::kinds::Site;
 use crate::source::{Problem, Problems, Span};
 use crate::topology::{Failover, Host, Role, Service, Vip};
@@ -37,7 +37,8 @@ pub(super) fn configuration(site: &Site<'_>, host: &Host, problems: &mut Problem
     let instances = failovers.filter_map(|failover| instance::build(site, host, failover, problems)).collect();
     let checked = checked(site, host).into_iter();
     let servers = checked.flat_map(|(vip, service)| server::build(vip, service, problems)).collect();
-    Some(Configuration { global: global?, instances, servers })
+    let scripts = script::scripts(site, host, problems);
+    Some(Configuration { global: global?, scripts: scripts?, instances, servers })
 }
 
 fn global_defs(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<GlobalDefs> {

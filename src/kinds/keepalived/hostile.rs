@@ -5,10 +5,10 @@ use proptest::prelude::ProptestConfig;
 use super::tests::{compiled, failover, text};
 use crate::resource::Resource;
 use crate::topology::fixture::*;
-use crate::topology::{CheckKind, HttpCheck, Secret, Topology, VipHolder};
+use crate::topology::{CheckKind, HttpCheck, Script, Secret, Topology, VipHolder};
 
 /// Each case is one text in one of this many fields.
-const FIELDS: usize = 9;
+const FIELDS: usize = 13;
 
 /// Two hundred texts a field.
 const CASES: u32 = 200 * FIELDS as u32;
@@ -45,7 +45,19 @@ proptest::proptest! {
 /// Returns the reference site with the words that it does without.
 fn full_site() -> Topology {
     let mut topology = reference_site();
-    failover(&mut topology).options.tracked_interfaces = vec![at("eth1".into())];
+    let options = &mut failover(&mut topology).options;
+    options.tracked_interfaces = vec![at("eth1".into())];
+    options.tracked_scripts = vec![at("chk".into())];
+    options.scripts = vec![Script {
+        name: at("chk".into()),
+        run: at("/bin/true".into()),
+        interval: std::time::Duration::from_secs(1),
+        weight: at(0),
+        rise: 1,
+        fall: 1,
+        user: "nobody".into(),
+    }];
+    options.notify.any = Some(at("/bin/true".into()));
     topology
 }
 
@@ -68,6 +80,10 @@ fn set_field(topology: &mut Topology, field: usize, text: &str) {
         5 => failover(topology).auth_pass = Some(at(Secret::Literal(text.into()))),
         6 => failover(topology).interface = Some(at(text.into())),
         7 => failover(topology).options.tracked_interfaces = vec![at(text.into())],
+        8 => failover(topology).options.scripts[0].run = at(text.into()),
+        9 => failover(topology).options.scripts[0].user = text.into(),
+        10 => failover(topology).options.notify.any = Some(at(text.into())),
+        11 => failover(topology).options.notify.user = Some(text.into()),
         _ => {
             let mut group = topology.failovers.remove("ext").unwrap();
             group.name = at(text.into());

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::build::{interface, word};
 use super::model::{Unicast, VirtualAddress, VirtualRoute, VrrpInstance};
 use super::quote::{RawLine, SecretWord, Word};
+use super::script;
 use crate::kinds::{Site, interface as vip_interface};
 use crate::source::{Problem, Problems};
-use crate::topology::{Failover, Family, Floating, Host, Preemption, VrrpVersion};
+use crate::topology::{Failover, Family, Floating, FloatingRoute, Host, Preemption, VrrpVersion};
 
 /// Makes the instance.
 pub(super) fn build(
@@ -40,7 +41,11 @@ pub(super) fn build(
         tracked.map(|device| word(Word::solid(&device.value), "interface's name", device.span, problems)).collect();
     let raw: Vec<_> =
         options.raw.iter().map(|line| word(RawLine::new(&line.value), "raw line", line.span, problems)).collect();
-    let routes = options.routes.iter();
+    let routes: Vec<_> = options.routes.iter().map(|one| route(site, host, failover, one, problems)).collect();
+    let tracked_scripts = options.tracked_scripts.iter();
+    let tracked_scripts: Vec<_> =
+        tracked_scripts.map(|name| word(Word::solid(&name.value), "script's name", name.span, problems)).collect();
+    let notify = script::notify(&options.notify, problems);
     Some(VrrpInstance {
         name: name?,
         starts_as_master: failover.preemption == Preemption::Immediate
@@ -57,9 +62,11 @@ pub(super) fn build(
         source: failover.source_address(&host.name.value, host).map(|source| source.value),
         garp: options.garp,
         tracked_interfaces: tracked.into_iter().collect::<Option<_>>()?,
+        tracked_scripts: tracked_scripts.into_iter().collect::<Option<_>>()?,
+        notify: notify?,
         addresses: addresses?,
         excluded: excluded?,
-        routes: routes.map(|route| VirtualRoute { network: *route.network, via: *route.via }).collect(),
+        routes: routes.into_iter().collect::<Option<_>>()?,
         raw: raw.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -190,4 +197,25 @@ fn address(
         None => None,
     };
     Some(VirtualAddress { address: address.value, prefix: floating.prefix(), device: device?, label })
+}
+
+/// Makes a route over the interface on which its gateway is: that of a further address, one of the live host, or the failover's.
+fn route(
+    site: &Site<'_>,
+    host: &Host,
+    failover: &Failover,
+    route: &FloatingRoute,
+    problems: &mut Problems,
+) -> Option<VirtualRoute> {
+    let via = route.via.value;
+    let floating = failover.options.addresses.iter().find(|further| further.network.contains(&via));
+    let floating = floating.and_then(|further| further.interface.as_ref()).map(|interface| interface.value.as_str());
+    let live = || {
+        let mut links = site.facts.get(&host.name.value)?.links.iter();
+        let near = links.find(|link| link.addresses.iter().any(|address| address.network.contains(&via)));
+        near.map(|link| link.name.as_str())
+    };
+    let device = floating.or_else(live).or_else(|| vip_interface::of_failover(site, Some(failover), host))?;
+    let device = word(Word::solid(device), "interface's name", route.via.span, problems)?;
+    Some(VirtualRoute { network: route.network.value, via, device })
 }

@@ -1,8 +1,20 @@
 //! Writes a `vrrp_instance`.
 
-use super::model::{VirtualAddress, VrrpInstance};
+use super::model::{Notify, VirtualAddress, VirtualRoute, VrrpInstance, VrrpScript};
 use super::render::{Writer, seconds};
 use crate::topology::{Garp, Preemption, VrrpVersion};
+
+/// Writes a script that instances track.
+pub(super) fn vrrp_script(writer: &mut Writer, script: &VrrpScript) {
+    writer.block(&format!("vrrp_script {}", script.name.written()), |writer| {
+        writer.line(&format!("script {}", script.run.quoted()));
+        writer.line(&format!("interval {}", seconds(script.interval)));
+        writer.line(&format!("weight {}", script.weight));
+        writer.line(&format!("rise {}", script.rise));
+        writer.line(&format!("fall {}", script.fall));
+        writer.line(&format!("user {}", script.user.written()));
+    });
+}
 
 /// Writes an instance.
 pub(super) fn vrrp_instance(writer: &mut Writer, instance: &VrrpInstance) {
@@ -36,13 +48,22 @@ pub(super) fn vrrp_instance(writer: &mut Writer, instance: &VrrpInstance) {
             let tracked = instance.tracked_interfaces.iter();
             writer.block("track_interface", |writer| tracked.for_each(|device| writer.line(&device.written())));
         }
+        if !instance.tracked_scripts.is_empty() {
+            let tracked = instance.tracked_scripts.iter();
+            writer.block("track_script", |writer| tracked.for_each(|script| writer.line(&script.written())));
+        }
+        for Notify { keyword, run, user } in &instance.notify {
+            writer.line(&format!("{keyword} {} {}", run.quoted(), user.written()));
+        }
         addresses(writer, "virtual_ipaddress", &instance.addresses);
         if !instance.excluded.is_empty() {
             addresses(writer, "virtual_ipaddress_excluded", &instance.excluded);
         }
         if !instance.routes.is_empty() {
             writer.block("virtual_routes", |writer| {
-                instance.routes.iter().for_each(|route| writer.line(&format!("{} via {}", route.network, route.via)));
+                for VirtualRoute { network, via, device } in &instance.routes {
+                    writer.line(&format!("{network} via {via} dev {}", device.written()));
+                }
             });
         }
         instance.raw.iter().flat_map(|raw| raw.lines()).for_each(|line| writer.line(&line));

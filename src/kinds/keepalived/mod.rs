@@ -14,6 +14,7 @@ mod observe;
 mod order;
 mod quote;
 mod render;
+mod script;
 mod server;
 #[cfg(test)]
 mod tests;

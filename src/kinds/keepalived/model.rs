@@ -17,6 +17,8 @@ use crate::topology::{Forwarding, Garp, Preemption, Scheduler, VrrpVersion};
 pub struct Configuration {
     /// `global_defs`.
     pub global: GlobalDefs,
+    /// Each `vrrp_script`.
+    pub scripts: Vec<VrrpScript>,
     /// Each `vrrp_instance`.
     pub instances: Vec<VrrpInstance>,
     /// Each `virtual_server`.
@@ -91,6 +93,10 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// `track_interface`.
     pub tracked_interfaces: Vec<Word>,
+    /// `track_script`.
+    pub tracked_scripts: Vec<Word>,
+    /// `notify_master` and its like.
+    pub notify: Vec<Notify>,
     /// `virtual_ipaddress`.
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`.
@@ -130,6 +136,38 @@ pub struct VirtualRoute {
     pub network: IpNet,
     /// `via`.
     pub via: IpAddr,
+    /// `dev`; without it `keepalived -t` complains that it cannot track the route.
+    pub device: Word,
+}
+
+/// `vrrp_script`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpScript {
+    /// Its name.
+    pub name: Word,
+    /// `script`.
+    pub run: Word,
+    /// `interval`.
+    pub interval: Duration,
+    /// `weight`.
+    pub weight: i16,
+    /// `rise`.
+    pub rise: u32,
+    /// `fall`.
+    pub fall: u32,
+    /// `user`.
+    pub user: Word,
+}
+
+/// A line such as `notify_master`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The keyword.
+    pub keyword: &'static str,
+    /// The program with its arguments.
+    pub run: Word,
+    /// Who runs it.
+    pub user: Word,
 }
 
 /// `virtual_server`.

@@ -58,12 +58,17 @@ impl Word {
         &self.0
     }
 
+    /// Returns the text in quotes.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
     /// Returns the text as it is written, in quotes where it needs them.
     pub fn written(&self) -> String {
         let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:%+=,?&@".contains(character);
         // A line that starts with `@` holds for the director of that name only.
         let bare = self.0.chars().all(plain) && !self.0.starts_with('@');
-        if bare { self.0.clone() } else { format!("\"{}\"", self.0) }
+        if bare { self.0.clone() } else { self.quoted() }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::instance_text::vrrp_instance;
+use super::instance_text::{vrrp_instance, vrrp_script};
 use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, RealServer, VirtualServer};
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::topology::{Family, Forwarding, SecretText, TextPiece};
@@ -19,6 +19,10 @@ pub fn render(configuration: &Configuration) -> SecretText {
     writer.line(HEADER);
     writer.line("");
     global_defs(&mut writer, &configuration.global);
+    for script in &configuration.scripts {
+        writer.line("");
+        vrrp_script(&mut writer, script);
+    }
     for instance in &configuration.instances {
         writer.line("");
         vrrp_instance(&mut writer, instance);

@@ -9,8 +9,8 @@ use crate::source::Problem;
 use crate::topology::fixture::*;
 use crate::topology::{
     Check, CheckKind, Failover, FailoverOptions, FloatingAddress, FloatingRoute, Forwarding, Garp, HostName, HttpCheck,
-    Listen, OnFailure, Persistence, PortRange, Preemption, Protocol, Role, Scheduler, Secret, SecretReference,
-    SecretValues, Topology, VipHolder, VrrpVersion,
+    Listen, Notify, OnFailure, Persistence, PortRange, Preemption, Protocol, Role, Scheduler, Script, Secret,
+    SecretReference, SecretValues, Topology, VipHolder, VrrpVersion,
 };
 
 pub(super) fn compiled(topology: &Topology, host: &str) -> (Vec<Entry>, Problems) {
@@ -275,6 +275,23 @@ fn the_options_of_a_failover_are_rendered() {
         source_address: Some(at("10.4.1.182".parse().unwrap())),
         garp: Garp { delay: Some(Duration::from_secs(7)), repeat: Some(3), refresh: Some(Duration::from_secs(60)) },
         tracked_interfaces: vec![at("eth1".into())],
+        tracked_scripts: vec![at("chk".into())],
+        scripts: vec![Script {
+            name: at("chk".into()),
+            run: at("/usr/bin/chk -v {x}".into()),
+            interval: Duration::from_secs(2),
+            weight: at(-60),
+            rise: 2,
+            fall: 3,
+            user: "nobody".into(),
+        }],
+        notify: Notify {
+            master: Some(at("/etc/lvs/master.sh".into())),
+            backup: Some(at("/etc/lvs/backup.sh now".into())),
+            fault: None,
+            any: Some(at("/bin/logger".into())),
+            user: None,
+        },
         routes: vec![FloatingRoute {
             network: at("172.16.0.0/12".parse().unwrap()),
             via: at("10.4.1.1".parse().unwrap()),
@@ -288,8 +305,8 @@ fn the_options_of_a_failover_are_rendered() {
     };
     let instance = |host| {
         let text = text(&topology, host);
-        let start = text.find("vrrp_instance").unwrap();
-        text[start..start + text[start..].find("\n}\n").unwrap() + 3].to_owned()
+        let start = text.find("vrrp_script").unwrap();
+        text[start..text.find("virtual_server ").unwrap()].to_owned()
     };
     insta::assert_snapshot!("options", instance("lb02"));
     assert!(!instance("lb01").contains("mcast_src_ip"));

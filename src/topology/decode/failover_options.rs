@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::failover::owned;
+use super::failover_scripts;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Span, Spanned};
 use crate::topology::{FailoverOptions, Family, FloatingAddress, FloatingRoute, Garp};
@@ -12,13 +13,16 @@ use crate::topology::{FailoverOptions, Family, FloatingAddress, FloatingRoute, G
 /// Decodes what stands in a failover beside its directors and its VRRP.
 pub fn options(node: &Node, problems: &mut Problems) -> FailoverOptions {
     let arguments = |name| node.children_named(name).filter_map(|child| child.argument(0));
+    let tracks = |name: &'static str| node.children_named("track").filter_map(move |child| child.property(name));
+    let tracked = |name| tracks(name).filter_map(owned).collect();
+    failover_scripts::check_tracks(node, problems);
     let options = FailoverOptions {
         source_address: source_address(node),
         garp: node.child("garp").map(garp).unwrap_or_default(),
-        tracked_interfaces: node
-            .children_named("track")
-            .filter_map(|child| child.property("interface").and_then(owned))
-            .collect(),
+        tracked_interfaces: tracked("interface"),
+        tracked_scripts: tracked("script"),
+        scripts: failover_scripts::scripts(node, problems),
+        notify: node.child("notify").map(|child| failover_scripts::notify(child, problems)).unwrap_or_default(),
         routes: node.children_named("route").filter_map(|child| route(child, problems)).collect(),
         addresses: node.children_named("address").filter_map(floating_address).collect(),
         unadvertised: arguments("exclude-from-advert").filter_map(address).collect(),
@@ -29,6 +33,10 @@ pub fn options(node: &Node, problems: &mut Problems) -> FailoverOptions {
     twice("exclude-from-advert", excluded, problems);
     let tracked = options.tracked_interfaces.iter().map(|one| (one.value.clone(), one.span));
     twice("track", tracked, problems);
+    let tracked = options.tracked_scripts.iter().map(|one| (one.value.clone(), one.span));
+    twice("track", tracked, problems);
+    let scripts = options.scripts.iter().map(|one| (one.name.value.clone(), one.name.span));
+    twice("script", scripts, problems);
     twice("route", options.routes.iter().map(|one| (one.network.to_string(), one.network.span)), problems);
     options
 }

@@ -8,6 +8,7 @@
 mod check;
 mod failover;
 mod failover_options;
+mod failover_scripts;
 mod host;
 mod pool;
 mod service;

@@ -46,10 +46,63 @@ pub const GARP: NodeRule = NodeRule {
 /// What the state follows.
 pub const TRACK: NodeRule = NodeRule {
     name: "track",
-    summary: "An interface whose loss makes a director give up the VIPs",
+    summary: "An interface or a script whose failure makes a director give up the VIPs, or lowers its priority",
     example: "track interface=\"eth1\"",
     occurs: Occurs::Any,
-    properties: &[needed("interface", Shape::Text(&text::INTERFACE), "An interface of every director")],
+    properties: &[
+        optional("interface", Shape::Text(&text::INTERFACE), "none", "An interface of every director"),
+        optional("script", Shape::Text(&text::NAME), "none", "The name of a `script` of this failover"),
+    ],
+    ..NODE
+};
+
+/// A script that watches something.
+pub const SCRIPT: NodeRule = NodeRule {
+    name: "script",
+    summary: "A program that tells by its exit status whether all is well; counts where `track` names it",
+    example: "script \"chk_nginx\" run=\"/usr/local/bin/chk\" interval=\"1s\" weight=-10 rise=2 fall=2 user=\"nobody\"",
+    occurs: Occurs::Any,
+    arguments: &[needed("name", Shape::Text(&text::NAME), "The script's name")],
+    properties: &[
+        needed("run", Shape::Text(&failover_text::COMMAND), "The program with its arguments; no shell reads them"),
+        optional(
+            "interval",
+            Shape::Duration { least: SECOND, step: SECOND },
+            "\"1s\"",
+            "How often it runs, whole seconds",
+        ),
+        optional(
+            "weight",
+            Shape::Integer { least: -253, most: 253 },
+            "0",
+            "Below 0 is added to the priority while it fails, above 0 while it succeeds; under 0 its failure gives up the VIPs",
+        ),
+        optional("rise", Shape::Integer { least: 1, most: 1000 }, "1", "Successes in a row until it counts as well"),
+        optional("fall", Shape::Integer { least: 1, most: 1000 }, "1", "Failures in a row until it counts as failed"),
+        optional("user", Shape::Text(&text::USER), "\"root\"", "Who runs it"),
+    ],
+    ..NODE
+};
+
+/// Programs that are told of a transition.
+pub const NOTIFY: NodeRule = NodeRule {
+    name: "notify",
+    summary: "Programs that keepalived runs when a director changes its state",
+    example: "notify master=\"/etc/lvs/master.sh\" backup=\"/etc/lvs/backup.sh\"",
+    occurs: Occurs::Optional,
+    default: Some("nothing is run"),
+    properties: &[
+        optional("master", Shape::Text(&failover_text::COMMAND), "nothing", "Run by a new master"),
+        optional("backup", Shape::Text(&failover_text::COMMAND), "nothing", "Run by a new backup"),
+        optional("fault", Shape::Text(&failover_text::COMMAND), "nothing", "Run where something that is tracked fails"),
+        optional(
+            "any",
+            Shape::Text(&failover_text::COMMAND),
+            "nothing",
+            "Run at each change, with INSTANCE, the failover's name, the state and the priority as arguments",
+        ),
+        optional("user", Shape::Text(&text::USER), "\"root\"", "Who runs them"),
+    ],
     ..NODE
 };
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::text::{bounded, show, unicast};
+use super::text::{bounded, keepalived_word, show, unicast};
 use crate::document::grammar::TextRule;
 
 /// The longest line of keepalived's own language: it reads 1024 bytes at a time, the indentation included.
@@ -46,6 +46,13 @@ pub static ADDRESS: TextRule = TextRule {
     check: address,
 };
 
+/// A program with arguments.
+pub static COMMAND: TextRule = TextRule {
+    what: "a program with its arguments",
+    rule: "Begin it with the program's full path; no shell reads it, and ! # \" ' { } \\ $ may not stand in it",
+    check: command,
+};
+
 /// A destination of a route.
 pub static NETWORK: TextRule = TextRule {
     what: "a network",
@@ -62,6 +69,17 @@ pub static RAW: TextRule = TextRule {
 
 fn address(text: &str) -> Result<(), String> {
     unicast(text.parse::<IpAddr>().map_err(|_| "not a single address")?)
+}
+
+fn command(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err("does not begin with a slash".into());
+    }
+    text.split(' ').try_for_each(|word| match word {
+        "" => Err("has a space too many".into()),
+        word => keepalived_word(word),
+    })?;
+    bounded(text, LONGEST_RAW)
 }
 
 fn network(text: &str) -> Result<(), String> {

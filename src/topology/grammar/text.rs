@@ -311,7 +311,7 @@ pub fn is_host_address(text: &str) -> bool {
 
 /// Refuses what ends a word in `keepalived.conf`, or means something within one (keepalived.conf(5); `~SEQ` and `~LST`
 /// are expanded anywhere, a leading `@` makes a line conditional).
-fn keepalived_word(text: &str) -> Result<(), String> {
+pub(super) fn keepalived_word(text: &str) -> Result<(), String> {
     let plain = |character: char| character.is_ascii_graphic() && !"!#\"'{}\\$".contains(character);
     if let Some(wrong) = text.chars().find(|character| !plain(*character)) {
         return Err(format!("{} may not stand in it", show(wrong)));

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod failover_options;
+mod failover_scripts;
 mod failovers;
 mod keys;
 mod paths;
@@ -45,6 +46,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     }
     failovers::check_together(&topology, problems);
     failover_options::check(&topology, problems);
+    failover_scripts::check(&topology, problems);
     keys::check(&topology, problems);
     topology
 }

@@ -1,8 +1,9 @@
 //! What a master holds beside its VIPs, and gives up again.
 
+use std::fs;
 use std::time::Duration;
 
-use lvsctl::topology::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Preemption, Topology};
+use lvsctl::topology::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Notify, Preemption, Script, Topology};
 
 use super::daemon::{Daemon, eventually};
 use super::{director, site};
@@ -12,6 +13,8 @@ use crate::runner::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("keepalived::a_master_takes_all_that_floats", a_master_takes_all_that_floats).within(60),
+        test("keepalived::a_failed_script_lowers_the_priority", a_failed_script_lowers_the_priority).within(60),
+        test("keepalived::programs_are_told_of_the_state", programs_are_told_of_the_state).within(60),
         test("keepalived::a_lost_tracked_interface_gives_up_the_vip", a_lost_tracked_interface_gives_up_the_vip)
             .within(60),
     ]
@@ -82,4 +85,51 @@ fn a_lost_tracked_interface_gives_up_the_vip() {
     eventually("the VIP gone", || !holds(), || daemon.log());
     namespace.run(&["ip", "link", "set", "eth1", "up"]);
     eventually("the VIP again", holds, || daemon.log());
+}
+
+/// A script that succeeds while a file is there.
+fn looks_for(file: &str, weight: i16) -> FailoverOptions {
+    let script = Script {
+        name: site::at("chk".into()),
+        run: site::at(format!("/usr/bin/test -e {file}")),
+        interval: Duration::from_secs(1),
+        weight: site::at(weight),
+        rise: 1,
+        fall: 1,
+        user: "nobody".into(),
+    };
+    let tracked_scripts = vec![site::at("chk".into())];
+    FailoverOptions { tracked_scripts, scripts: vec![script], ..FailoverOptions::default() }
+}
+
+fn a_failed_script_lowers_the_priority() {
+    let namespace = director();
+    // A plain user must be able to look there.
+    let file = "/tmp/well";
+    fs::write(file, "").expect("the file");
+    let daemon = start(&namespace, &with(looks_for(file, -60)));
+    let holds = || shown(&namespace).contains("10.4.1.190/32");
+    eventually("the VIP", holds, || daemon.log());
+    fs::remove_file(file).expect("the file");
+    let lowered = || daemon.log().contains("(ext) Changing effective priority from 100 to 40");
+    eventually("a lower priority", lowered, || daemon.log());
+    assert!(holds(), "nobody else is there to take over");
+    drop(daemon);
+    // Without a weight a failure gives up the VIP.
+    fs::write(file, "").expect("the file");
+    let daemon = start(&namespace, &with(looks_for(file, 0)));
+    eventually("the VIP again", holds, || daemon.log());
+    fs::remove_file(file).expect("the file");
+    eventually("the VIP gone", || !holds(), || daemon.log());
+}
+
+fn programs_are_told_of_the_state() {
+    let namespace = director();
+    let told = namespace.root().join("run/told");
+    let program = |what: &str| Some(site::at(format!("/usr/bin/mkdir {}.{what}", told.display())));
+    let notify = Notify { master: program("master"), backup: program("backup"), ..Notify::default() };
+    let daemon = start(&namespace, &with(FailoverOptions { notify, ..FailoverOptions::default() }));
+    let was_told = |what: &str| told.with_extension(what).is_dir();
+    eventually("the master's program", || was_told("master"), || daemon.log());
+    assert!(!daemon.log().contains("WARNING"), "{}", daemon.log());
 }

@@ -240,7 +240,22 @@ fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
         Family::Ipv6 => ("fd00::181", "fd01::11/64", "192.168.1.12/24", "2001:db8::/32", "fd00::1"),
     };
     let garp = (seconds(), prop::option::of(1_u8..=255), seconds());
-    (any::<[bool; 5]>(), garp).prop_map(move |([sourced, tracked, routed, excludes, raw], (delay, repeat, refresh))| {
+    let script =
+        (1_u64..1000, -253_i16..=253, 1_u32..1000, 1_u32..1000).prop_map(|(seconds, weight, rise, fall)| Script {
+            name: at("chk".into()),
+            run: at("/usr/bin/test -e /tmp/a b".into()),
+            interval: Duration::from_secs(seconds),
+            weight: at(weight),
+            rise,
+            fall,
+            user: "nobody".into(),
+        });
+    let told = prop::option::of(Just(at("/usr/bin/test a|b;c".to_owned())));
+    let notify = (told.clone(), told.clone(), told.clone(), told, prop::option::of(Just("nobody".to_owned())))
+        .prop_map(|(master, backup, fault, any, user)| Notify { master, backup, fault, any, user });
+    let rest = (prop::option::of(script), notify);
+    (any::<[bool; 5]>(), garp, rest).prop_map(move |(flags, (delay, repeat, refresh), (script, notify))| {
+        let [sourced, tracked, routed, excludes, raw] = flags;
         let address = |text: &str, interface: Option<&str>| FloatingAddress {
             network: at(text.parse().expect("an address")),
             interface: interface.map(|name| at(name.into())),
@@ -254,6 +269,9 @@ fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
             source_address: sourced.then(|| at(source.parse().expect("an address"))),
             garp: Garp { delay, repeat, refresh },
             tracked_interfaces: if tracked { vec![at("lo".into())] } else { vec![] },
+            tracked_scripts: script.iter().map(|script| script.name.clone()).collect(),
+            scripts: script.into_iter().collect(),
+            notify,
             routes: if routed { vec![route(network), route(everything)] } else { vec![] },
             addresses: [address(further, None), address(excluded, Some("lo"))][..1 + usize::from(excludes)].to_vec(),
             unadvertised: if excludes {
