@@ -39,6 +39,15 @@ impl FailoverOptions {
     }
 }
 
+/// Failovers that change their master together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// The group's name.
+    pub name: Spanned<String>,
+    /// The names of its failovers.
+    pub failovers: Vec<Spanned<String>>,
+}
+
 /// How a new master makes itself known; `None` leaves keepalived's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Garp {

@@ -68,6 +68,7 @@ pub fn topology(hosts: Vec<Host>, failovers: Vec<Failover>, vips: Vec<Vip>) -> T
     Topology {
         hosts: hosts.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
         failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        sync_groups: BTreeMap::new(),
         vips: vips.into_iter().map(|vip| (vip.address.value, vip)).collect(),
         email: None,
     }

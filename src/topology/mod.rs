@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
-pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Notify, Script};
+pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Notify, Script, SyncGroup};
 pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};
@@ -43,6 +43,8 @@ pub struct Topology {
     pub hosts: BTreeMap<HostName, Host>,
     /// Failover groups by name.
     pub failovers: BTreeMap<String, Failover>,
+    /// Failovers that move together, by the group's name.
+    pub sync_groups: BTreeMap<String, SyncGroup>,
     /// VIPs by address.
     pub vips: BTreeMap<IpAddr, Vip>,
     /// Where keepalived sends its mail, if anywhere.

@@ -19,6 +19,8 @@ pub struct Configuration {
     pub global: GlobalDefs,
     /// Each `vrrp_script`.
     pub scripts: Vec<VrrpScript>,
+    /// Each `vrrp_sync_group`, with its instances.
+    pub sync_groups: Vec<(Word, Vec<Word>)>,
     /// Each `vrrp_instance`.
     pub instances: Vec<VrrpInstance>,
     /// Each `virtual_server`.

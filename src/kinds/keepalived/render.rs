@@ -23,6 +23,12 @@ pub fn render(configuration: &Configuration) -> SecretText {
         writer.line("");
         vrrp_script(&mut writer, script);
     }
+    for (name, instances) in &configuration.sync_groups {
+        writer.line("");
+        writer.block(&format!("vrrp_sync_group {}", name.written()), |writer| {
+            writer.block("group", |writer| instances.iter().for_each(|one| writer.line(&one.written())));
+        });
+    }
     for instance in &configuration.instances {
         writer.line("");
         vrrp_instance(&mut writer, instance);

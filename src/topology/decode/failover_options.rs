@@ -8,7 +8,7 @@ use super::failover::owned;
 use super::failover_scripts;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Span, Spanned};
-use crate::topology::{FailoverOptions, Family, FloatingAddress, FloatingRoute, Garp};
+use crate::topology::{FailoverOptions, Family, FloatingAddress, FloatingRoute, Garp, SyncGroup};
 
 /// Decodes what stands in a failover beside its directors and its VRRP.
 pub fn options(node: &Node, problems: &mut Problems) -> FailoverOptions {
@@ -81,6 +81,21 @@ fn route(node: &Node, problems: &mut Problems) -> Option<FloatingRoute> {
 fn floating_address(node: &Node) -> Option<FloatingAddress> {
     let network = network(node.argument(0)?)?;
     Some(FloatingAddress { network, interface: node.property("interface").and_then(owned) })
+}
+
+/// Decodes a group of failovers.
+pub fn sync_group(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> SyncGroup {
+    let failovers = node.children_named("failover").filter_map(|child| child.argument(0));
+    let failovers: Vec<Spanned<String>> = failovers.filter_map(owned).collect();
+    twice("failover", failovers.iter().map(|one| (one.value.clone(), one.span)), problems);
+    if failovers.len() == 1 {
+        problems.push(
+            Problem::error("lone-failover", "A sync group needs two failovers or more")
+                .label(name.span, "has one")
+                .help("Name a second failover, or take the group away"),
+        );
+    }
+    SyncGroup { name: name.map(str::to_owned), failovers }
 }
 
 /// Reports what is written twice.

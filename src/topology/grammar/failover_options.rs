@@ -152,3 +152,21 @@ pub const RAW: NodeRule = NodeRule {
     arguments: &[needed("line", Shape::Text(&failover_text::RAW), "A line of keepalived.conf(5)")],
     ..NODE
 };
+
+/// Failovers that move together.
+pub const SYNC_GROUP: NodeRule = NodeRule {
+    name: "sync-group",
+    summary: "Failovers of the same directors that change their master together",
+    example: "sync-group \"both\" { failover \"ext\"; failover \"int\" }",
+    occurs: Occurs::Any,
+    arguments: &[needed("name", Shape::Text(&text::NAME), "The group's name")],
+    children: &[NodeRule {
+        name: "failover",
+        summary: "A failover of the group; two or more",
+        example: "failover \"ext\"",
+        occurs: Occurs::Some,
+        arguments: &[needed("name", Shape::Text(&text::NAME), "A declared failover")],
+        ..NODE
+    }],
+    ..NODE
+};

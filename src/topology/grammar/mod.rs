@@ -31,9 +31,9 @@ pub static LANGUAGE: &[NodeRule] = &[
     host::DIRECTOR,
     host::REAL_SERVER,
     failover::FAILOVER,
+    failover_options::SYNC_GROUP,
     failover::EMAIL,
     service::VIP,
     service::POOL,
-    later("sync-group", "Failovers that change their master together"),
     later("policy", "What an apply may do without being asked"),
 ];

@@ -10,6 +10,7 @@ mod failovers;
 mod keys;
 mod paths;
 mod servers;
+mod sync_groups;
 mod vips;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     let mut topology = Topology {
         hosts: draft.hosts.clone(),
         failovers: draft.failovers.clone(),
+        sync_groups: draft.sync_groups.clone(),
         vips: BTreeMap::new(),
         email: draft.email.clone(),
     };
@@ -47,6 +49,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     failovers::check_together(&topology, problems);
     failover_options::check(&topology, problems);
     failover_scripts::check(&topology, problems);
+    sync_groups::check(draft, &topology, problems);
     keys::check(&topology, problems);
     topology
 }

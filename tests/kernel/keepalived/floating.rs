@@ -6,7 +6,7 @@ use std::time::Duration;
 use lvsctl::topology::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Notify, Preemption, Script, Topology};
 
 use super::daemon::{Daemon, eventually};
-use super::{director, site};
+use super::{complaints, director, site, tested};
 use crate::lab::Namespace;
 use crate::runner::{Test, test};
 
@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("keepalived::a_master_takes_all_that_floats", a_master_takes_all_that_floats).within(60),
         test("keepalived::a_failed_script_lowers_the_priority", a_failed_script_lowers_the_priority).within(60),
+        test("keepalived::a_group_moves_together", a_group_moves_together).within(60),
         test("keepalived::programs_are_told_of_the_state", programs_are_told_of_the_state).within(60),
         test("keepalived::a_lost_tracked_interface_gives_up_the_vip", a_lost_tracked_interface_gives_up_the_vip)
             .within(60),
@@ -132,4 +133,21 @@ fn programs_are_told_of_the_state() {
     let was_told = |what: &str| told.with_extension(what).is_dir();
     eventually("the master's program", || was_told("master"), || daemon.log());
     assert!(!daemon.log().contains("WARNING"), "{}", daemon.log());
+}
+
+fn a_group_moves_together() {
+    let namespace = director();
+    namespace.run(&["ip", "link", "add", "eth1", "type", "dummy"]);
+    namespace.run(&["ip", "link", "set", "eth1", "up"]);
+    let topology = site::grouped("eth1");
+    let text = site::text(&topology, "lb01").expect("a configuration");
+    assert_eq!(complaints(&tested(&namespace, &text)), (vec![], Some(0)), "{text}");
+    let daemon = start(&namespace, &topology);
+    let holds = || ["10.4.1.190/32", "10.4.1.191/32"].map(|vip| shown(&namespace).contains(vip));
+    eventually("both VIPs", || holds() == [true, true], || daemon.log());
+    // Only the first failover tracks it.
+    namespace.run(&["ip", "link", "set", "eth1", "down"]);
+    eventually("both VIPs gone", || holds() == [false, false], || daemon.log());
+    namespace.run(&["ip", "link", "set", "eth1", "up"]);
+    eventually("both VIPs again", || holds() == [true, true], || daemon.log());
 }

@@ -123,6 +123,7 @@ fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) ->
     Topology {
         hosts: directors.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
         failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        sync_groups: BTreeMap::new(),
         vips: vips.collect(),
         email: Some(at(email)),
     }
@@ -143,6 +144,19 @@ pub fn reference() -> Topology {
         ..failover("ext")
     };
     site(vec![ext], vec![("10.4.1.190", VipHolder::Failover(at("ext".into())), services)])
+}
+
+/// Returns two failovers of the same directors in one group.
+pub fn grouped(track: &str) -> Topology {
+    let other = Failover { virtual_router_id: at(126), preemption: Preemption::Immediate, ..failover("other") };
+    let mut ext = Failover { preemption: Preemption::Immediate, ..failover("ext") };
+    ext.options.tracked_interfaces = vec![at(track.into())];
+    let holder = |name: &str| VipHolder::Failover(at(name.into()));
+    let vips = vec![("10.4.1.190", holder("ext"), vec![]), ("10.4.1.191", holder("other"), vec![])];
+    let mut topology = site(vec![ext, other], vips);
+    let group = SyncGroup { name: at("both".into()), failovers: vec![at("ext".into()), at("other".into())] };
+    topology.sync_groups.insert("both".into(), group);
+    topology
 }
 
 /// Returns a site of one director that holds a VIP by itself.
@@ -248,11 +262,17 @@ fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
             weight: at(weight),
             rise,
             fall,
-            user: "nobody".into(),
+            // A plain user's program ends the test of keepalived 2.2.7; the host's own test gets around that.
+            user: "root".into(),
         });
     let told = prop::option::of(Just(at("/usr/bin/test a|b;c".to_owned())));
-    let notify = (told.clone(), told.clone(), told.clone(), told, prop::option::of(Just("nobody".to_owned())))
-        .prop_map(|(master, backup, fault, any, user)| Notify { master, backup, fault, any, user });
+    let notify = (told.clone(), told.clone(), told.clone(), told).prop_map(|(master, backup, fault, any)| Notify {
+        master,
+        backup,
+        fault,
+        any,
+        user: None,
+    });
     let rest = (prop::option::of(script), notify);
     (any::<[bool; 5]>(), garp, rest).prop_map(move |(flags, (delay, repeat, refresh), (script, notify))| {
         let [sourced, tracked, routed, excludes, raw] = flags;
