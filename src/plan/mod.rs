@@ -10,6 +10,7 @@ mod graph;
 mod impact;
 mod names;
 mod narrow;
+mod reload;
 mod sorts;
 mod undo;
 

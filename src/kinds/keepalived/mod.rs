@@ -12,6 +12,7 @@ mod instance_text;
 pub mod model;
 mod observe;
 mod order;
+pub mod parse;
 mod quote;
 mod render;
 mod script;

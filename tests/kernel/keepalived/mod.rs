@@ -2,6 +2,7 @@
 
 mod daemon;
 mod floating;
+mod prediction;
 mod reload;
 pub mod site;
 
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
     ];
     tests.extend(daemon::tests());
     tests.extend(floating::tests());
+    tests.extend(prediction::tests());
     tests.extend(reload::tests());
     tests
 }
