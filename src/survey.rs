@@ -13,7 +13,7 @@ use crate::kinds::{Site, chain};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::source::Problems;
-use crate::topology::{Host, HostName, SecretValues, Topology, VipHolder};
+use crate::topology::{Host, HostName, SecretValues, Topology};
 
 /// Connections to the hosts that answered.
 pub type Hosts = BTreeMap<HostName, Box<dyn host::Host>>;
@@ -182,8 +182,8 @@ fn held(site: &Site<'_>, name: &HostName) -> Vec<(String, std::net::IpAddr)> {
         return Vec::new();
     };
     site.topology
-        .vips_of(name)
-        .filter(|vip| matches!(vip.holder, VipHolder::Failover(_)))
-        .filter_map(|vip| facts.link_with(vip.address.value).map(|link| (link.name.clone(), vip.address.value)))
+        .failovers_of(name)
+        .flat_map(|failover| site.topology.floating(failover).map(|floating| floating.address().value))
+        .filter_map(|address| facts.link_with(address).map(|link| (link.name.clone(), address)))
         .collect()
 }

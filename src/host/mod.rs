@@ -21,6 +21,7 @@ mod genl;
 mod iptables;
 mod keepalived;
 mod keepalived_check;
+mod keepalived_stand_in;
 mod local;
 mod lock;
 mod module;

@@ -5,6 +5,7 @@
 
 mod digest;
 mod disruption;
+mod election;
 mod edges;
 mod graph;
 mod impact;

@@ -1,9 +1,10 @@
 //! Failover between directors, as VRRP knows it (RFC 5798).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{HostName, Secret};
+use super::{FailoverOptions, HostName, Secret};
 use crate::source::{Span, Spanned};
 
 /// The version of the protocol that keepalived speaks.
@@ -34,6 +35,8 @@ pub struct Member {
     pub director: Spanned<HostName>,
     /// 1 to 254; the highest is the preferred master.
     pub priority: Spanned<u8>,
+    /// The address that its adverts come from, if one is named.
+    pub source_address: Option<Spanned<IpAddr>>,
 }
 
 /// Synchronisation of IPVS's connection table.
@@ -72,6 +75,8 @@ pub struct Failover {
     pub sync_daemon: Option<SyncDaemon>,
     /// Whether keepalived mails on a transition.
     pub email: bool,
+    /// Everything else.
+    pub options: FailoverOptions,
 }
 
 impl Failover {

@@ -70,6 +70,7 @@ pub fn topology(hosts: Vec<Host>, failovers: Vec<Failover>, vips: Vec<Vip>) -> T
     Topology {
         hosts: hosts.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
         failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        sync_groups: BTreeMap::new(),
         vips: vips.into_iter().map(|vip| (vip.address.value, vip)).collect(),
         email: None,
     }
@@ -116,7 +117,8 @@ pub fn reference_site() -> Topology {
         name: at("ext".into()),
         members: [("lb01", 100), ("lb02", 50)]
             .map(|(name, priority)| {
-                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+                let director = at(HostName::new(name));
+                (director.value.clone(), Member { director, priority: at(priority), source_address: None })
             })
             .into(),
         virtual_router_id: at(125),
@@ -128,6 +130,7 @@ pub fn reference_site() -> Topology {
         unicast: false,
         sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
         email: true,
+        options: FailoverOptions::default(),
     };
     let email = Email {
         to: vec!["ops@example.org".into()],

@@ -7,6 +7,8 @@
 mod conceal;
 pub mod decode;
 mod failover;
+mod failover_options;
+mod floating;
 #[cfg(test)]
 pub mod fixture;
 pub mod grammar;
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Script, StateNotify, SyncGroup};
+pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};
@@ -41,6 +45,8 @@ pub struct Topology {
     pub hosts: BTreeMap<HostName, Host>,
     /// Failover groups by name.
     pub failovers: BTreeMap<String, Failover>,
+    /// Failovers that move together, by the group's name.
+    pub sync_groups: BTreeMap<String, SyncGroup>,
     /// VIPs by address.
     pub vips: BTreeMap<IpAddr, Vip>,
     /// Where keepalived sends its mail, if anywhere.

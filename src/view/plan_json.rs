@@ -315,7 +315,7 @@ fn change(plan: &Plan, step: &Step, sources: &SourceMap) -> ChangeDocument {
             connections_drained: if change.action == Action::Delete && !step.is_cut { active } else { 0 },
             connections_cut: if step.is_cut { active.saturating_add(inactive) } else { 0 },
             disruptive: disruption(change).is_some(),
-            disruption: disruption(change).map(str::to_owned),
+            disruption: disruption(change),
         },
         reload: reloads(plan, step),
         requires: step.requires.iter().map(ToString::to_string).collect(),

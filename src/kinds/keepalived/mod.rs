@@ -8,12 +8,15 @@ mod build;
 #[cfg(test)]
 mod hostile;
 mod instance;
+mod instance_text;
 pub mod model;
 mod observe;
 mod order;
+pub mod parse;
 mod quote;
 mod read;
 mod render;
+mod script;
 mod server;
 mod supervision;
 #[cfg(test)]

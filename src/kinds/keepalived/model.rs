@@ -6,15 +6,21 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::quote::{SecretWord, Word};
+use ipnet::IpNet;
+
+use super::quote::{RawLine, SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Garp, Preemption, Scheduler, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// `global_defs`.
     pub global: GlobalDefs,
+    /// Each `vrrp_script`.
+    pub scripts: Vec<VrrpScript>,
+    /// Each `vrrp_sync_group`, with its instances.
+    pub sync_groups: Vec<(Word, Vec<Word>)>,
     /// Each `vrrp_instance`.
     pub instances: Vec<VrrpInstance>,
     /// Each `virtual_server`.
@@ -83,8 +89,24 @@ pub struct VrrpInstance {
     pub unicast: Option<Unicast>,
     /// `smtp_alert`.
     pub smtp_alert: bool,
+    /// `mcast_src_ip`.
+    pub source: Option<IpAddr>,
+    /// `garp_master_delay`, `garp_master_repeat` and `garp_master_refresh`.
+    pub garp: Garp,
+    /// `track_interface`.
+    pub tracked_interfaces: Vec<Word>,
+    /// `track_script`.
+    pub tracked_scripts: Vec<Word>,
+    /// `notify_master` and its like.
+    pub notify: Vec<StateNotify>,
     /// `virtual_ipaddress`.
     pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`.
+    pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`.
+    pub routes: Vec<VirtualRoute>,
+    /// What the operator wrote in keepalived's own language.
+    pub raw: Vec<RawLine>,
 }
 
 /// Adverts to named peers.
@@ -107,6 +129,47 @@ pub struct VirtualAddress {
     pub device: Word,
     /// `label`.
     pub label: Option<Word>,
+}
+
+/// A line of `virtual_routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRoute {
+    /// Where it leads.
+    pub network: IpNet,
+    /// `via`.
+    pub via: IpAddr,
+    /// `dev`; without it `keepalived -t` complains that it cannot track the route.
+    pub device: Word,
+}
+
+/// `vrrp_script`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpScript {
+    /// Its name.
+    pub name: Word,
+    /// `script`.
+    pub run: Word,
+    /// `interval`.
+    pub interval: Duration,
+    /// `weight`.
+    pub weight: i16,
+    /// `rise`.
+    pub rise: u32,
+    /// `fall`.
+    pub fall: u32,
+    /// `user`.
+    pub user: Word,
+}
+
+/// A line such as `notify_master`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateNotify {
+    /// The keyword.
+    pub keyword: &'static str,
+    /// The program with its arguments.
+    pub run: Word,
+    /// Who runs it.
+    pub user: Word,
 }
 
 /// `virtual_server`.

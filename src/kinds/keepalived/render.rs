@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer, VrrpInstance};
+use super::instance_text::{vrrp_instance, vrrp_script};
+use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer};
 use super::supervision;
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, VrrpVersion};
+use crate::topology::{Family, Forwarding, SecretText, TextPiece};
 
 /// The first line of a configuration that lvsctl wrote.
 pub const HEADER: &str = "# Written by lvsctl; changes here are overwritten";
@@ -19,6 +20,16 @@ pub fn render(configuration: &Configuration) -> SecretText {
     writer.line(HEADER);
     writer.line("");
     global_defs(&mut writer, &configuration.global);
+    for script in &configuration.scripts {
+        writer.line("");
+        vrrp_script(&mut writer, script);
+    }
+    for (name, instances) in &configuration.sync_groups {
+        writer.line("");
+        writer.block(&format!("vrrp_sync_group {}", name.written()), |writer| {
+            writer.block("group", |writer| instances.iter().for_each(|one| writer.line(&one.written())));
+        });
+    }
     for instance in &configuration.instances {
         writer.line("");
         vrrp_instance(&mut writer, instance);
@@ -69,7 +80,8 @@ impl Writer {
         self.text.push_str("\n");
     }
 
-    fn secret_line(&mut self, keyword: &str, pieces: &[TextPiece]) {
+    /// Writes a keyword with a secret.
+    pub(super) fn secret_line(&mut self, keyword: &str, pieces: &[TextPiece]) {
         self.text.push_str(&"    ".repeat(self.depth));
         self.text.push_str(keyword);
         self.text.push_str(" ");
@@ -77,7 +89,8 @@ impl Writer {
         self.text.push_str("\n");
     }
 
-    fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
+    /// Writes a block in braces.
+    pub(super) fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
         self.line(&format!("{head} {{"));
         self.depth += 1;
         body(self);
@@ -100,46 +113,6 @@ fn global_defs(writer: &mut Writer, global: &GlobalDefs) {
             let (interface, instance) = (daemon.interface.written(), daemon.instance.written());
             writer.line(&format!("lvs_sync_daemon {interface} {instance} id {}", daemon.id));
         }
-    });
-}
-
-fn vrrp_instance(writer: &mut Writer, instance: &VrrpInstance) {
-    writer.block(&format!("vrrp_instance {}", instance.name.written()), |writer| {
-        writer.line(if instance.starts_as_master { "state MASTER" } else { "state BACKUP" });
-        writer.line(&format!("interface {}", instance.interface.written()));
-        writer.line(&format!("virtual_router_id {}", instance.virtual_router_id));
-        writer.line(&format!("priority {}", instance.priority));
-        writer.line(&format!("advert_int {}", seconds(instance.advert_interval)));
-        writer.line(match instance.version {
-            VrrpVersion::V2 => "version 2",
-            VrrpVersion::V3 => "version 3",
-        });
-        match instance.preemption {
-            Preemption::Immediate => {}
-            Preemption::After(delay) => writer.line(&format!("preempt_delay {}", seconds(delay))),
-            Preemption::Never => writer.line("nopreempt"),
-        }
-        if instance.smtp_alert {
-            writer.line("smtp_alert");
-        }
-        if let Some(auth_pass) = &instance.auth_pass {
-            writer.block("authentication", |writer| {
-                writer.line("auth_type PASS");
-                writer.secret_line("auth_pass", auth_pass.written());
-            });
-        }
-        if let Some(unicast) = &instance.unicast {
-            writer.line(&format!("unicast_src_ip {}", unicast.source));
-            writer.block("unicast_peer", |writer| unicast.peers.iter().for_each(|peer| writer.line(&peer.to_string())));
-        }
-        writer.block("virtual_ipaddress", |writer| {
-            for address in &instance.addresses {
-                let label =
-                    address.label.as_ref().map(|label| format!(" label {}", label.written())).unwrap_or_default();
-                let device = address.device.written();
-                writer.line(&format!("{}/{} dev {device}{label}", address.address, address.prefix));
-            }
-        });
     });
 }
 
@@ -310,7 +283,7 @@ fn method(forwarding: Forwarding) -> &'static str {
 }
 
 /// Writes seconds with as many decimals as are needed, at most six, which is what keepalived keeps.
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     let text = format!("{}.{:06}", duration.as_secs(), duration.subsec_micros());
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::failover_options::{options, source_address};
 use super::mail_server;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Spanned};
@@ -40,10 +41,12 @@ pub fn failover(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Fa
             span: child.span,
         }),
         email: flag(node, "email"),
+        options: options(node, problems),
     }
 }
 
-fn owned(value: &Value) -> Option<Spanned<String>> {
+/// Returns a text with its place.
+pub fn owned(value: &Value) -> Option<Spanned<String>> {
     value.text().map(|text| text.map(str::to_owned))
 }
 
@@ -68,7 +71,7 @@ fn members(node: &Node, problems: &mut Problems) -> BTreeMap<HostName, Member> {
             );
             continue;
         }
-        members.insert(director.value.clone(), Member { director, priority });
+        members.insert(director.value.clone(), Member { director, priority, source_address: source_address(child) });
     }
     members
 }

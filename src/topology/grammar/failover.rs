@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::text;
+use super::{failover_options, text};
 use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed, optional};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const MEMBER: NodeRule = NodeRule {
         Shape::Integer { least: 1, most: 254 },
         "The highest is the preferred master; 255 is for the owner of an address (RFC 5798)",
     )],
-    children: &[later("source-address", "The address that adverts come from")],
+    children: &[failover_options::SOURCE_ADDRESS],
     ..NODE
 };
 
@@ -144,16 +144,16 @@ pub const FAILOVER: NodeRule = NodeRule {
         UNICAST,
         SYNC_DAEMON,
         MAIL,
-        later("source-address", "The address that adverts come from"),
-        later("track", "An interface or a script that the priority follows"),
-        later("script", "A script that watches something"),
-        later("notify", "Programs that are told of a transition"),
-        later("garp", "Gratuitous ARP after a transition"),
+        failover_options::SOURCE_ADDRESS,
+        failover_options::GARP,
+        failover_options::TRACK,
+        failover_options::SCRIPT,
+        failover_options::NOTIFY,
+        failover_options::ROUTE,
+        failover_options::ADDRESS,
+        failover_options::UNADVERTISED,
+        failover_options::RAW,
         later("virtual-mac", "A hardware address that moves with the VIPs"),
-        later("route", "A route that moves with the VIPs"),
-        later("address", "A floating address that serves no virtual service"),
-        later("exclude-from-advert", "A VIP that adverts leave out"),
-        later("raw", "Lines that are copied into keepalived.conf"),
     ],
     ..NODE
 };

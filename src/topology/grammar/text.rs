@@ -217,7 +217,7 @@ fn vip_address(text: &str) -> Result<(), String> {
 }
 
 /// Refuses what no interface may hold.
-fn unicast(address: IpAddr) -> Result<(), String> {
+pub(super) fn unicast(address: IpAddr) -> Result<(), String> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
     match address {
@@ -398,7 +398,7 @@ pub fn is_host_address(text: &str) -> bool {
 
 /// Refuses what ends a word in `keepalived.conf`, or means something within one (keepalived.conf(5); `~SEQ` and `~LST`
 /// are expanded anywhere, a leading `@` makes a line conditional).
-fn keepalived_word(text: &str) -> Result<(), String> {
+pub(super) fn keepalived_word(text: &str) -> Result<(), String> {
     let plain = |character: char| character.is_ascii_graphic() && !"!#\"'{}\\$".contains(character);
     if let Some(wrong) = text.chars().find(|character| !plain(*character)) {
         return Err(format!("{} may not stand in it", show(wrong)));
@@ -425,12 +425,12 @@ fn printable(text: &str) -> Result<(), String> {
     }
 }
 
-fn bounded(text: &str, most: usize) -> Result<(), String> {
+pub(super) fn bounded(text: &str, most: usize) -> Result<(), String> {
     if text.len() > most { Err(format!("{} bytes long, {most} is the most", text.len())) } else { Ok(()) }
 }
 
 /// Names a character without printing one that a terminal would act on.
-fn show(character: char) -> String {
+pub(super) fn show(character: char) -> String {
     match character {
         ' ' => "a space".to_owned(),
         '\n' | '\r' => "a line break".to_owned(),

@@ -4,11 +4,14 @@
 //! value into the tables of `grammar`, and advice that is not an error into `lint`.
 
 mod addresses;
+mod failover_options;
+mod failover_scripts;
 mod failovers;
 mod keys;
 mod paths;
 mod servers;
 mod supervision;
+mod sync_groups;
 mod vips;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     let mut topology = Topology {
         hosts: draft.hosts.clone(),
         failovers: draft.failovers.clone(),
+        sync_groups: draft.sync_groups.clone(),
         vips: BTreeMap::new(),
         email: draft.email.clone(),
     };
@@ -44,6 +48,9 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
         topology.vips.insert(resolved.address.value, resolved);
     }
     failovers::check_together(&topology, problems);
+    failover_options::check(&topology, problems);
+    failover_scripts::check(&topology, problems);
+    sync_groups::check(draft, &topology, problems);
     keys::check(&topology, problems);
     topology
 }

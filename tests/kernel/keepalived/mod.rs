@@ -1,6 +1,8 @@
 //! What keepalived itself says to the configurations that lvsctl writes, and what it does with the kernel's table.
 
 mod daemon;
+mod floating;
+mod prediction;
 mod reload;
 pub mod site;
 
@@ -23,6 +25,8 @@ pub fn tests() -> Vec<Test> {
         test("keepalived::a_file_written_by_hand_is_complained_of", a_file_written_by_hand_is_complained_of),
     ];
     tests.extend(daemon::tests());
+    tests.extend(floating::tests());
+    tests.extend(prediction::tests());
     tests.extend(reload::tests());
     tests
 }

@@ -95,7 +95,8 @@ fn failover(vips: &str) -> Failover {
         name: at(vips.into()),
         members: [("lb01", 100), ("lb02", 50)]
             .map(|(name, priority)| {
-                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+                let director = at(HostName::new(name));
+                (director.value.clone(), Member { director, priority: at(priority), source_address: None })
             })
             .into(),
         virtual_router_id: at(125),
@@ -107,6 +108,7 @@ fn failover(vips: &str) -> Failover {
         unicast: false,
         sync_daemon: None,
         email: true,
+        options: FailoverOptions::default(),
     }
 }
 
@@ -127,6 +129,7 @@ fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) ->
     Topology {
         hosts: directors.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
         failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        sync_groups: BTreeMap::new(),
         vips: vips.collect(),
         email: Some(at(email)),
     }
@@ -152,6 +155,19 @@ pub fn reference() -> Topology {
         ..failover("ext")
     };
     site(vec![ext], vec![("10.4.1.190", VipHolder::Failover(at("ext".into())), services)])
+}
+
+/// Returns two failovers of the same directors in one group.
+pub fn grouped(track: &str) -> Topology {
+    let other = Failover { virtual_router_id: at(126), preemption: Preemption::Immediate, ..failover("other") };
+    let mut ext = Failover { preemption: Preemption::Immediate, ..failover("ext") };
+    ext.options.tracked_interfaces = vec![at(track.into())];
+    let holder = |name: &str| VipHolder::Failover(at(name.into()));
+    let vips = vec![("10.4.1.190", holder("ext"), vec![]), ("10.4.1.191", holder("other"), vec![])];
+    let mut topology = site(vec![ext, other], vips);
+    let group = SyncGroup { name: at("both".into()), failovers: vec![at("ext".into()), at("other".into())] };
+    topology.sync_groups.insert("both".into(), group);
+    topology
 }
 
 /// Returns a site of one director that holds a VIP by itself.
@@ -318,6 +334,59 @@ fn any_service(number: usize, family: Family) -> impl Strategy<Value = Service> 
     )
 }
 
+/// Options whose every line keepalived must take, on a director with the interfaces `eth0` and `lo`.
+fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
+    let seconds = || prop::option::of((1_u64..1000).prop_map(Duration::from_secs));
+    let (source, further, excluded, network, via) = match family {
+        Family::Ipv4 => ("10.4.1.181", "192.168.1.11/24", "fd00::191/64", "172.16.0.0/12", "10.4.1.1"),
+        Family::Ipv6 => ("fd00::181", "fd01::11/64", "192.168.1.12/24", "2001:db8::/32", "fd00::1"),
+    };
+    let garp = (seconds(), prop::option::of(1_u8..=255), seconds());
+    let script =
+        (1_u64..1000, -253_i16..=253, 1_u32..1000, 1_u32..1000).prop_map(|(seconds, weight, rise, fall)| Script {
+            name: at("chk".into()),
+            run: at("/usr/bin/test -e /tmp/a b".into()),
+            interval: Duration::from_secs(seconds),
+            weight: at(weight),
+            rise,
+            fall,
+            // A plain user's program ends the test of keepalived 2.2.7; the host's own test gets around that.
+            user: "root".into(),
+        });
+    let told = prop::option::of(Just(at("/usr/bin/test a|b;c".to_owned())));
+    let notify = (told.clone(), told.clone(), told.clone(), told)
+        .prop_map(|(master, backup, fault, any)| StateNotify { master, backup, fault, any, user: None });
+    let rest = (prop::option::of(script), notify);
+    (any::<[bool; 5]>(), garp, rest).prop_map(move |(flags, (delay, repeat, refresh), (script, notify))| {
+        let [sourced, tracked, routed, excludes, raw] = flags;
+        let address = |text: &str, interface: Option<&str>| FloatingAddress {
+            network: at(text.parse().expect("an address")),
+            interface: interface.map(|name| at(name.into())),
+        };
+        let route = |network: &str| FloatingRoute {
+            network: at(network.parse().expect("a network")),
+            via: at(via.parse().expect("an address")),
+        };
+        let everything = if family == Family::Ipv4 { "0.0.0.0/0" } else { "::/0" };
+        FailoverOptions {
+            source_address: sourced.then(|| at(source.parse().expect("an address"))),
+            garp: Garp { delay, repeat, refresh },
+            tracked_interfaces: if tracked { vec![at("lo".into())] } else { vec![] },
+            tracked_scripts: script.iter().map(|script| script.name.clone()).collect(),
+            scripts: script.into_iter().collect(),
+            notify,
+            routes: if routed { vec![route(network), route(everything)] } else { vec![] },
+            addresses: [address(further, None), address(excluded, Some("lo"))][..1 + usize::from(excludes)].to_vec(),
+            unadvertised: if excludes {
+                vec![at(excluded.parse::<ipnet::IpNet>().expect("an address").addr())]
+            } else {
+                vec![]
+            },
+            raw: if raw { vec![at("track_process {}".into()), at("dont_track_primary".into())] } else { vec![] },
+        }
+    })
+}
+
 fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
     let version = match family {
         Family::Ipv4 => select(&[VrrpVersion::V2, VrrpVersion::V3][..]),
@@ -330,8 +399,9 @@ fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
     ];
     let secret = prop::option::of("[a-zA-Z0-9!#$%&'()*+,./:;<=>?@\\[\\]^`{|}~-]{1,8}");
     let router = (1_u8..=255, 1_u64..255, 1_u64..4095);
-    (hostile(false), version, preemption, secret, router, any::<[bool; 3]>()).prop_map(
-        |(name, version, preemption, secret, (id, seconds, hundredths), [unicast, sync, email])| Failover {
+    (hostile(false), version, preemption, secret, router, any::<[bool; 3]>(), any_options(family)).prop_map(
+        |(name, version, preemption, secret, (id, seconds, hundredths), [unicast, sync, email], options)| Failover {
+            options,
             virtual_router_id: at(id),
             advert_interval: match version {
                 VrrpVersion::V2 => Duration::from_secs(seconds),
