@@ -145,6 +145,12 @@ fn further_interfaces(topology: &Topology, host: &Host) -> BTreeMap<String, bool
         if let Some(interface) = &failover.interface {
             *found.entry(interface.value.clone()).or_default() |= true;
         }
+        for interface in failover.options.addresses.iter().filter_map(|further| further.interface.as_ref()) {
+            *found.entry(interface.value.clone()).or_default() |= true;
+        }
+        for interface in &failover.options.tracked_interfaces {
+            *found.entry(interface.value.clone()).or_default() |= false;
+        }
         if let Some(interface) = failover.sync_daemon.as_ref().and_then(|daemon| daemon.interface.as_ref()) {
             *found.entry(interface.value.clone()).or_default() |= false;
         }
@@ -218,6 +224,18 @@ mod tests {
 
     fn place<'a>(layout: &'a Layout, name: &str) -> &'a Place {
         &layout.places[&HostName::new(name)]
+    }
+
+    #[test]
+    fn what_a_failover_names_is_there() {
+        let mut topology = reference_site();
+        let options = &mut topology.failovers.get_mut("ext").unwrap().options;
+        options.tracked_interfaces = vec![at("eth7".into())];
+        let network = at("192.168.1.11/24".parse().unwrap());
+        options.addresses = vec![crate::topology::FloatingAddress { network, interface: Some(at("eth8".into())) }];
+        let layout = Layout::of(&topology);
+        let names: Vec<&str> = place(&layout, "lb02").links.iter().map(|link| link.name.as_str()).collect();
+        assert_eq!(names, ["eth0", "eth7", "eth8"]);
     }
 
     #[test]
