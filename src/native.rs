@@ -84,9 +84,15 @@ fn rules(state: &HostState, family: Family) -> String {
 
 fn batch(state: &HostState) -> String {
     lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::Link(device), Resource::Link { sort, .. }) => Some(match sort.as_deref() {
+            Some("dummy") => format!("link add {device} type dummy\nlink set {device} up"),
+            _ => format!("link set {device} up"),
+        }),
         (ResourceKey::Address { device, address }, Resource::Address { prefix, label }) => {
             let label = label.as_ref().map(|label| format!(" label {label}")).unwrap_or_default();
-            Some(format!("address replace {address}/{prefix} dev {device}{label}"))
+            // A VIP is no source of the host's own packets; IPv4 takes an earlier address anyway.
+            let lifetime = if address.is_ipv6() && *prefix == 128 { " nodad preferred_lft 0" } else { "" };
+            Some(format!("address replace {address}/{prefix} dev {device}{label}{lifetime}"))
         }
         (ResourceKey::DefaultRoute(_), Resource::DefaultRoute { via: Some(via) }) => {
             Some(format!("route replace default via {via}"))

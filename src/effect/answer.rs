@@ -64,6 +64,12 @@ pub struct Link {
     pub name: String,
     /// The hardware address, if it has one.
     pub mac: Option<MacAddress>,
+    /// The sort, as the kernel calls it (`IFLA_INFO_KIND`), such as `ipip`; a network card has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// Whether it is up (`IFF_UP`).
+    #[serde(default)]
+    pub is_up: bool,
     /// Its addresses in the kernel's order.
     pub addresses: Vec<LinkAddress>,
 }

@@ -91,6 +91,9 @@ impl Session {
         match effect {
             Effect::LoadModule(name) => module::load(name),
             Effect::WriteSysctl { key, value } => sysctl::write(key, value),
+            Effect::AddLink { device, sort } => self.network()?.add_link(device, sort),
+            Effect::RemoveLink { device } => self.network()?.remove_link(device),
+            Effect::SetLink { device, is_up } => self.network()?.set_link(device, *is_up),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }

@@ -1,4 +1,4 @@
-//! Addresses: a VIP on its one director's interface, and VIPs on the loopback interface of real servers.
+//! Addresses: a VIP on its one director's interface, and VIPs on the real servers' interface that their delivery names.
 //!
 //! Under a failover a VIP on a director comes and goes with keepalived and is no entry here. The prefix and the label of
 //! an address cannot be changed in place (`inet_rtm_newaddr` in `net/ipv4/devinet.c` leaves both alone), so an update puts
@@ -8,15 +8,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Context, Kind, ParseError, Scope, Site, ids, interface};
+use super::{Context, Kind, ParseError, Scope, Site, delivery, ids, interface};
 use crate::effect::{Answer, Effect, LinkAddress, Probe};
 use crate::resource::{Change, Entry, Resource, ResourceKey, Table};
 use crate::source::{Problem, Problems};
-use crate::topology::{Delivery, Family, Host, Server, SysctlKey, Topology, Vip, VipHolder};
+use crate::topology::{Family, Host, Topology, Vip, VipHolder};
 
-/// The loopback interface.
-const LOOPBACK: &str = "lo";
-/// The label of every VIP there; one for all, so that a further VIP renames none.
+/// The label of every VIP on the loopback interface; one for all, so that a further VIP renames none.
 const LABEL: &str = "lo:0";
 
 /// The kind of addresses.
@@ -37,7 +35,7 @@ impl Kind for AddressKind {
             return Vec::new();
         }
         let held = site.topology.vips.values().filter_map(|vip| held(site, vip, host, problems));
-        held.collect::<Vec<_>>().into_iter().chain(on_loopback(site.topology, host)).collect()
+        held.collect::<Vec<_>>().into_iter().chain(delivered(site.topology, host)).collect()
     }
 
     fn probes(&self, _scope: &Scope<'_>) -> Vec<Probe> {
@@ -52,7 +50,7 @@ impl Kind for AddressKind {
             };
             for (link, address) in links.iter().flat_map(|link| link.addresses.iter().map(move |held| (link, held))) {
                 let key = ResourceKey::Address { device: link.name.clone(), address: address.network.addr() };
-                let left_over = link.name == LOOPBACK && looks_like_vip(address);
+                let left_over = delivery::is_device(&link.name) && looks_like_vip(address);
                 if !left_over && !scope.keys.contains(&key) {
                     continue;
                 }
@@ -99,7 +97,7 @@ impl Kind for AddressKind {
     }
 }
 
-/// Tells whether an address of the loopback interface could be a VIP that somebody left there.
+/// Tells whether an address of an interface that holds VIPs could be one that somebody left there.
 fn looks_like_vip(address: &LinkAddress) -> bool {
     address.network.prefix_len() == address.network.max_prefix_len() && !address.network.addr().is_loopback()
 }
@@ -150,39 +148,32 @@ fn interface_unknown(site: &Site<'_>, vip: &Vip, host: &Host) -> Problem {
         .help("Name it, as in interface \"eth0\" on the director or interface=\"eth0\" on the VIP")
 }
 
-/// Returns the server for whose sake a host has a VIP on its loopback interface, if there is one.
-pub fn served_on_loopback<'a>(vip: &'a Vip, host: &Host) -> Option<&'a Server> {
-    let mut servers = vip.services.iter().flat_map(|service| &service.servers);
-    servers.find(|server| server.host.value == host.name.value && server.delivery == Delivery::Loopback)
-}
-
-/// Returns the VIPs that a host takes packets for on its loopback interface.
-fn on_loopback(topology: &Topology, host: &Host) -> Vec<Entry> {
-    let mut entries = Vec::new();
+/// Returns the VIPs that a host takes packets for because one of its interfaces holds them.
+fn delivered(topology: &Topology, host: &Host) -> Vec<Entry> {
+    let mut entries: BTreeMap<ResourceKey, Entry> = BTreeMap::new();
     for vip in topology.vips.values() {
-        let Some(server) = served_on_loopback(vip, host) else {
-            continue;
-        };
-        let address: IpAddr = vip.address.value;
-        let family = Family::of(address);
-        let label = (family == Family::Ipv4).then(|| LABEL.to_owned());
-        let key = ResourceKey::Address { device: LOOPBACK.to_owned(), address };
-        let resource = Resource::Address { prefix: family.host_prefix(), label };
-        let mut entry = Entry::new(key, resource).origin(server.span);
-        if family == Family::Ipv4 {
-            for parameter in quiet_arp() {
-                entry = entry.requires(ids::sysctl(&host.name.value, parameter));
+        for server in delivery::parts(vip, host) {
+            let Some(device) = delivery::device(vip, server) else {
+                continue;
+            };
+            let (address, name) = (vip.address.value, &host.name.value);
+            let family = Family::of(address);
+            let key = ResourceKey::Address { device: device.to_owned(), address };
+            let label = (device == delivery::LOOPBACK && family == Family::Ipv4).then(|| LABEL.to_owned());
+            let resource = Resource::Address { prefix: family.host_prefix(), label };
+            let mut entry = Entry::new(key.clone(), resource).origin(server.span);
+            if device != delivery::LOOPBACK {
+                entry = entry.requires(ids::link(name, device));
             }
+            if family == Family::Ipv4 {
+                for parameter in delivery::quiet_arp(device) {
+                    entry = entry.requires(ids::sysctl(name, parameter));
+                }
+            }
+            entries.entry(key).or_insert(entry);
         }
-        entries.push(entry);
     }
-    entries
-}
-
-/// Returns the parameters that keep a real server from answering ARP for a VIP on its loopback interface.
-fn quiet_arp() -> impl Iterator<Item = SysctlKey> {
-    let parameters = ["arp_ignore", "arp_announce"];
-    parameters.into_iter().flat_map(|name| ["all", LOOPBACK].map(|interface| SysctlKey::interface(interface, name)))
+    entries.into_values().collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ pub fn module(host: &HostName, name: &str) -> ResourceId {
     ResourceId::new(host, ResourceKey::Module(name.replace('-', "_")))
 }
 
+/// Names an interface that lvsctl makes or brings up.
+pub fn link(host: &HostName, device: &str) -> ResourceId {
+    ResourceId::new(host, ResourceKey::Link(device.to_owned()))
+}
+
 /// Names a kernel parameter.
 pub fn sysctl(host: &HostName, key: SysctlKey) -> ResourceId {
     ResourceId::new(host, ResourceKey::Sysctl(key))

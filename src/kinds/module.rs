@@ -1,7 +1,7 @@
 //! Kernel modules that must be there before anything else is done.
 //!
 //! Only what nothing else loads in time is listed: IPVS and its schedulers, because a sysctl or a service is refused
-//! without them, and connection tracking where the operator sets one of its parameters. The tables of iptables come with
+//! without them, connection tracking where the operator sets one of its parameters, and what makes the end of a tunnel. The tables of iptables come with
 //! `iptables-restore` by themselves.
 //!
 //! A module is never unloaded: it may carry the connections of others, and a host that is a network namespace shares it
@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Kind, ParseError, Scope, Site, ids};
+use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problems, Span};
@@ -53,6 +53,13 @@ impl Kind for ModuleKind {
             modules.insert(IP_VS.to_owned(), host.name.span);
             for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
                 modules.entry(format!("ip_vs_{}", service.scheduler.name)).or_insert(service.name.span);
+            }
+        }
+        for vip in site.topology.vips.values() {
+            for server in delivery::parts(vip, host) {
+                if let Some(end) = delivery::tunnel_end(vip, server) {
+                    modules.entry(end.module.to_owned()).or_insert(server.span);
+                }
             }
         }
         for (key, value) in &host.sysctls {

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::address::served_on_loopback;
-use super::{Context, Kind, ParseError, Scope, Site};
+use super::{Context, Kind, ParseError, Scope, Site, delivery};
 use crate::effect::{Answer, Effect, LiveRoute, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
@@ -110,7 +109,7 @@ fn translated<'a>(topology: &'a Topology, host: &'a Host) -> impl Iterator<Item 
 /// Returns what a server's replies must pass.
 ///
 /// Of several floating addresses the lowest is taken, so that all services of one failover agree. One that the server
-/// has on its loopback interface is no gateway for it: the kernel refuses its own addresses.
+/// holds itself is no gateway for it: the kernel refuses its own addresses.
 fn gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> Option<IpAddr> {
     let network = host.addresses.iter().find(|network| network.contains(&server.address));
     let floats_with = |other: &&Vip| match (&vip.holder, &other.holder) {
@@ -118,7 +117,7 @@ fn gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> Opti
         _ => false,
     };
     let near = |address: &IpAddr| network.is_some_and(|network| network.contains(address));
-    let foreign = |other: &&Vip| served_on_loopback(other, host).is_none();
+    let foreign = |other: &&Vip| !delivery::parts(other, host).any(|part| delivery::device(other, part).is_some());
     let floating = topology.vips.values().filter(floats_with).filter(foreign).map(|vip| vip.address.value).find(near);
     floating.or_else(|| {
         let preferred = topology.hosts.get(*topology.holders(vip).first()?)?;

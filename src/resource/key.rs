@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::topology::{Family, SysctlKey};
 
+/// The dummy interface that lvsctl makes where VIPs are to be on one.
+pub const OWN_INTERFACE: &str = "lvsctl0";
+
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +37,8 @@ impl Table {
 pub enum ResourceKey {
     /// A kernel module, with underscores.
     Module(String),
+    /// An interface that lvsctl makes or brings up.
+    Link(String),
     /// A kernel parameter.
     Sysctl(SysctlKey),
     /// An address on an interface.
@@ -79,6 +84,7 @@ impl fmt::Display for ResourceKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResourceKey::Module(name) => write!(formatter, "module/{name}"),
+            ResourceKey::Link(device) => write!(formatter, "link/{device}"),
             ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
             ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
             ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),

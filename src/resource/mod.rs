@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Action, Change, Reason};
-pub use key::{ResourceKey, Table};
+pub use key::{OWN_INTERFACE, ResourceKey, Table};
 pub use manifest::{Manifest, Owned};
 pub use rule::{ChainRule, PortMatch, RuleTarget};
 pub use value::{Programmer, Resource};

@@ -59,6 +59,10 @@ pub enum Forwarding {
 pub enum Delivery {
     /// The VIP is on `lo`, and ARP is kept quiet about it.
     Loopback,
+    /// The VIP is on the interface at which tunnelled packets come out, such as `tunl0`.
+    Tunnel,
+    /// The VIP is on a dummy interface of its own.
+    Dummy,
     /// iptables redirects packets for the VIP to the real server's own address.
     Redirect,
     /// Nothing is done.

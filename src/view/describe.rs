@@ -1,13 +1,14 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
-use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
+use crate::resource::{Action, ChainRule, Change, OWN_INTERFACE, Programmer, Resource, ResourceKey, RuleTarget};
 use crate::topology::Forwarding;
 
 /// Returns a few words on how a resource is.
 pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
+        Resource::Link { is_up, .. } => if *is_up { "up" } else { "down" }.to_owned(),
         Resource::Sysctl(value) => clean(value),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
@@ -63,6 +64,10 @@ pub fn change(change: &Change) -> String {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }
         }
+        (Some(before @ Resource::Link { sort, .. }), None) if sort.as_deref() != Some("dummy") => {
+            let previous = change.previous.as_ref().map_or("down".to_owned(), resource);
+            format!("{} → {previous}", resource(before))
+        }
         (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
         (Some(one), None) | (None, Some(one)) => resource(one),
         (None, None) => String::new(),
@@ -75,9 +80,14 @@ fn given_up(before: &Resource, change: &Change) -> String {
     match &change.previous {
         Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
         Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
+        None if is_of_dummy(change.key()) => format!("{now}, goes with its interface"),
         None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
         None => now,
     }
+}
+
+fn is_of_dummy(key: &ResourceKey) -> bool {
+    matches!(key, ResourceKey::Sysctl(key) if key.path().split('/').any(|part| part == OWN_INTERFACE))
 }
 
 fn handed_over(text: String, from: Programmer, to: Programmer) -> String {

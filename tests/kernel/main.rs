@@ -30,6 +30,7 @@ mod runner;
 mod secrets;
 mod sites;
 mod smoke;
+mod tunnels;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         rehearsal::tests(),
         sites::tests(),
         published::tests(),
+        tunnels::tests(),
         order::tests(),
         secrets::tests(),
         health::tests(),

@@ -13,6 +13,7 @@ use crate::runner::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("sites::the_reference_site_serves_and_fails_over", the_reference_site_serves_and_fails_over).within(120),
+        test("sites::tunnels_serve_and_fail_over_over_ipv6", tunnels_serve_and_fail_over_over_ipv6).within(120),
         test("sites::every_other_example_serves", every_other_example_serves).within(240),
     ]
 }
@@ -49,4 +50,13 @@ fn every_other_example_serves() {
         rehearse(path.to_str().expect("a name"));
         crate::lab::clear();
     }
+}
+
+fn tunnels_serve_and_fail_over_over_ipv6() {
+    let text = fs::read_to_string("examples/tun-sync/topology.kdl").expect("the example");
+    let text = text.replace("192.168.2.", "fd00:168:2::").replace("/24", "/64");
+    let text = text.replace("auth-pass (env)\"VRRP_PASS\"", "version 3");
+    fs::write("/run/tun-sync-6.kdl", text).expect("the topology");
+    let report = rehearse("/run/tun-sync-6.kdl");
+    assert_eq!(report.failovers.len(), 1);
 }

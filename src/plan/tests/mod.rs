@@ -46,6 +46,7 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
     let address = |prefix| Resource::Address { prefix, label: None };
     match key {
         ResourceKey::Module(_) => Resource::Module,
+        ResourceKey::Link(_) => Resource::Link { sort: Some("dummy".into()), is_up: true },
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },

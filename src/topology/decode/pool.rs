@@ -78,6 +78,7 @@ pub fn forwarding(node: &Node) -> Option<Spanned<Forwarding>> {
     let method = match word.value {
         "nat" => Forwarding::Nat,
         "dr" => Forwarding::Dr,
+        "tun" => Forwarding::Tun,
         _ => return None,
     };
     Some(Spanned::new(method, word.span))

@@ -17,14 +17,14 @@ const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 const CONNECTIONS: Shape = Shape::Integer { least: 0, most: u32::MAX as i128 };
 
 const FORWARDING: Shape =
-    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::later("tun"), Choice::later("fullnat")]);
+    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::new("tun"), Choice::later("fullnat")]);
 
 const DELIVERY: Shape = Shape::Word(&[
     Choice::new("loopback"),
+    Choice::new("tunnel"),
+    Choice::new("dummy"),
     Choice::new("redirect"),
     Choice::new("none"),
-    Choice::later("tunnel"),
-    Choice::later("dummy"),
 ]);
 
 /// The schedulers of the kernel (`net/netfilter/ipvs/Kconfig`), but for `twos`, which no current ipvsadm knows.
@@ -171,7 +171,7 @@ const SERVER: NodeRule = NodeRule {
     occurs: Occurs::Any,
     arguments: &[needed("name or address", Shape::Text(&text::SERVER), "A declared real server's name or address")],
     properties: &[
-        optional("port", PORT, "the listened one", "The port on the server; under dr it cannot differ"),
+        optional("port", PORT, "the listened one", "The port on the server; under dr and tun it cannot differ"),
         optional("weight", Shape::Integer { least: 0, most: 65535 }, "1", "Its share; 0 admits no new connection"),
         optional("upper", CONNECTIONS, "0, no limit", "Connections at which it is taken out"),
         optional("lower", CONNECTIONS, "0", "Connections at which it is taken in again"),
@@ -237,8 +237,8 @@ pub const VIP: NodeRule = NodeRule {
         optional(
             "delivery",
             DELIVERY,
-            "\"loopback\" for dr, \"none\" for nat",
-            "How real servers under dr come to accept packets for the VIP",
+            "\"loopback\" for dr, \"tunnel\" for tun, \"none\" for nat",
+            "How real servers under dr and tun come to accept packets for the VIP",
         ),
         optional(
             "interface",

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::undeclared;
-use crate::source::{Problem, Problems, Spanned};
+use crate::source::{Problem, Problems, Span, Spanned};
 use crate::topology::decode::{Draft, ServerDraft, ServiceDraft, VipDraft};
 use crate::topology::{Check, Delivery, Family, Forwarding, Host, HostName, Role, Server, Topology, Vip};
 
@@ -76,7 +76,7 @@ fn one(
             Problem::error("missing-property", "Nothing says how packets get to this server")
                 .label(server.host.span, "has no forwarding method")
                 .label(vip.address.span, "nor has its VIP")
-                .help("Add forwarding=\"dr\" or forwarding=\"nat\" to the VIP or to the server"),
+                .help("Add forwarding=\"dr\", \"tun\" or \"nat\" to the VIP or to the server"),
         );
     }
     let (host, written) = find(draft, &server.host, problems)?;
@@ -111,12 +111,17 @@ fn one(
         return None;
     };
     let forwarding = forwarding?.value;
-    if forwarding == Forwarding::Dr {
-        check_port(service, server, problems);
+    if matches!(forwarding, Forwarding::Dr | Forwarding::Tun) {
+        check_port(forwarding, service, server, problems);
     }
     let delivery = match (forwarding, vip.delivery) {
-        (Forwarding::Dr, Some(delivery)) => delivery.value,
+        (Forwarding::Tun, Some(delivery)) if delivery.value == Delivery::Redirect => {
+            problems.push(redirected_tunnel(server, delivery.span));
+            delivery.value
+        }
+        (Forwarding::Dr | Forwarding::Tun, Some(delivery)) => delivery.value,
         (Forwarding::Dr, None) => Delivery::Loopback,
+        (Forwarding::Tun, None) => Delivery::Tunnel,
         _ => Delivery::None,
     };
     Some(Server {
@@ -218,12 +223,22 @@ fn check_checked_port(service: &ServiceDraft, server: &Server, problems: &mut Pr
     }
 }
 
-/// Refuses another port under direct routing, which rewrites no port.
-fn check_port(service: &ServiceDraft, server: &ServerDraft, problems: &mut Problems) {
+/// Refuses a redirection of what comes out of a tunnel: REDIRECT drops a packet whose interface has no address
+/// (`nf_nat_redirect_ipv4` in `net/netfilter/nf_nat_redirect.c`).
+fn redirected_tunnel(server: &ServerDraft, delivery: Span) -> Problem {
+    Problem::error("conflict", "What comes out of a tunnel cannot be redirected")
+        .label(delivery, "needs an address on the interface that the packet came in on")
+        .label(server.host.span, "gets its packets through a tunnel, whose end has none")
+        .help("Use delivery=\"tunnel\", which puts the VIP there, or \"loopback\"")
+}
+
+/// Refuses another port under direct routing and tunnelling, which rewrite no port.
+fn check_port(forwarding: Forwarding, service: &ServiceDraft, server: &ServerDraft, problems: &mut Problems) {
     let Some(port) = server.port else { return };
+    let name = if forwarding == Forwarding::Tun { "Tunnelling" } else { "Direct routing" };
     if let Some(listen) = service.listens.iter().find(|listen| listen.ports.as_single() != Some(port.value)) {
         problems.push(
-            Problem::error("port-remap", "Direct routing cannot change the port")
+            Problem::error("port-remap", format!("{name} cannot change the port"))
                 .label(port.span, format!("port {} on the server", port.value))
                 .label(listen.span, format!("port {} on the VIP", listen.ports))
                 .help("Take `port=` away, or use forwarding=\"nat\""),

@@ -127,7 +127,11 @@ fn check_delivery(draft: &Draft, vip: &VipDraft, problems: &mut Problems) {
     let pooled = |name: &Spanned<String>| draft.pools.get(&name.value).map(|pool| pool.servers.as_slice());
     let direct = vip.services.iter().any(|service| {
         let pools = service.pools.iter().filter_map(pooled).flatten();
-        service.servers.iter().chain(pools).any(|server| server.forwarding.is_some_and(|own| *own == Forwarding::Dr))
+        service
+            .servers
+            .iter()
+            .chain(pools)
+            .any(|server| server.forwarding.is_some_and(|own| matches!(*own, Forwarding::Dr | Forwarding::Tun)))
     });
     if forwarding.value == Forwarding::Nat && delivery.value != Delivery::None && !direct {
         problems.push(
