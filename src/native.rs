@@ -71,15 +71,15 @@ fn sysctls(state: &HostState) -> String {
 fn rules(state: &HostState, family: Family) -> String {
     let chain = |wanted: Table| {
         state.iter().filter_map(move |(key, entry)| match (key, &entry.resource) {
-            (ResourceKey::Chain { family: of, table, .. }, Resource::Chain { rules, .. })
+            (ResourceKey::Chain { family: of, table, chain }, Resource::Chain { rules, .. })
                 if *of == family && *table == wanted =>
             {
-                Some(chain::creation(wanted, rules))
+                Some(chain::creation(wanted, chain, rules))
             }
             _ => None,
         })
     };
-    chain(Table::Mangle).chain(chain(Table::Nat)).collect()
+    Table::ALL.into_iter().flat_map(chain).collect()
 }
 
 fn batch(state: &HostState) -> String {

@@ -92,8 +92,19 @@ pub fn requirements(topology: &Topology, vip: &Vip, server: &Server) -> Vec<Reso
         required.push(ids::link(host, end.device));
         required.extend(without_return_path(end.device).map(|key| ids::sysctl(host, key)));
     }
+    if server.forwarding == Forwarding::Tun {
+        required.push(ids::chain_out(host, Family::of(address), Table::Mangle));
+    }
     if server.forwarding == Forwarding::Nat {
         required.push(ids::default_route(host, Family::of(server.address)));
     }
     required
+}
+
+/// Returns how many bytes of each packet the envelope of a tunnel takes.
+pub fn envelope(vip: &Vip, _server: &Server) -> u16 {
+    match Family::of(vip.address.value) {
+        Family::Ipv4 => 20,
+        Family::Ipv6 => 40,
+    }
 }

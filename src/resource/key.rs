@@ -11,6 +11,12 @@ use crate::topology::{Family, SysctlKey};
 /// The dummy interface that lvsctl makes where VIPs are to be on one.
 pub const OWN_INTERFACE: &str = "lvsctl0";
 
+/// The chain that lvsctl owns in every table that it uses, for packets that come in.
+pub const OWN_CHAIN: &str = "LVSCTL";
+
+/// The one for packets that go out.
+pub const OWN_CHAIN_OUT: &str = "LVSCTL-OUT";
+
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,14 +25,32 @@ pub enum Table {
     Mangle,
     /// Where addresses are translated.
     Nat,
+    /// Where packets are kept out of connection tracking.
+    Raw,
+    /// Where packets for the host itself are let in.
+    Filter,
 }
 
 impl Table {
+    /// Every table, in the order in which a packet that comes in meets them.
+    pub const ALL: [Table; 4] = [Table::Raw, Table::Mangle, Table::Nat, Table::Filter];
+
+    /// Returns the built-in chain from which a chain of this table is jumped to.
+    pub fn hook(self, chain: &str) -> &'static str {
+        match (self, chain) {
+            (Table::Filter, _) => "INPUT",
+            (_, OWN_CHAIN_OUT) => "POSTROUTING",
+            _ => "PREROUTING",
+        }
+    }
+
     /// Returns the name that iptables uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Table::Mangle => "mangle",
             Table::Nat => "nat",
+            Table::Raw => "raw",
+            Table::Filter => "filter",
         }
     }
 }
@@ -50,7 +74,7 @@ pub enum ResourceKey {
     },
     /// The default route.
     DefaultRoute(Family),
-    /// A chain of iptables with its rules and the jump to it from `PREROUTING`.
+    /// A chain of iptables with its rules and the jump to it from the built-in chain that [`Table::hook`] names.
     Chain {
         /// `iptables` or `ip6tables`.
         family: Family,

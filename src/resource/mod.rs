@@ -15,9 +15,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Action, Change, Reason};
-pub use key::{OWN_INTERFACE, ResourceKey, Table};
+pub use key::{OWN_CHAIN, OWN_CHAIN_OUT, OWN_INTERFACE, ResourceKey, Table};
 pub use manifest::{Manifest, Owned};
-pub use rule::{ChainRule, PortMatch, RuleTarget};
+pub use rule::{ChainRule, PortMatch, RuleTarget, ServiceRule};
 pub use value::{Programmer, Resource};
 
 use crate::source::Span;

@@ -49,7 +49,7 @@ pub enum Resource {
     Chain {
         /// Its rules in order.
         rules: Vec<ChainRule>,
-        /// How often `PREROUTING` jumps to it without a condition; 1 is wanted.
+        /// How often its hook jumps to it without a condition; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.

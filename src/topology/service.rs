@@ -48,10 +48,24 @@ pub enum Forwarding {
     Dr,
     /// IP in IP tunnelling.
     Tun,
+    /// Masquerading with the director's own address as the source as well; to IPVS itself that is [`Forwarding::Nat`].
+    FullNat,
     /// Handled by the director itself (`IP_VS_CONN_F_LOCALNODE`); seen live, never written.
     Local,
     /// Passed on to the original destination (`IP_VS_CONN_F_BYPASS`); seen live, never written.
     Bypass,
+}
+
+impl Forwarding {
+    /// Returns the method as IPVS knows it.
+    pub fn in_kernel(self) -> Self {
+        if self == Forwarding::FullNat { Forwarding::Nat } else { self }
+    }
+
+    /// Tells whether addresses and ports are rewritten.
+    pub fn translates(self) -> bool {
+        self.in_kernel() == Forwarding::Nat
+    }
 }
 
 /// How a real server comes to accept packets for the VIP.

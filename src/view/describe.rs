@@ -1,7 +1,11 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
+use std::net::IpAddr;
+
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
-use crate::resource::{Action, ChainRule, Change, OWN_INTERFACE, Programmer, Resource, ResourceKey, RuleTarget};
+use crate::resource::{
+    Action, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget, ServiceRule,
+};
 use crate::topology::Forwarding;
 
 /// Returns a few words on how a resource is.
@@ -135,6 +139,7 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
         Forwarding::Nat => "nat",
         Forwarding::Dr => "dr",
         Forwarding::Tun => "tun",
+        Forwarding::FullNat => "fullnat",
         Forwarding::Local => "local",
         Forwarding::Bypass => "bypass",
     }
@@ -190,9 +195,24 @@ pub fn rule(rule: &ChainRule) -> String {
             });
             parts.join(" ")
         }
+        ChainRule::Service { what, address, ports } => service_rule(what, *address, ports),
         ChainRule::UnknownPeer { peer } => format!("--mac-source (of {peer}, not known yet) -j RETURN"),
         ChainRule::Other(text) => clean(text),
     }
+}
+
+fn service_rule(what: &ServiceRule, address: IpAddr, ports: &PortMatch) -> String {
+    let (end, port, target) = match what {
+        ServiceRule::ClampSegments(size) => ("-s", "--sport", format!("-j TCPMSS --set-mss {size}")),
+        ServiceRule::Masquerade { vip } => ("-d", "--dport", format!("-m ipvs --vaddr {vip} -j MASQUERADE")),
+        ServiceRule::Untrack => ("-d", "--dport", "--syn -j CT --notrack".to_owned()),
+        ServiceRule::SynProxy(size) => {
+            ("-d", "--dport", format!("--ctstate INVALID,UNTRACKED -j SYNPROXY --mss {size}"))
+        }
+        ServiceRule::DropInvalid => ("-d", "--dport", "--ctstate INVALID -j DROP".to_owned()),
+    };
+    let range = ports.ports.map(|ports| format!(" {port} {ports}")).unwrap_or_default();
+    format!("{end} {address} -p {}{range} {target}", ports.protocol)
 }
 
 /// Returns live text without characters that a terminal would act on.

@@ -107,7 +107,7 @@ pub enum ResourceValue {
     Chain {
         /// Its rules, as iptables shows them.
         rules: Vec<String>,
-        /// How often PREROUTING jumps to it; 1 is wanted.
+        /// How often the built-in chain of its place jumps to it; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.

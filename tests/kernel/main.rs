@@ -12,6 +12,7 @@ mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod fullnat;
 mod health;
 mod host_contract;
 mod host_keepalived;
@@ -54,6 +55,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         sites::tests(),
         published::tests(),
         tunnels::tests(),
+        fullnat::tests(),
         order::tests(),
         secrets::tests(),
         health::tests(),

@@ -151,7 +151,7 @@ pub(super) fn protocol_number(protocol: Protocol) -> u16 {
 /// `IP_VS_CONN_F_MASQ` and its neighbours.
 pub(super) fn forwarding_number(forwarding: Forwarding) -> u32 {
     match forwarding {
-        Forwarding::Nat => 0,
+        Forwarding::Nat | Forwarding::FullNat => 0,
         Forwarding::Local => 1,
         Forwarding::Tun => 2,
         Forwarding::Dr => 3,

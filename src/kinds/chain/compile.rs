@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::order;
 use super::rule::every_or;
 use crate::kinds::{Site, ids, interface};
-use crate::resource::{ChainRule, Entry, PortMatch, Resource, RuleTarget, Table};
+use crate::resource::{ChainRule, Entry, PortMatch, Resource, ResourceKey, RuleTarget, Table};
 use crate::source::{Problem, Problems, Span};
 use crate::topology::{Delivery, Family, Host, HostName, Listen, MacAddress, Role, Vip};
 
@@ -43,7 +43,7 @@ pub(super) fn marks(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Ve
             let peers = peers.into_iter().filter_map(|name| site.topology.hosts.get(name));
             let mut all: Vec<ChainRule> = peers.map(|peer| peer_rule(site, host, peer, problems)).collect();
             all.extend(rules);
-            entry(site, host, family, Table::Mangle, all, origin, problems)
+            entry(site, host, ids::chain(&host.name.value, family, Table::Mangle).key, all, origin, problems)
         })
         .collect()
 }
@@ -69,7 +69,9 @@ pub(super) fn redirections(site: &Site<'_>, host: &Host, problems: &mut Problems
     }
     chains
         .into_iter()
-        .map(|(family, (rules, origin))| entry(site, host, family, Table::Nat, rules, origin, problems))
+        .map(|(family, (rules, origin))| {
+            entry(site, host, ids::chain(&host.name.value, family, Table::Nat).key, rules, origin, problems)
+        })
         .collect()
 }
 
@@ -83,29 +85,31 @@ fn redirection(vip: &Vip, listen: &Listen, port: Option<u16>) -> ChainRule {
     }
 }
 
-fn port_match(listen: &Listen) -> PortMatch {
+pub(super) fn port_match(listen: &Listen) -> PortMatch {
     PortMatch { protocol: listen.protocol, ports: every_or(listen.ports) }
 }
 
-fn entry(
+pub(super) fn entry(
     site: &Site<'_>,
     host: &Host,
-    family: Family,
-    table: Table,
+    key: ResourceKey,
     rules: Vec<ChainRule>,
     origin: Span,
     problems: &mut Problems,
 ) -> Entry {
+    let table = match &key {
+        ResourceKey::Chain { table, .. } => table.as_str(),
+        _ => "",
+    };
     let facts = site.facts.get(&host.name.value);
     if facts.is_some_and(|facts| facts.iptables.is_none()) {
         let message = format!("{} has no iptables, which the rules of its services take", host.name.value);
         problems.push(
             Problem::error("iptables-missing", message)
-                .label(origin, format!("becomes a rule in table {}", table.as_str()))
+                .label(origin, format!("becomes a rule in table {table}"))
                 .help(format!("Install iptables on {}", host.name.value)),
         );
     }
-    let key = ids::chain(&host.name.value, family, table).key;
     Entry::new(key, Resource::Chain { rules: order::canonical(rules), jumps: 1 }).origin(origin)
 }
 

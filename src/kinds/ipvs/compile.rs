@@ -7,8 +7,11 @@ use std::net::Ipv4Addr;
 
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
 use crate::kinds::{Site, delivery, ids};
-use crate::resource::{Entry, Programmer, Resource, ResourceKey};
-use crate::topology::{Family, Host, Role, Server, Service};
+use crate::resource::{Entry, Programmer, Resource, ResourceId, ResourceKey, Table};
+use crate::topology::{Family, Forwarding, Host, HostName, Role, Server, Service, SysctlKey, Vip};
+
+/// Makes IPVS keep what it translates in connection tracking, so that iptables can change it further.
+pub const CONNECTION_TRACKING: &str = "net/ipv4/vs/conntrack";
 
 /// Returns the entries of a director.
 pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
@@ -37,6 +40,7 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
                         .origin(server.span)
                         .requires(ids::ipvs_service(name, key));
                     entry = delivery::requirements(site.topology, vip, server).into_iter().fold(entry, Entry::requires);
+                    entry = beside(name, vip, server).into_iter().fold(entry, Entry::requires);
                     if programmer == Programmer::Keepalived {
                         entry = entry.requires(ids::keepalived_daemon(name));
                     }
@@ -46,6 +50,17 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// Returns the identities of what a director needs beside the table itself before it may use a server.
+fn beside(director: &HostName, vip: &Vip, server: &Server) -> Vec<ResourceId> {
+    let family = Family::of(vip.address.value);
+    let mut needed = Vec::new();
+    if server.forwarding == Forwarding::FullNat {
+        needed.push(ids::chain_out(director, family, Table::Nat));
+        needed.push(ids::sysctl(director, SysctlKey::from_path(CONNECTION_TRACKING)));
+    }
+    needed
 }
 
 /// Tells who puts a service into the kernel.
@@ -79,7 +94,12 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
 
 /// Returns the configuration of a destination.
 pub fn destination_config(server: &Server) -> DestinationConfig {
-    DestinationConfig { forwarding: server.forwarding, weight: server.weight, upper: server.upper, lower: server.lower }
+    DestinationConfig {
+        forwarding: server.forwarding.in_kernel(),
+        weight: server.weight,
+        upper: server.upper,
+        lower: server.lower,
+    }
 }
 
 /// Makes a live configuration canonical: without persistence, timeout and mask have no effect.

@@ -63,7 +63,7 @@ pub fn destination(key: DestinationKey) -> String {
 /// Returns a destination's configuration, such as `-m -w 100 -x 50`.
 pub fn destination_options(config: &DestinationConfig) -> String {
     let method = match config.forwarding {
-        Forwarding::Nat => "-m",
+        Forwarding::Nat | Forwarding::FullNat => "-m",
         Forwarding::Tun => "-i",
         Forwarding::Dr | Forwarding::Local | Forwarding::Bypass => "-g",
     };

@@ -245,7 +245,7 @@ fn check(writer: &mut Writer, checker: &Checker) {
 
 fn method(forwarding: Forwarding) -> &'static str {
     match forwarding {
-        Forwarding::Nat => "NAT",
+        Forwarding::Nat | Forwarding::FullNat => "NAT",
         Forwarding::Tun => "TUN",
         Forwarding::Dr | Forwarding::Local | Forwarding::Bypass => "DR",
     }

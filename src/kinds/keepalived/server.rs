@@ -32,7 +32,7 @@ fn virtual_server(
     problems: &mut Problems,
 ) -> Option<VirtualServer> {
     let first = service.servers.iter().find_map(|server| server.check.as_ref())?;
-    let forwarding = service.servers.first()?.forwarding;
+    let forwarding = service.servers.first()?.forwarding.in_kernel();
     let mut servers = Vec::new();
     for server in &service.servers {
         let checker = match &server.check {
@@ -42,7 +42,7 @@ fn virtual_server(
         servers.push(RealServer {
             key: ids::destination_key(service, listen, server),
             weight: server.weight,
-            forwarding: (server.forwarding != forwarding).then_some(server.forwarding),
+            forwarding: Some(server.forwarding.in_kernel()).filter(|own| *own != forwarding),
             inhibit: service.on_failure == OnFailure::Inhibit,
             upper: server.upper,
             lower: server.lower,

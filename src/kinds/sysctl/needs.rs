@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::kinds::ipvs::CONNECTION_TRACKING;
 use crate::kinds::{Site, delivery, interface};
 use crate::source::Span;
 use crate::topology::{Family, Forwarding, Host, Role, SysctlKey};
@@ -41,6 +42,7 @@ pub(super) fn of(site: &Site<'_>, host: &Host) -> BTreeMap<SysctlKey, Need> {
     if host.role == Role::Director {
         forwarding(site, host, &mut needs);
         redirects(site, host, &mut needs);
+        tracking(site, host, &mut needs);
     }
     quiet_arp(site, host, &mut needs);
     open_tunnel(site, host, &mut needs);
@@ -84,6 +86,19 @@ fn redirects(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>
             };
             needs.entry(SysctlKey::interface(name, "send_redirects")).or_insert(need);
         }
+    }
+}
+
+/// What IPVS translates can only be translated further where connection tracking knows of it.
+fn tracking(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
+        let full = service.servers.iter().find(|server| server.forwarding == Forwarding::FullNat);
+        let Some(origin) = full.map(|server| server.span) else {
+            continue;
+        };
+        let because = "the sources of fullnat are translated by connection tracking";
+        let need = Need { value: "1", accepts: |value| value == "1", vital: true, because, origin };
+        needs.entry(SysctlKey::from_path(CONNECTION_TRACKING)).or_insert(need);
     }
 }
 

@@ -79,6 +79,7 @@ pub fn forwarding(node: &Node) -> Option<Spanned<Forwarding>> {
         "nat" => Forwarding::Nat,
         "dr" => Forwarding::Dr,
         "tun" => Forwarding::Tun,
+        "fullnat" => Forwarding::FullNat,
         _ => return None,
     };
     Some(Spanned::new(method, word.span))

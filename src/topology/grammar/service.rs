@@ -17,7 +17,7 @@ const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 const CONNECTIONS: Shape = Shape::Integer { least: 0, most: u32::MAX as i128 };
 
 const FORWARDING: Shape =
-    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::new("tun"), Choice::later("fullnat")]);
+    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::new("tun"), Choice::new("fullnat")]);
 
 const DELIVERY: Shape = Shape::Word(&[
     Choice::new("loopback"),
@@ -237,7 +237,7 @@ pub const VIP: NodeRule = NodeRule {
         optional(
             "delivery",
             DELIVERY,
-            "\"loopback\" for dr, \"tunnel\" for tun, \"none\" for nat",
+            "\"loopback\" for dr, \"tunnel\" for tun, \"none\" for nat and fullnat",
             "How real servers under dr and tun come to accept packets for the VIP",
         ),
         optional(

@@ -11,7 +11,7 @@ fn texts(topology: &Topology, facts: &Facts, host: &str) -> (Vec<String>, Vec<St
     let (entries, problems) = compile(&ChainKind, topology, facts, host);
     let text = |entry: &Entry| match (&entry.key, &entry.resource) {
         (ResourceKey::Chain { table, .. }, Resource::Chain { rules, jumps: 1 }) => {
-            format!("{}\n{}", entry.key, creation(*table, rules))
+            format!("{}\n{}", entry.key, creation(*table, CHAIN, rules))
         }
         other => panic!("{other:?}"),
     };
