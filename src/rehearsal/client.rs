@@ -5,10 +5,17 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How much of an answer is read.
 const ANSWER_BYTES: u64 = 16 << 10;
+
+/// The ports that datagrams come from, below those that the kernel gives out by itself (`ip_local_port_range`).
+const FIRST_DATAGRAM_PORT: u16 = 16384;
+const DATAGRAM_PORTS: u16 = 16384;
+
+static NEXT_DATAGRAM: AtomicU16 = AtomicU16::new(0);
 
 /// Marks the line that curl writes after each answer.
 const MARK: char = '@';
@@ -37,17 +44,31 @@ fn body(answer: &str) -> Result<String, String> {
 /// Sends a datagram and returns what the answer says.
 pub fn datagram(address: SocketAddr, timeout: Duration) -> Result<String, String> {
     let told = |error: std::io::Error| plainly(&error);
-    let socket = match address {
-        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let socket = socket.map_err(told)?;
+    let socket = fresh_socket(address).map_err(told)?;
     socket.set_read_timeout(Some(timeout)).map_err(told)?;
     socket.connect(address).map_err(told)?;
     socket.send(b"who").map_err(told)?;
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer).map_err(told)?;
     Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim().to_owned())
+}
+
+/// Makes a socket on a port that no earlier datagram of this process came from, as long as there are any.
+///
+/// IPVS remembers where a datagram came from for minutes, and would send another one from there to the same server.
+fn fresh_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let mut outcome = Err(std::io::ErrorKind::AddrInUse.into());
+    for _ in 0..DATAGRAM_PORTS {
+        let port = FIRST_DATAGRAM_PORT + NEXT_DATAGRAM.fetch_add(1, Ordering::Relaxed) % DATAGRAM_PORTS;
+        outcome = match address {
+            SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)),
+            SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)),
+        };
+        if !matches!(&outcome, Err(error) if error.kind() == std::io::ErrorKind::AddrInUse) {
+            break;
+        }
+    }
+    outcome
 }
 
 /// Asks for a page over TLS so many times, each over a connection of its own, with one curl.

@@ -101,7 +101,7 @@ impl<'a> Stage<'a> {
             IpvsCommand::SetService(key, config) => {
                 format!("-E {} {}", ipvsadm::service(*key), ipvsadm::service_options(config, key.family()))
             }
-            IpvsCommand::SetDestination(key, to, config) => {
+            IpvsCommand::SetDestination(key, to, config) | IpvsCommand::SetDestinationIfThere(key, to, config) => {
                 let (service, to) = (ipvsadm::service(*key), ipvsadm::destination(*to));
                 format!("-e {service} {to} {}", ipvsadm::destination_options(config))
             }
