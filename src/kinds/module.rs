@@ -19,6 +19,9 @@ use crate::topology::{Host, Role, SysctlKey};
 /// The module that balances.
 pub const IP_VS: &str = "ip_vs";
 
+/// The module that tracks connections.
+const CONNTRACK: &str = "nf_conntrack";
+
 /// The kind of modules.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleKind;
@@ -29,7 +32,7 @@ pub fn behind(key: &SysctlKey) -> Option<&'static str> {
     if path.starts_with("net/ipv4/vs/") {
         Some(IP_VS)
     } else if path.starts_with("net/netfilter/nf_conntrack_") || path == "net/nf_conntrack_max" {
-        Some("nf_conntrack")
+        Some(CONNTRACK)
     } else {
         None
     }
@@ -53,6 +56,12 @@ impl Kind for ModuleKind {
             modules.insert(IP_VS.to_owned(), host.name.span);
             for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
                 modules.entry(format!("ip_vs_{}", service.scheduler.name)).or_insert(service.name.span);
+                if let Some(engine) = &service.engine {
+                    modules.entry(format!("ip_vs_pe_{engine}")).or_insert(service.name.span);
+                }
+                if let Some(span) = service.syn_proxy {
+                    modules.entry(CONNTRACK.to_owned()).or_insert(span);
+                }
             }
         }
         for vip in site.topology.vips.values() {

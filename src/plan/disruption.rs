@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sorts;
-use crate::resource::{Action, Change, Reason, Resource, ResourceKey};
+use crate::resource::{Action, ChainRule, Change, Reason, Resource, ResourceKey, ServiceRule};
 
 /// What of a `vrrp_instance` the directors may differ in without harm (keepalived.conf(5)).
 const HARMLESS: [&str; 6] = ["priority", "state", "nopreempt", "preempt_delay", "smtp_alert", "garp_"];
@@ -22,8 +22,23 @@ pub fn disruption(change: &Change) -> Option<&'static str> {
             Some("keepalived gives up its VIPs, and their connections are cut")
         }
         (Action::Update, ResourceKey::KeepalivedConfiguration) => configuration(change),
+        (Action::Create | Action::Update, ResourceKey::Chain { .. }) if further_proxies(change) => {
+            Some("connections that a service has already are cut when a SYN proxy comes before it")
+        }
         _ => None,
     }
+}
+
+/// Tells whether a chain is to open connections for a service for which it did not.
+///
+/// Connection tracking does not know the connections of earlier, and the proxy drops what belongs to none.
+fn further_proxies(change: &Change) -> bool {
+    let proxied = |resource: &Option<Resource>| -> BTreeSet<ChainRule> {
+        let Some(Resource::Chain { rules, .. }) = resource else { return BTreeSet::new() };
+        let is_proxy = |rule: &&ChainRule| matches!(rule, ChainRule::Service { what: ServiceRule::SynProxy(_), .. });
+        rules.iter().filter(is_proxy).cloned().collect()
+    };
+    !proxied(&change.after).is_subset(&proxied(&change.before))
 }
 
 fn configuration(change: &Change) -> Option<&'static str> {

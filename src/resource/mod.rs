@@ -11,6 +11,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,8 @@ pub struct Entry {
     pub requires: Vec<ResourceId>,
     /// What in the topology asks for it.
     pub origin: Option<Span>,
+    /// How long destinations of this service may finish when they are taken out, where the topology says so.
+    pub drain: Option<Duration>,
     /// Connections that a live destination carries: active and inactive.
     pub connections: Option<(u32, u32)>,
 }
@@ -63,7 +66,7 @@ pub struct Entry {
 impl Entry {
     /// Makes an entry that requires nothing and comes from nowhere, as an observed one.
     pub fn new(key: ResourceKey, resource: Resource) -> Self {
-        Entry { key, resource, requires: Vec::new(), origin: None, connections: None }
+        Entry { key, resource, requires: Vec::new(), origin: None, drain: None, connections: None }
     }
 
     /// Sets the span that asks for it.

@@ -53,6 +53,10 @@ pub fn service(name: &str, protocol: Protocol, port: u16, servers: Vec<Server>) 
         fwmark: None,
         scheduler: Scheduler { name: "rr".into(), fallback: false, port: false },
         persistence: None,
+        engine: None,
+        one_packet: false,
+        syn_proxy: None,
+        drain: None,
         on_failure: OnFailure::Remove,
         servers,
     }

@@ -233,6 +233,14 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Whether clients stay on their server.
     pub persistence: Option<Persistence>,
+    /// The kernel's engine that tells clients apart, such as `sip`; addresses without it.
+    pub engine: Option<String>,
+    /// Whether each packet is balanced by itself; UDP only.
+    pub one_packet: bool,
+    /// Whether the director opens connections in the servers' place, where that is asked for.
+    pub syn_proxy: Option<Span>,
+    /// How long a server that is taken out may finish; a time of lvsctl's own unless written.
+    pub drain: Option<Duration>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
     /// The servers in the order of writing.

@@ -11,7 +11,7 @@ pub fn tests() -> Vec<Test> {
             .within(120),
         test("tunnels::a_strict_filter_of_all_interfaces_is_opened", a_strict_filter_of_all_interfaces_is_opened)
             .within(90),
-        test("tunnels::deliveries_take_over_from_each_other", deliveries_take_over_from_each_other).within(120),
+        test("tunnels::deliveries_take_over_from_each_other", deliveries_take_over_from_each_other).within(300),
     ]
 }
 

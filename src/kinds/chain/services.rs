@@ -34,6 +34,9 @@ pub(super) fn compile(site: &Site<'_>, host: &Host, problems: &mut Problems) -> 
     let mut chains = Chains::default();
     if host.role == Role::Director {
         for vip in site.topology.vips_of(&host.name.value) {
+            for service in vip.services.iter().filter(|service| service.syn_proxy.is_some()) {
+                open_connections(host, vip, service, &mut chains);
+            }
             for (service, server) in of(vip, Forwarding::FullNat) {
                 translate_sources(host, vip, service, server, &mut chains);
             }
@@ -66,15 +69,34 @@ fn translate_sources(host: &Host, vip: &Vip, service: &Service, server: &Server,
     }
 }
 
+/// A SYN gets its answer from the director, and a server its own once the client has answered that.
+fn open_connections(host: &Host, vip: &Vip, service: &Service, chains: &mut Chains) {
+    let address = vip.address.value;
+    let family = Family::of(address);
+    let span = service.syn_proxy.unwrap_or(service.name.span);
+    let size = ETHERNET - header(family) - TCP_HEADER;
+    for listen in service.listens.iter().filter(|listen| listen.protocol == Protocol::Tcp) {
+        let ports = port_match(listen);
+        let chain = |table| ids::chain(&host.name.value, family, table).key;
+        chains.add(chain(Table::Raw), ServiceRule::Untrack, address, ports, span);
+        chains.add(chain(Table::Filter), ServiceRule::SynProxy(size), address, ports, span);
+        chains.add(chain(Table::Filter), ServiceRule::DropInvalid, address, ports, span);
+    }
+}
+
+/// Returns the length of an IP header without options.
+fn header(family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => 20,
+        Family::Ipv6 => 40,
+    }
+}
+
 /// A server answers clients itself, so it alone can tell them that what they send has to fit into a tunnel.
 fn clamp_segments(host: &Host, vip: &Vip, service: &Service, server: &Server, chains: &mut Chains) {
     let address = vip.address.value;
     let family = Family::of(address);
-    let header = match family {
-        Family::Ipv4 => 20,
-        Family::Ipv6 => 40,
-    };
-    let size = ETHERNET - delivery::envelope(vip, server) - header - TCP_HEADER;
+    let size = ETHERNET - delivery::envelope(vip, server) - header(family) - TCP_HEADER;
     let key = ids::chain_out(&host.name.value, family, Table::Mangle).key;
     for listen in service.listens.iter().filter(|listen| listen.protocol == Protocol::Tcp) {
         chains.add(key.clone(), ServiceRule::ClampSegments(size), address, port_match(listen), server.span);

@@ -13,6 +13,9 @@ use crate::topology::{Family, Forwarding, Host, HostName, Role, Server, Service,
 /// Makes IPVS keep what it translates in connection tracking, so that iptables can change it further.
 pub const CONNECTION_TRACKING: &str = "net/ipv4/vs/conntrack";
 
+/// Makes connection tracking take a segment in mid-connection for a connection; a SYN proxy must see such ones as invalid.
+pub const LOOSE_TRACKING: &str = "net/netfilter/nf_conntrack_tcp_loose";
+
 /// Returns the entries of a director.
 pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
     if host.role != Role::Director || !host.managed {
@@ -28,7 +31,11 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
                 let scheduler = format!("ip_vs_{}", config.scheduler);
                 let resource = Resource::IpvsService { config, programmer };
                 let mut entry = Entry::new(ResourceKey::IpvsService(key), resource).origin(service.name.span);
+                entry.drain = service.drain;
                 entry = entry.requires(ids::module(name, "ip_vs")).requires(ids::module(name, &scheduler));
+                if let Some(engine) = &service.engine {
+                    entry = entry.requires(ids::module(name, &format!("ip_vs_pe_{engine}")));
+                }
                 if programmer == Programmer::Keepalived {
                     entry = entry.requires(ids::keepalived_daemon(name));
                 }
@@ -40,7 +47,7 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
                         .origin(server.span)
                         .requires(ids::ipvs_service(name, key));
                     entry = delivery::requirements(site.topology, vip, server).into_iter().fold(entry, Entry::requires);
-                    entry = beside(name, vip, server).into_iter().fold(entry, Entry::requires);
+                    entry = beside(name, vip, service, server).into_iter().fold(entry, Entry::requires);
                     if programmer == Programmer::Keepalived {
                         entry = entry.requires(ids::keepalived_daemon(name));
                     }
@@ -53,11 +60,17 @@ pub(super) fn entries(site: &Site<'_>, host: &Host) -> Vec<Entry> {
 }
 
 /// Returns the identities of what a director needs beside the table itself before it may use a server.
-fn beside(director: &HostName, vip: &Vip, server: &Server) -> Vec<ResourceId> {
+fn beside(director: &HostName, vip: &Vip, service: &Service, server: &Server) -> Vec<ResourceId> {
     let family = Family::of(vip.address.value);
     let mut needed = Vec::new();
     if server.forwarding == Forwarding::FullNat {
         needed.push(ids::chain_out(director, family, Table::Nat));
+    }
+    if service.syn_proxy.is_some() {
+        needed.extend([Table::Raw, Table::Filter].map(|table| ids::chain(director, family, table)));
+        needed.push(ids::sysctl(director, SysctlKey::from_path(LOOSE_TRACKING)));
+    }
+    if server.forwarding == Forwarding::FullNat || service.syn_proxy.is_some() {
         needed.push(ids::sysctl(director, SysctlKey::from_path(CONNECTION_TRACKING)));
     }
     needed
@@ -74,6 +87,9 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
     if service.persistence.is_some() {
         flags |= ServiceFlags::PERSISTENT;
     }
+    if service.one_packet {
+        flags |= ServiceFlags::ONE_PACKET;
+    }
     if service.scheduler.fallback {
         flags |= ServiceFlags::SCHED_1;
     }
@@ -88,7 +104,7 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
         flags: ServiceFlags(flags),
         timeout,
         netmask: netmask.unwrap_or(family.host_prefix()),
-        engine: None,
+        engine: service.engine.clone(),
     }
 }
 

@@ -192,6 +192,21 @@ fn await_drained() -> Effect {
 use Programmer::{Keepalived, Lvsctl};
 
 #[test]
+fn a_service_says_how_long_its_servers_may_finish() {
+    let mut stage = Stage::quiet();
+    let config =
+        ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
+    let key = ResourceKey::IpvsService(SERVICE);
+    let mut service = Entry::new(key.clone(), Resource::IpvsService { config, programmer: Lvsctl });
+    service.drain = Some(std::time::Duration::from_secs(5));
+    stage.desired.insert(key, service);
+    let key = ResourceKey::IpvsDestination(SERVICE, destination_key());
+    let effects = stage.effects(key, Reason::RemovedFromTopology, destination_of(Lvsctl, 0, 0), None);
+    let within = std::time::Duration::from_secs(5);
+    assert_eq!(effects[0], Effect::AwaitDrained { service: SERVICE, destination: destination_key(), within });
+}
+
+#[test]
 fn a_static_destination_is_edited_in_place_and_drained_before_it_goes() {
     let stage = Stage::quiet();
     let change = |before, after| {

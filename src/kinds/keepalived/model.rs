@@ -120,6 +120,10 @@ pub struct VirtualServer {
     pub scheduler: Scheduler,
     /// `lb_kind`.
     pub forwarding: Forwarding,
+    /// `ops`.
+    pub one_packet: bool,
+    /// `persistence_engine`.
+    pub engine: Option<Word>,
     /// `persistence_timeout` in seconds and `persistence_granularity` as a prefix.
     pub persistence: Option<(u32, Option<u8>)>,
     /// Each `real_server`.

@@ -170,8 +170,14 @@ fn virtual_server(writer: &mut Writer, server: &VirtualServer) {
         writer.line(&format!("{}-port", scheduler.name));
     }
     writer.line(&format!("lb_kind {}", method(server.forwarding)));
+    if server.one_packet {
+        writer.line("ops");
+    }
     if let Some((timeout, granularity)) = server.persistence {
         writer.line(&format!("persistence_timeout {timeout}"));
+        if let Some(engine) = &server.engine {
+            writer.line(&format!("persistence_engine {}", engine.written()));
+        }
         if let Some(prefix) = granularity {
             writer.line(&format!("persistence_granularity {}", granularity_text(server.key.family(), prefix)));
         }

@@ -53,7 +53,12 @@ fn virtual_server(
         .persistence
         .map(|persistence| (u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX), persistence.netmask));
     let scheduler = service.scheduler.clone();
-    Some(VirtualServer { key, interval: first.interval, scheduler, forwarding, persistence, servers })
+    let engine = match &service.engine {
+        Some(engine) => Some(word(Word::solid(engine), "persistence engine", service.name.span, problems)?),
+        None => None,
+    };
+    let (interval, one_packet) = (first.interval, service.one_packet);
+    Some(VirtualServer { key, interval, scheduler, forwarding, one_packet, engine, persistence, servers })
 }
 
 fn checker(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kinds::ipvs::CONNECTION_TRACKING;
+use crate::kinds::ipvs::{CONNECTION_TRACKING, LOOSE_TRACKING};
 use crate::kinds::{Site, delivery, interface};
 use crate::source::Span;
 use crate::topology::{Family, Forwarding, Host, Role, SysctlKey};
@@ -93,10 +93,15 @@ fn redirects(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>
 fn tracking(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
     for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
         let full = service.servers.iter().find(|server| server.forwarding == Forwarding::FullNat);
-        let Some(origin) = full.map(|server| server.span) else {
+        if let Some(origin) = service.syn_proxy {
+            let because = "a SYN proxy answers what belongs to no connection";
+            let need = Need { value: "0", accepts: |value| value == "0", vital: true, because, origin };
+            needs.entry(SysctlKey::from_path(LOOSE_TRACKING)).or_insert(need);
+        }
+        let Some(origin) = full.map(|server| server.span).or(service.syn_proxy) else {
             continue;
         };
-        let because = "the sources of fullnat are translated by connection tracking";
+        let because = "what IPVS translates here is changed further by connection tracking";
         let need = Need { value: "1", accepts: |value| value == "1", vital: true, because, origin };
         needs.entry(SysctlKey::from_path(CONNECTION_TRACKING)).or_insert(need);
     }

@@ -12,6 +12,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// keepalived counts checks in seconds.
 const WHOLE_SECONDS: Shape = Shape::Duration { least: SECOND, step: SECOND };
 
+const DRAIN_TIME: Shape = Shape::Duration { least: Duration::ZERO, step: SECOND };
+
 const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 
 const CONNECTIONS: Shape = Shape::Integer { least: 0, most: u32::MAX as i128 };
@@ -105,8 +107,43 @@ const PERSISTENCE: NodeRule = NodeRule {
             "32, or 128 under IPv6",
             "Clients in one network of this prefix count as one",
         ),
-        later_property("engine", "What tells clients apart"),
+        optional(
+            "engine",
+            Shape::Word(&[Choice::new("sip")]),
+            "the client's address",
+            "What tells clients apart; sip reads the Call-ID of calls over UDP",
+        ),
     ],
+    ..NODE
+};
+
+const ONE_PACKET: NodeRule = NodeRule {
+    name: "one-packet",
+    summary: "Whether each packet is balanced by itself; UDP only",
+    example: "one-packet #true",
+    occurs: Occurs::Optional,
+    default: Some("#false"),
+    arguments: &[needed("value", Shape::Flag, "#true for services of a single question and answer, such as DNS")],
+    ..NODE
+};
+
+const SYN_PROXY: NodeRule = NodeRule {
+    name: "syn-proxy",
+    summary: "Whether the director opens connections first, and a server's only when the client is real; TCP under nat or fullnat",
+    example: "syn-proxy #true",
+    occurs: Occurs::Optional,
+    default: Some("#false"),
+    arguments: &[needed("value", Shape::Flag, "#true against floods of SYN")],
+    ..NODE
+};
+
+const DRAIN: NodeRule = NodeRule {
+    name: "drain",
+    summary: "How long a server that is taken out may finish its connections",
+    example: "drain \"60s\"",
+    occurs: Occurs::Optional,
+    default: Some("\"30s\""),
+    arguments: &[needed("time", DRAIN_TIME, "Whole seconds, 0 for not at all")],
     ..NODE
 };
 
@@ -208,9 +245,9 @@ const SERVICE: NodeRule = NodeRule {
         ON_FAILURE,
         SERVER,
         POOL_USE,
-        later("one-packet", "Each packet by itself, UDP only"),
-        later("syn-proxy", "Connections are opened by the director first"),
-        later("drain", "How long a removed server may finish"),
+        ONE_PACKET,
+        SYN_PROXY,
+        DRAIN,
         later("quorum", "How many servers make the service usable"),
         later("sorry-server", "Who answers when no server can"),
         later("alpha", "Servers count as failed until their first check"),

@@ -114,6 +114,14 @@ fn one(
     if matches!(forwarding, Forwarding::Dr | Forwarding::Tun) {
         check_port(forwarding, service, server, problems);
     }
+    if let (Some(proxy), false) = (service.syn_proxy, forwarding.translates()) {
+        problems.push(
+            Problem::error("syn-proxy", "A SYN proxy needs replies that pass the director")
+                .label(proxy, "translates the numbers of every segment, both ways")
+                .label(server.host.span, "answers clients itself")
+                .help("Use forwarding=\"nat\" or \"fullnat\", or take `syn-proxy` away"),
+        );
+    }
     let delivery = match (forwarding, vip.delivery) {
         (Forwarding::Tun, Some(delivery)) if delivery.value == Delivery::Redirect => {
             problems.push(redirected_tunnel(server, delivery.span));

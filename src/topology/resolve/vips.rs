@@ -101,6 +101,10 @@ pub fn resolve(draft: &Draft, vip: &VipDraft, holder: VipHolder, topology: &Topo
             fwmark: service.fwmark,
             scheduler: service.scheduler.clone(),
             persistence: service.persistence,
+            engine: service.engine.clone(),
+            one_packet: service.one_packet,
+            syn_proxy: service.syn_proxy,
+            drain: service.drain,
             on_failure: service.on_failure,
             servers,
         };

@@ -79,6 +79,10 @@ pub fn service(name: &str, port: u16, fwmark: Option<u32>, servers: Vec<Server>)
         fwmark: fwmark.map(at),
         scheduler: Scheduler { name: "wrr".into(), fallback: false, port: false },
         persistence: None,
+        engine: None,
+        one_packet: false,
+        syn_proxy: None,
+        drain: None,
         on_failure: OnFailure::Inhibit,
         servers,
     }
