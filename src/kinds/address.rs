@@ -57,25 +57,36 @@ impl Kind for AddressKind {
                 let label = address.label.clone().filter(|label| *label != link.name);
                 let prefix = address.network.prefix_len();
                 let entry = Entry::new(key.clone(), Resource::Address { prefix, label });
-                // An address may be there twice with different prefixes; the single one is the likelier VIP.
-                if prefix == address.network.max_prefix_len() {
-                    entries.insert(key, entry);
-                } else {
-                    entries.entry(key).or_insert(entry);
-                }
+                // An address may be there twice with different prefixes; the widest does the most, and is the one to be seen.
+                let wider = |known: &mut Entry| {
+                    if matches!(known.resource, Resource::Address { prefix: known, .. } if prefix < known) {
+                        *known = entry.clone();
+                    }
+                };
+                entries.entry(key).and_modify(wider).or_insert_with(|| entry.clone());
             }
         }
         Ok(entries.into_values().collect())
     }
 
-    fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
+    fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect> {
         let ResourceKey::Address { device, address } = change.key() else {
             return Vec::new();
         };
+        let others = others(change, context, device, *address);
+        if let (Some(Resource::Address { prefix: wanted, .. }), false) = (&change.after, others.is_empty())
+            && others.iter().chain(prefix(&change.before).as_ref()).any(|prefix| prefix == wanted)
+        {
+            // It is there as it is to be, and beside it with other prefixes.
+            let surplus = others.into_iter().chain(prefix(&change.before)).filter(|prefix| prefix != wanted);
+            return surplus.map(|prefix| remove_from(device, *address, prefix)).collect();
+        }
+        if change.after.is_none() && !others.is_empty() {
+            let all = others.into_iter().chain(prefix(&change.before));
+            return all.map(|prefix| remove_from(device, *address, prefix)).collect();
+        }
         let remove = match &change.before {
-            Some(Resource::Address { prefix, .. }) => {
-                Some(Effect::RemoveAddress { device: device.clone(), address: *address, prefix: *prefix })
-            }
+            Some(Resource::Address { prefix, .. }) => Some(remove_from(device, *address, *prefix)),
             _ => None,
         };
         let add = match &change.after {
@@ -95,6 +106,27 @@ impl Kind for AddressKind {
             _ => remove.into_iter().chain(add).collect(),
         }
     }
+}
+
+fn remove_from(device: &str, address: IpAddr, prefix: u8) -> Effect {
+    Effect::RemoveAddress { device: device.to_owned(), address, prefix }
+}
+
+fn prefix(resource: &Option<Resource>) -> Option<u8> {
+    match resource {
+        Some(Resource::Address { prefix, .. }) => Some(*prefix),
+        _ => None,
+    }
+}
+
+/// Returns the further prefixes with which an interface has an address that is changed or goes.
+fn others(change: &Change, context: &Context<'_>, device: &str, address: IpAddr) -> Vec<u8> {
+    let Some(known) = prefix(&change.before) else {
+        return Vec::new();
+    };
+    let held = context.capabilities.link(device).into_iter().flat_map(|link| &link.addresses);
+    let same = held.filter(|held| held.network.addr() == address).map(|held| held.network.prefix_len());
+    same.filter(|prefix| *prefix != known).collect()
 }
 
 /// Tells whether an address of an interface that holds VIPs could be one that somebody left there.

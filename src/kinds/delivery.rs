@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::ids;
 use crate::resource::{OWN_INTERFACE, ResourceId, Table};
-use crate::topology::{Delivery, Family, Forwarding, Host, Server, SysctlKey, Topology, Vip};
+use crate::topology::{Delivery, Family, Forwarding, Host, Server, SysctlKey, Topology, Tunnel, Vip};
 
 /// The loopback interface.
 pub const LOOPBACK: &str = "lo";
@@ -20,18 +20,21 @@ pub struct TunnelEnd {
     pub sort: &'static str,
 }
 
-const TUNNEL_ENDS: [TunnelEnd; 2] = [
-    TunnelEnd { device: "tunl0", module: "ipip", sort: "ipip" },
-    TunnelEnd { device: "ip6tnl0", module: "ip6_tunnel", sort: "ip6tnl" },
-];
+const IPIP: TunnelEnd = TunnelEnd { device: "tunl0", module: "ipip", sort: "ipip" };
+const IP6IP6: TunnelEnd = TunnelEnd { device: "ip6tnl0", module: "ip6_tunnel", sort: "ip6tnl" };
+const GRE: TunnelEnd = TunnelEnd { device: "gre0", module: "ip_gre", sort: "gre" };
+const IP6GRE: TunnelEnd = TunnelEnd { device: "ip6gre0", module: "ip6_gre", sort: "ip6gre" };
 
 /// Returns the interface at which a server's packets come out of a tunnel, if its part in a VIP needs one.
+///
+/// What comes out of an envelope of UDP is IP in IP again (`gue_udp_recv` in `net/ipv4/fou_core.c`).
 pub fn tunnel_end(vip: &Vip, server: &Server) -> Option<&'static TunnelEnd> {
-    let [ipip, ip6ip6] = &TUNNEL_ENDS;
     let is_needed = server.forwarding == Forwarding::Tun || server.delivery == Delivery::Tunnel;
-    is_needed.then_some(match Family::of(vip.address.value) {
-        Family::Ipv4 => ipip,
-        Family::Ipv6 => ip6ip6,
+    is_needed.then_some(match (Family::of(vip.address.value), server.tunnel) {
+        (Family::Ipv4, Tunnel::Gre { .. }) => &GRE,
+        (Family::Ipv6, Tunnel::Gre { .. }) => &IP6GRE,
+        (Family::Ipv4, _) => &IPIP,
+        (Family::Ipv6, _) => &IP6IP6,
     })
 }
 
@@ -47,7 +50,7 @@ pub fn device(vip: &Vip, server: &Server) -> Option<&'static str> {
 
 /// Tells whether a real server holds VIPs on an interface of this name; a director never does.
 pub fn is_device(name: &str) -> bool {
-    [LOOPBACK, OWN_INTERFACE].contains(&name) || TUNNEL_ENDS.iter().any(|end| end.device == name)
+    [LOOPBACK, OWN_INTERFACE].contains(&name) || [IPIP, IP6IP6, GRE, IP6GRE].iter().any(|end| end.device == name)
 }
 
 /// Returns the interface whose parameter a key is, if lvsctl makes it or brings it up.
@@ -101,10 +104,18 @@ pub fn requirements(topology: &Topology, vip: &Vip, server: &Server) -> Vec<Reso
     required
 }
 
-/// Returns how many bytes of each packet the envelope of a tunnel takes.
-pub fn envelope(vip: &Vip, _server: &Server) -> u16 {
-    match Family::of(vip.address.value) {
+/// Returns how many bytes of each packet the envelope of a tunnel takes (`ip_vs_tunnel_xmit` in `ip_vs_xmit.c`).
+pub fn envelope(vip: &Vip, server: &Server) -> u16 {
+    let header = match Family::of(vip.address.value) {
         Family::Ipv4 => 20,
         Family::Ipv6 => 40,
-    }
+    };
+    let further = match server.tunnel {
+        Tunnel::Ipip => 0,
+        // UDP and the header of GUE.
+        Tunnel::Gue { .. } => 8 + 4,
+        Tunnel::Gre { flags: 0 } => 4,
+        Tunnel::Gre { .. } => 8,
+    };
+    header + further
 }

@@ -49,14 +49,14 @@ pub fn undo(
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse([Effect::RemoveAddress { device, address, prefix }])
             }
-            Effect::RemoveAddress { device, address, .. } => {
+            Effect::RemoveAddress { device, address, prefix } => {
                 let key = ResourceKey::Address { device: device.clone(), address: *address };
                 let held = resource(observed, &key).and_then(|held| match held {
-                    Resource::Address { prefix, label } => Some((*prefix, label.clone())),
+                    Resource::Address { label, .. } => Some(label.clone()),
                     _ => None,
                 });
-                let (device, address) = (device.clone(), *address);
-                Undo::reverse(held.map(|(prefix, label)| Effect::AddAddress { device, address, prefix, label }))
+                let (device, address, prefix) = (device.clone(), *address, *prefix);
+                Undo::reverse(held.map(|label| Effect::AddAddress { device, address, prefix, label }))
             }
             Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
                 Undo::reverse([file(path, change, observed)])

@@ -39,6 +39,7 @@ pub fn server(host: &Host) -> Server {
         upper: 0,
         lower: 0,
         forwarding: Forwarding::Dr,
+        tunnel: Tunnel::Ipip,
         delivery: Delivery::Loopback,
         check: None,
         span: span(),

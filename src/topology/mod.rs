@@ -27,7 +27,7 @@ pub use name::{Family, HostName, SysctlKey};
 pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
 pub use service::{
     Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
-    Server, Service, Vip, VipHolder,
+    Server, Service, Tunnel, Vip, VipHolder,
 };
 
 use crate::source::Spanned;

@@ -68,6 +68,37 @@ impl Forwarding {
     }
 }
 
+/// How a packet is wrapped on its way to a real server under tunnelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// The UDP port on the real server.
+        port: u16,
+        /// How it is protected: 1 by the checksum of UDP, 2 by one that is offloaded (`IP_VS_TUNNEL_ENCAP_FLAG_*`).
+        flags: u16,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// How it is protected: 1 by a checksum.
+        flags: u16,
+    },
+}
+
+impl Tunnel {
+    /// The flag for a checksum (`IP_VS_TUNNEL_ENCAP_FLAG_CSUM`).
+    pub const CHECKSUM: u16 = 1;
+
+    /// Tells whether this is the plain form, which is the kernel's default.
+    pub fn is_plain(&self) -> bool {
+        *self == Tunnel::Ipip
+    }
+}
+
 /// How a real server comes to accept packets for the VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Delivery {
@@ -212,6 +243,8 @@ pub struct Server {
     pub lower: u32,
     /// How packets get there.
     pub forwarding: Forwarding,
+    /// How they are wrapped under tunnelling.
+    pub tunnel: Tunnel,
     /// How it comes to accept them: the VIP's `delivery`, or what its forwarding method implies.
     pub delivery: Delivery,
     /// What watches it.

@@ -6,7 +6,7 @@ use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
 use crate::resource::{
     Action, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget, ServiceRule,
 };
-use crate::topology::Forwarding;
+use crate::topology::{Forwarding, Tunnel};
 
 /// Returns a few words on how a resource is.
 pub fn resource(resource: &Resource) -> String {
@@ -147,11 +147,22 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
 
 /// Returns a destination's configuration.
 pub fn destination(config: &DestinationConfig) -> String {
-    let mut text = format!("{} weight {}", forwarding(config.forwarding), config.weight);
+    let mut text = format!("{} weight {}", way(config), config.weight);
     if config.upper != 0 || config.lower != 0 {
         text.push_str(&format!(" limits {}", limits(config)));
     }
     text
+}
+
+/// Returns the forwarding method and, where it is not plain, the tunnel.
+fn way(config: &DestinationConfig) -> String {
+    let checked = |flags: u16| if flags == 0 { "" } else { " with checksum" };
+    let tunnel = match config.tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" gue port {port}{}", checked(flags)),
+        Tunnel::Gre { flags } => format!(" gre{}", checked(flags)),
+    };
+    format!("{}{tunnel}", forwarding(config.forwarding))
 }
 
 fn limits(config: &DestinationConfig) -> String {
@@ -163,8 +174,8 @@ fn limits(config: &DestinationConfig) -> String {
 
 fn destination_change(old: &DestinationConfig, new: &DestinationConfig) -> String {
     let mut parts = Vec::new();
-    if old.forwarding != new.forwarding {
-        parts.push(format!("{} → {}", forwarding(old.forwarding), forwarding(new.forwarding)));
+    if (old.forwarding, old.tunnel) != (new.forwarding, new.tunnel) {
+        parts.push(format!("{} → {}", way(old), way(new)));
     }
     if old.weight != new.weight {
         parts.push(format!("weight {} → {}", old.weight, new.weight));

@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod adopted;
 mod chains;
 mod commands;
 #[path = "../contract/mod.rs"]
@@ -49,6 +50,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        adopted::tests(),
         keepalived::tests(),
         native::tests(),
         rehearsal::tests(),

@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
             .within(120),
         test("tunnels::a_strict_filter_of_all_interfaces_is_opened", a_strict_filter_of_all_interfaces_is_opened)
             .within(90),
+        test("tunnels::envelopes_of_udp_and_gre_carry_packets", envelopes_of_udp_and_gre_carry_packets).within(200),
         test("tunnels::deliveries_take_over_from_each_other", deliveries_take_over_from_each_other).within(300),
     ]
 }
@@ -105,4 +106,36 @@ fn deliveries_take_over_from_each_other() {
     let left = laboratory.run("near", "ip -brief address");
     assert!(!left.contains("lvsctl0"), "{left}");
     assert!(left.lines().filter(|line| line.contains("10.1.0.100")).all(|line| line.starts_with("lo ")), "{left}");
+}
+
+/// The first server takes packets in GRE, the second in UDP on a port that somebody opened there.
+fn wrapped(checksum: &str) -> String {
+    let gue = format!("server \"far\" tunnel=\"gue\" tunnel-port=6080{checksum}");
+    let site = SITE.replace("server \"near\";", "server \"near\" tunnel=\"gre\";");
+    site.replace("server \"far\";", &format!("{gue};")).replace(" server \"hers\" weight=2;", "")
+}
+
+fn envelopes_of_udp_and_gre_carry_packets() {
+    let laboratory = Laboratory::new(&wrapped(""));
+    laboratory.run("far", "modprobe -a fou fou6; ip fou add port 6080 gue; ip fou add port 6080 gue -6");
+    for checksum in ["", " checksum=#true"] {
+        laboratory.write(&wrapped(checksum));
+        laboratory.apply();
+        assert!(texts(&laboratory.plan()["changes"], "id").is_empty(), "{checksum}");
+        for service in ["web", "names", "web6"] {
+            assert_eq!(laboratory.serves(service, 20), spread(&[("near", 10), ("far", 10)]), "{service}{checksum}");
+        }
+    }
+    let table = laboratory.run("lb", "ipvsadm -Ln --tun-info");
+    assert!(table.contains("gue") && table.contains("6080") && table.contains("gre"), "{table}");
+    // keepalived takes them over, and lvsctl takes them back and changes them in place.
+    let checked = wrapped("").replace("scheduler \"rr\";", "scheduler \"rr\"; check \"tcp\" port=80 interval=\"1s\";");
+    laboratory.write(&checked);
+    laboratory.apply();
+    assert!(texts(&laboratory.plan()["changes"], "id").is_empty());
+    laboratory.serves("web6", 20);
+    laboratory.write(SITE);
+    laboratory.apply();
+    assert!(texts(&laboratory.plan()["changes"], "id").is_empty());
+    laboratory.serves("web", 20);
 }

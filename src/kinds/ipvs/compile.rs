@@ -112,6 +112,7 @@ pub fn service_config(service: &Service, family: Family) -> ServiceConfig {
 pub fn destination_config(server: &Server) -> DestinationConfig {
     DestinationConfig {
         forwarding: server.forwarding.in_kernel(),
+        tunnel: server.tunnel,
         weight: server.weight,
         upper: server.upper,
         lower: server.lower,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::quote::{SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Preemption, Scheduler, Tunnel, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,8 +137,8 @@ pub struct RealServer {
     pub key: DestinationKey,
     /// `weight`.
     pub weight: u32,
-    /// `lvs_method`, where it differs from the service's.
-    pub forwarding: Option<Forwarding>,
+    /// `lvs_method`, where it differs from the service's or is not plain.
+    pub method: Option<(Forwarding, Tunnel)>,
     /// `inhibit_on_failure`.
     pub inhibit: bool,
     /// `uthreshold`, 0 for none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, RealServer, VirtualServer, VrrpInstance};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, VrrpVersion};
+use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, Tunnel, VrrpVersion};
 
 /// The first line of a configuration that lvsctl wrote.
 pub const HEADER: &str = "# Written by lvsctl; changes here are overwritten";
@@ -203,8 +203,8 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
     };
     writer.block(&head, |writer| {
         writer.line(&format!("weight {}", real.weight));
-        if let Some(forwarding) = real.forwarding {
-            writer.line(&format!("lvs_method {}", method(forwarding)));
+        if let Some((forwarding, tunnel)) = real.method {
+            writer.line(&format!("lvs_method {}{}", method(forwarding), wrapped(tunnel)));
         }
         if real.inhibit {
             writer.line("inhibit_on_failure");
@@ -247,6 +247,20 @@ fn check(writer: &mut Writer, checker: &Checker) {
         writer.line(&format!("retry {}", checker.retries));
         writer.line(&format!("delay_before_retry {}", seconds(checker.retry_delay)));
     });
+}
+
+/// Writes how packets are wrapped; IP in IP is what keepalived takes by itself.
+fn wrapped(tunnel: Tunnel) -> String {
+    let checksum = |flags| match flags {
+        0 => " nocsum",
+        Tunnel::CHECKSUM => " csum",
+        _ => " remcsum",
+    };
+    match tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" type gue port {port}{}", checksum(flags)),
+        Tunnel::Gre { flags } => format!(" type gre{}", checksum(flags)),
+    }
 }
 
 fn method(forwarding: Forwarding) -> &'static str {

@@ -6,7 +6,7 @@ use super::quote::Word;
 use crate::effect::ServiceKey;
 use crate::kinds::ids;
 use crate::source::{Problem, Problems};
-use crate::topology::{Check, CheckKind, HttpCheck, Listen, OnFailure, Server, Service, Vip};
+use crate::topology::{Check, CheckKind, HttpCheck, Listen, OnFailure, Server, Service, Tunnel, Vip};
 
 /// Makes a block for each identity that the service has in the kernel.
 pub(super) fn build(vip: &Vip, service: &Service, problems: &mut Problems) -> Vec<VirtualServer> {
@@ -42,7 +42,8 @@ fn virtual_server(
         servers.push(RealServer {
             key: ids::destination_key(service, listen, server),
             weight: server.weight,
-            forwarding: Some(server.forwarding.in_kernel()).filter(|own| *own != forwarding),
+            method: Some((server.forwarding.in_kernel(), server.tunnel))
+                .filter(|own| *own != (forwarding, Tunnel::Ipip)),
             inhibit: service.on_failure == OnFailure::Inhibit,
             upper: server.upper,
             lower: server.lower,

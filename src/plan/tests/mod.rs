@@ -59,7 +59,13 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
             Resource::IpvsService { config, programmer }
         }
         ResourceKey::IpvsDestination(..) => {
-            let config = DestinationConfig { forwarding: Forwarding::Dr, weight: 1, upper: 0, lower: 0 };
+            let config = DestinationConfig {
+                forwarding: Forwarding::Dr,
+                tunnel: Default::default(),
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            };
             Resource::IpvsDestination { config, programmer }
         }
         ResourceKey::KeepalivedConfiguration => Resource::File { text: Default::default(), mode: 0o600 },

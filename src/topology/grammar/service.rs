@@ -213,9 +213,14 @@ const SERVER: NodeRule = NodeRule {
         optional("upper", CONNECTIONS, "0, no limit", "Connections at which it is taken out"),
         optional("lower", CONNECTIONS, "0", "Connections at which it is taken in again"),
         optional("forwarding", FORWARDING, "the VIP's", "How packets get to it"),
-        later_property("tunnel", "The sort of tunnel"),
-        later_property("tunnel-port", "The tunnel's port"),
-        later_property("checksum", "The tunnel's checksum"),
+        optional(
+            "tunnel",
+            Shape::Word(&[Choice::new("ipip"), Choice::new("gue"), Choice::new("gre")]),
+            "\"ipip\"",
+            "How packets are wrapped under tun",
+        ),
+        optional("tunnel-port", PORT, "needed for gue", "The UDP port on which the server takes packets of sort gue"),
+        optional("checksum", Shape::Flag, "#false", "Whether gue and gre carry a checksum"),
     ],
     children: &[CHECK, later("notify", "Programs that are told when the server comes or goes")],
     ..NODE

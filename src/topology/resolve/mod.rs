@@ -8,6 +8,7 @@ mod failovers;
 mod keys;
 mod paths;
 mod servers;
+mod tunnels;
 mod vips;
 
 use std::collections::BTreeMap;

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::undeclared;
+use super::{tunnels, undeclared};
 use crate::source::{Problem, Problems, Span, Spanned};
 use crate::topology::decode::{Draft, ServerDraft, ServiceDraft, VipDraft};
-use crate::topology::{Check, Delivery, Family, Forwarding, Host, HostName, Role, Server, Topology, Vip};
+use crate::topology::{Check, Delivery, Family, Forwarding, Host, HostName, Role, Server, Topology, Tunnel, Vip};
 
 /// Resolves the servers of a service: those of its pools first, then its own.
 pub fn resolve(
@@ -114,6 +114,7 @@ fn one(
     if matches!(forwarding, Forwarding::Dr | Forwarding::Tun) {
         check_port(forwarding, service, server, problems);
     }
+    tunnels::check(server, host, forwarding, problems);
     if let (Some(proxy), false) = (service.syn_proxy, forwarding.translates()) {
         problems.push(
             Problem::error("syn-proxy", "A SYN proxy needs replies that pass the director")
@@ -140,6 +141,7 @@ fn one(
         upper: server.upper,
         lower: server.lower,
         forwarding,
+        tunnel: server.tunnel.map_or(Tunnel::Ipip, |tunnel| tunnel.value),
         delivery,
         check: server.check.as_ref().or(check).cloned(),
         span: server.span,

@@ -65,6 +65,7 @@ pub fn server(number: u8, family: Family, check: Option<Check>) -> Server {
         upper: 0,
         lower: 0,
         forwarding: Forwarding::Dr,
+        tunnel: Default::default(),
         delivery: Delivery::None,
         check,
         span: span(),
