@@ -135,6 +135,9 @@ pub enum IptablesVariant {
 pub struct Capabilities {
     /// Which iptables is in use, if any is installed.
     pub iptables: Option<IptablesVariant>,
+    /// Whether rules are in the kernel's x_tables as well, while nf_tables is in use: packets pass both.
+    #[serde(default)]
+    pub has_legacy_rules: bool,
     /// keepalived's version, such as `2.2.7`, if it is installed.
     pub keepalived: Option<String>,
     /// Whether systemd runs, and keepalived is its service.

@@ -45,6 +45,7 @@ impl Session {
         }
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
+            has_legacy_rules: iptables::has_legacy_rules()?,
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,

@@ -177,6 +177,7 @@ impl Host for FakeHost {
         state.reach()?;
         Ok(Capabilities {
             iptables: state.iptables,
+            has_legacy_rules: false,
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),

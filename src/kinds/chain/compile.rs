@@ -118,6 +118,14 @@ pub(super) fn entry(
                 .help(format!("Install iptables on {}", host.name.value)),
         );
     }
+    if facts.is_some_and(|facts| facts.has_legacy_rules) {
+        let message = format!("{} has rules in both of iptables' halves of the kernel", host.name.value);
+        problems.push(
+            Problem::warning("iptables-twice", message)
+                .label(origin, format!("becomes a rule in table {table} of nf_tables"))
+                .help("Look at `iptables-legacy-save`: packets pass those rules too, and lvsctl does not see them"),
+        );
+    }
     Entry::new(key, Resource::Chain { rules: order::canonical(rules), jumps: 1 }).origin(origin)
 }
 

@@ -127,6 +127,17 @@ fn only_directors_that_can_set_the_same_marks_are_peers() {
 }
 
 #[test]
+fn rules_in_the_other_half_of_the_kernel_are_a_warning() {
+    let topology = reference_site();
+    let twice = |has_legacy_rules| {
+        let web = Capabilities { has_legacy_rules, ..capabilities(&[]) };
+        texts(&topology, &facts(&[("web1", web)]), "web1").1
+    };
+    assert_eq!(twice(false), [""; 0]);
+    assert_eq!(twice(true), ["Warning iptables-twice"]);
+}
+
+#[test]
 fn a_peer_is_known_by_the_interface_that_has_the_vip() {
     let mut topology = reference_site();
     topology.failovers.get_mut("ext").unwrap().interface = Some(at("bond0".into()));
