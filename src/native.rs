@@ -71,22 +71,28 @@ fn sysctls(state: &HostState) -> String {
 fn rules(state: &HostState, family: Family) -> String {
     let chain = |wanted: Table| {
         state.iter().filter_map(move |(key, entry)| match (key, &entry.resource) {
-            (ResourceKey::Chain { family: of, table, .. }, Resource::Chain { rules, .. })
+            (ResourceKey::Chain { family: of, table, chain }, Resource::Chain { rules, .. })
                 if *of == family && *table == wanted =>
             {
-                Some(chain::creation(wanted, rules))
+                Some(chain::creation(wanted, chain, rules))
             }
             _ => None,
         })
     };
-    chain(Table::Mangle).chain(chain(Table::Nat)).collect()
+    Table::ALL.into_iter().flat_map(chain).collect()
 }
 
 fn batch(state: &HostState) -> String {
     lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::Link(device), Resource::Link { sort, .. }) => Some(match sort.as_deref() {
+            Some("dummy") => format!("link add {device} type dummy\nlink set {device} up"),
+            _ => format!("link set {device} up"),
+        }),
         (ResourceKey::Address { device, address }, Resource::Address { prefix, label }) => {
             let label = label.as_ref().map(|label| format!(" label {label}")).unwrap_or_default();
-            Some(format!("address replace {address}/{prefix} dev {device}{label}"))
+            // A VIP is no source of the host's own packets; IPv4 takes an earlier address anyway.
+            let lifetime = if address.is_ipv6() && *prefix == 128 { " nodad preferred_lft 0" } else { "" };
+            Some(format!("address replace {address}/{prefix} dev {device}{label}{lifetime}"))
         }
         (ResourceKey::DefaultRoute(_), Resource::DefaultRoute { via: Some(via) }) => {
             Some(format!("route replace default via {via}"))

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | yes | no | | create |
 //! | yes | different | | update in place, or replace |
-//! | no | yes | yes | delete; a module stays |
+//! | no | yes | yes | delete; a module stays, and so does a value that somebody else has set since |
 //! | no | yes | no | foreign: listed and left alone |
 
 mod normalise;
@@ -74,6 +74,10 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
             _ if *key == ResourceKey::Manifest => {}
             // A module stays loaded when it is given up: who else relies on it by now is not known.
             Some(_) if matches!(key, ResourceKey::Module(_)) => {}
+            // Somebody has set it otherwise since: putting back what was there before would take that away.
+            Some(owned) if ownership::is_somebody_elses(&live.resource, owned) => {
+                result.foreign.push(Foreign { id, resource: live.resource.clone() });
+            }
             // Deleting it would take somebody else's destinations along.
             Some(_) if is_shared(key, desired, observed, &manifest) => {
                 result.foreign.push(Foreign { id, resource: live.resource.clone() });

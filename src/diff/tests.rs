@@ -118,6 +118,16 @@ fn a_module_that_is_given_up_stays() {
 }
 
 #[test]
+fn a_value_that_somebody_has_set_since_is_left_to_him() {
+    let mut manifest = owned(&[(sysctl(), value("1"))]);
+    manifest.owned.get_mut(&sysctl()).unwrap().previous = Some(value("0"));
+    let found = compare(&HostState::new(), &observed(&[(sysctl(), value("2"))], Some(manifest)));
+    let keys: Vec<_> = found.changes.iter().map(|change| change.key().clone()).collect();
+    assert_eq!(keys, [ResourceKey::Manifest]);
+    assert_eq!(found.foreign.iter().map(|foreign| &foreign.id.key).collect::<Vec<_>>(), [&sysctl()]);
+}
+
+#[test]
 fn what_was_there_before_is_recorded_once_and_put_back() {
     let (wanted, route) = (state(&[(sysctl(), value("1"))]), ResourceKey::DefaultRoute(Family::Ipv4));
     let first = desired_manifest(&wanted, &observed(&[(sysctl(), value("0"))], None));
@@ -150,7 +160,8 @@ fn service(programmer: Programmer) -> (ResourceKey, Resource) {
 
 fn server(weight: u32, programmer: Programmer) -> (ResourceKey, Resource) {
     let key = DestinationKey { address: "10.0.0.1".parse().unwrap(), port: 0 };
-    let config = DestinationConfig { forwarding: Forwarding::Dr, weight, upper: 0, lower: 0 };
+    let config =
+        DestinationConfig { forwarding: Forwarding::Dr, tunnel: Default::default(), weight, upper: 0, lower: 0 };
     (ResourceKey::IpvsDestination(service_key(), key), Resource::IpvsDestination { config, programmer })
 }
 

@@ -64,6 +64,12 @@ pub struct Link {
     pub name: String,
     /// The hardware address, if it has one.
     pub mac: Option<MacAddress>,
+    /// The sort, as the kernel calls it (`IFLA_INFO_KIND`), such as `ipip`; a network card has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// Whether it is up (`IFF_UP`).
+    #[serde(default)]
+    pub is_up: bool,
     /// Its addresses in the kernel's order.
     pub addresses: Vec<LinkAddress>,
 }
@@ -129,6 +135,9 @@ pub enum IptablesVariant {
 pub struct Capabilities {
     /// Which iptables is in use, if any is installed.
     pub iptables: Option<IptablesVariant>,
+    /// Whether rules are in the kernel's x_tables as well, while nf_tables is in use: packets pass both.
+    #[serde(default)]
+    pub has_legacy_rules: bool,
     /// keepalived's version, such as `2.2.7`, if it is installed.
     pub keepalived: Option<String>,
     /// Whether systemd runs, and keepalived is its service.

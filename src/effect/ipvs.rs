@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
 /// Identifies a virtual service: by protocol, address and port, or by firewall mark and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +115,9 @@ pub struct ServiceConfig {
 pub struct DestinationConfig {
     /// How packets get there.
     pub forwarding: Forwarding,
+    /// How they are wrapped under tunnelling; plain under any other method.
+    #[serde(default, skip_serializing_if = "Tunnel::is_plain")]
+    pub tunnel: Tunnel,
     /// The share; 0 admits no new connection.
     pub weight: u32,
     /// Connections at which the destination is taken out, 0 for no limit.

@@ -45,6 +45,25 @@ pub enum Effect {
         /// The text to write, without a newline.
         value: String,
     },
+    /// Makes an interface that is down (`RTM_NEWLINK` with `NLM_F_EXCL`).
+    AddLink {
+        /// Its name.
+        device: String,
+        /// The sort, as the kernel calls it (`IFLA_INFO_KIND`), such as `dummy`.
+        sort: String,
+    },
+    /// Takes an interface away with its addresses and parameters (`RTM_DELLINK`).
+    RemoveLink {
+        /// Its name.
+        device: String,
+    },
+    /// Brings an interface up or down.
+    SetLink {
+        /// Its name.
+        device: String,
+        /// Whether it is to be up.
+        is_up: bool,
+    },
     /// Adds an address (`RTM_NEWADDR` with `NLM_F_EXCL`).
     AddAddress {
         /// The interface's name.

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
-//! genl.rs      the IPVS table            rtnetlink.rs  links, addresses, routes      netlink.rs  what both share
+//! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
@@ -22,6 +22,7 @@ mod iptables;
 mod keepalived;
 mod keepalived_check;
 mod keepalived_stand_in;
+mod links;
 mod local;
 mod lock;
 mod module;

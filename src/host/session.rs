@@ -45,6 +45,7 @@ impl Session {
         }
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
+            has_legacy_rules: iptables::has_legacy_rules()?,
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
@@ -91,6 +92,9 @@ impl Session {
         match effect {
             Effect::LoadModule(name) => module::load(name),
             Effect::WriteSysctl { key, value } => sysctl::write(key, value),
+            Effect::AddLink { device, sort } => self.network()?.add_link(device, sort),
+            Effect::RemoveLink { device } => self.network()?.remove_link(device),
+            Effect::SetLink { device, is_up } => self.network()?.set_link(device, *is_up),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod interface;
 pub mod ipvs;
 pub mod keepalived;
+pub mod link;
 pub mod module;
 pub mod route;
 pub mod sysctl;
@@ -107,6 +108,7 @@ pub fn registry() -> &'static [&'static dyn Kind] {
     &[
         &manifest::ManifestKind,
         &module::ModuleKind,
+        &link::LinkKind,
         &sysctl::SysctlKind,
         &address::AddressKind,
         &route::RouteKind,

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::address::served_on_loopback;
-use super::{Context, Kind, ParseError, Scope, Site};
+use super::{Context, Kind, ParseError, Scope, Site, delivery};
 use crate::effect::{Answer, Effect, LiveRoute, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
@@ -110,7 +109,7 @@ fn translated<'a>(topology: &'a Topology, host: &'a Host) -> impl Iterator<Item 
 /// Returns what a server's replies must pass.
 ///
 /// Of several floating addresses the lowest is taken, so that all services of one failover agree. One that the server
-/// has on its loopback interface is no gateway for it: the kernel refuses its own addresses.
+/// holds itself is no gateway for it: the kernel refuses its own addresses.
 fn gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> Option<IpAddr> {
     let network = host.addresses.iter().find(|network| network.contains(&server.address));
     let failover = match &vip.holder {
@@ -119,7 +118,7 @@ fn gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> Opti
     };
     let near = |address: &IpAddr| network.is_some_and(|network| network.contains(address));
     let foreign = |floating: &Floating<'_>| match floating {
-        Floating::Vip(vip) => served_on_loopback(vip, host).is_none(),
+        Floating::Vip(vip) => !delivery::parts(vip, host).any(|part| delivery::device(vip, part).is_some()),
         Floating::Further(_) => true,
     };
     let floating = failover.into_iter().flat_map(|failover| topology.floating(failover)).filter(foreign);

@@ -1,8 +1,10 @@
 //! What traffic feels while a change is made, beside the servers and weights that [`super::impact`] counts.
 
+use std::collections::BTreeSet;
+
 use super::election::reload;
 use super::sorts;
-use crate::resource::{Action, Change, Reason, Resource, ResourceKey};
+use crate::resource::{Action, ChainRule, Change, Reason, Resource, ResourceKey, ServiceRule};
 
 /// Returns in what way a change is disruptive, if it is.
 pub fn disruption(change: &Change) -> Option<String> {
@@ -20,9 +22,24 @@ pub fn disruption(change: &Change) -> Option<String> {
         (Action::Delete, ResourceKey::KeepalivedDaemon) => {
             Some("keepalived gives up its VIPs, and their connections are cut")
         }
+        (Action::Create | Action::Update, ResourceKey::Chain { .. }) if further_proxies(change) => {
+            Some("connections that a service has already are cut when a SYN proxy comes before it")
+        }
         _ => None,
     };
     told.map(str::to_owned)
+}
+
+/// Tells whether a chain is to open connections for a service for which it did not.
+///
+/// Connection tracking does not know the connections of earlier, and the proxy drops what belongs to none.
+fn further_proxies(change: &Change) -> bool {
+    let proxied = |resource: &Option<Resource>| -> BTreeSet<ChainRule> {
+        let Some(Resource::Chain { rules, .. }) = resource else { return BTreeSet::new() };
+        let is_proxy = |rule: &&ChainRule| matches!(rule, ChainRule::Service { what: ServiceRule::SynProxy(_), .. });
+        rules.iter().filter(is_proxy).cloned().collect()
+    };
+    !proxied(&change.after).is_subset(&proxied(&change.before))
 }
 
 fn configuration(change: &Change) -> Option<String> {

@@ -11,7 +11,8 @@
 //! 5. static services are in the table before keepalived brings the VIP;
 //! 6. marks go after the services that they key;
 //! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone; its
-//!    default route is only changed after that where nothing new needs the route sooner;
+//!    default route is only changed after that where nothing new needs the route sooner. A new way to accept them comes
+//!    before an old one goes, and an interface goes after its addresses;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
 //! 9. the manifest of a host is written when everything else there is done.
 
@@ -83,6 +84,18 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         rules.push(host.rule(
             |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedDaemon,
             |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedConfiguration,
+        ));
+        // 7, on one host
+        let accepts = |change: &Change| {
+            stops_accepting(change) && matches!(change.key(), ResourceKey::Address { .. } | ResourceKey::Chain { .. })
+        };
+        let taken_over = host.rule(starts_accepting, |change| {
+            accepts(change) && !gateways.iter().any(|gateway| is_own_gateway(change, gateway))
+        });
+        rules.push(Rule { is_soft: true, ..taken_over });
+        rules.push(host.rule(
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Address { .. }),
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Link(_)),
         ));
         // 8
         rules.push(host.rule(

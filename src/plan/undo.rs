@@ -43,18 +43,20 @@ pub fn undo(
             | Effect::ReplaceDefaultRoute { .. }
             | Effect::RemoveDefaultRoute { .. }
             | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),
+            Effect::AddLink { device, .. } => Undo::reverse([Effect::RemoveLink { device: device.clone() }]),
+            Effect::RemoveLink { .. } | Effect::SetLink { .. } => Undo::reverse(links(effect, change, observed)),
             Effect::AddAddress { device, address, prefix, .. } => {
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse([Effect::RemoveAddress { device, address, prefix }])
             }
-            Effect::RemoveAddress { device, address, .. } => {
+            Effect::RemoveAddress { device, address, prefix } => {
                 let key = ResourceKey::Address { device: device.clone(), address: *address };
                 let held = resource(observed, &key).and_then(|held| match held {
-                    Resource::Address { prefix, label } => Some((*prefix, label.clone())),
+                    Resource::Address { label, .. } => Some(label.clone()),
                     _ => None,
                 });
-                let (device, address) = (device.clone(), *address);
-                Undo::reverse(held.map(|(prefix, label)| Effect::AddAddress { device, address, prefix, label }))
+                let (device, address, prefix) = (device.clone(), *address, *prefix);
+                Undo::reverse(held.map(|label| Effect::AddAddress { device, address, prefix, label }))
             }
             Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
                 Undo::reverse([file(path, change, observed)])
@@ -78,6 +80,23 @@ pub fn undo(
 impl Undo {
     fn reverse(effects: impl IntoIterator<Item = Effect>) -> Self {
         Undo { reverse: effects.into_iter().collect(), ..Undo::default() }
+    }
+}
+
+/// Returns what brings an interface back to how it was; one that came with its module was down.
+fn links(effect: &Effect, change: &Change, observed: &HostState) -> Vec<Effect> {
+    let was = match resource(observed, change.key()) {
+        Some(Resource::Link { sort, is_up }) => (sort.clone(), *is_up),
+        _ => (None, false),
+    };
+    let set = |device: &str, is_up| Effect::SetLink { device: device.to_owned(), is_up };
+    match (effect, was) {
+        (Effect::RemoveLink { device }, (Some(sort), is_up)) => {
+            let made = Effect::AddLink { device: device.clone(), sort };
+            [made].into_iter().chain(is_up.then(|| set(device, true))).collect()
+        }
+        (Effect::SetLink { device, is_up }, (_, was_up)) if *is_up != was_up => vec![set(device, was_up)],
+        _ => Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::addresses::{self, Outside};
+use crate::kinds::delivery::{self, TunnelEnd};
 use crate::topology::{
     Connection, Delivery, Family, Forwarding, Host, HostName, MacAddress, Role, Topology, VipHolder,
 };
@@ -51,6 +52,8 @@ pub struct Place {
     pub default_routes: Vec<IpAddr>,
     /// VIPs that an operator would have put on `lo`, because lvsctl does not log in there.
     pub vips_by_hand: Vec<IpAddr>,
+    /// The ends of tunnels that an operator would have brought up there.
+    pub tunnels_by_hand: Vec<&'static TunnelEnd>,
     /// Whether it has two interfaces on one segment, of which each shall answer for itself only.
     pub shares_a_segment: bool,
 }
@@ -83,6 +86,7 @@ impl Layout {
                     root: format!("/run/lab/{}", host.name.value),
                     default_routes: default_routes(topology, host, &gateway),
                     vips_by_hand: vips_by_hand(topology, host),
+                    tunnels_by_hand: tunnels_by_hand(topology, host),
                     shares_a_segment,
                     links,
                 };
@@ -214,6 +218,20 @@ fn vips_by_hand(topology: &Topology, host: &Host) -> Vec<IpAddr> {
         servers.any(|server| server.host.value == host.name.value && server.delivery != Delivery::None)
     });
     serving.map(|(vip, _)| vip.address.value).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn tunnels_by_hand(topology: &Topology, host: &Host) -> Vec<&'static TunnelEnd> {
+    if host.managed {
+        return Vec::new();
+    }
+    let mut ends: Vec<&TunnelEnd> = Vec::new();
+    for vip in topology.vips.values() {
+        let needed = delivery::parts(vip, host).filter_map(|server| delivery::tunnel_end(vip, server));
+        ends.extend(needed);
+    }
+    ends.sort_by_key(|end| end.device);
+    ends.dedup();
+    ends
 }
 
 #[cfg(test)]

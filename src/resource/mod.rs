@@ -11,13 +11,14 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use change::{Action, Change, Reason};
-pub use key::{ResourceKey, Table};
+pub use key::{OWN_CHAIN, OWN_CHAIN_OUT, OWN_INTERFACE, ResourceKey, Table};
 pub use manifest::{Manifest, Owned};
-pub use rule::{ChainRule, PortMatch, RuleTarget};
+pub use rule::{ChainRule, PortMatch, RuleTarget, ServiceRule};
 pub use value::{Programmer, Resource};
 
 use crate::source::Span;
@@ -68,6 +69,8 @@ pub struct Entry {
     pub requires: Vec<ResourceId>,
     /// What in the topology asks for it.
     pub origin: Option<Span>,
+    /// How long destinations of this service may finish when they are taken out, where the topology says so.
+    pub drain: Option<Duration>,
     /// Connections that a live destination carries: active and inactive.
     pub connections: Option<(u32, u32)>,
     /// What keepalived does with a desired destination that it watches.
@@ -77,7 +80,8 @@ pub struct Entry {
 impl Entry {
     /// Makes an entry that requires nothing and comes from nowhere, as an observed one.
     pub fn new(key: ResourceKey, resource: Resource) -> Self {
-        Entry { key, resource, requires: Vec::new(), origin: None, connections: None, health: Health::Presence }
+        let requires = Vec::new();
+        Entry { key, resource, requires, origin: None, drain: None, connections: None, health: Health::Presence }
     }
 
     /// Sets the span that asks for it.

@@ -24,6 +24,13 @@ pub enum Programmer {
 pub enum Resource {
     /// A module that is loaded or built in.
     Module,
+    /// An interface.
+    Link {
+        /// The sort, as the kernel calls it (`IFLA_INFO_KIND`); a network card has none.
+        sort: Option<String>,
+        /// Whether it is up.
+        is_up: bool,
+    },
     /// A parameter's value, its words separated by single spaces.
     Sysctl(String),
     /// An address.
@@ -42,7 +49,7 @@ pub enum Resource {
     Chain {
         /// Its rules in order.
         rules: Vec<ChainRule>,
-        /// How often `PREROUTING` jumps to it without a condition; 1 is wanted.
+        /// How often its hook jumps to it without a condition; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.

@@ -32,7 +32,7 @@ pub use name::{Family, HostName, SysctlKey};
 pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
 pub use service::{
     Check, CheckKind, Delivery, DnsCheck, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol,
-    Scheduler, ScriptCheck, Server, Service, UdpCheck, Vip, VipHolder,
+    Scheduler, ScriptCheck, Server, Service, Tunnel, UdpCheck, Vip, VipHolder,
 };
 pub use supervision::{Command, Notify, Quorum, SorryServer, Supervision};
 

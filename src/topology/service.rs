@@ -48,10 +48,55 @@ pub enum Forwarding {
     Dr,
     /// IP in IP tunnelling.
     Tun,
+    /// Masquerading with the director's own address as the source as well; to IPVS itself that is [`Forwarding::Nat`].
+    FullNat,
     /// Handled by the director itself (`IP_VS_CONN_F_LOCALNODE`); seen live, never written.
     Local,
     /// Passed on to the original destination (`IP_VS_CONN_F_BYPASS`); seen live, never written.
     Bypass,
+}
+
+impl Forwarding {
+    /// Returns the method as IPVS knows it.
+    pub fn in_kernel(self) -> Self {
+        if self == Forwarding::FullNat { Forwarding::Nat } else { self }
+    }
+
+    /// Tells whether addresses and ports are rewritten.
+    pub fn translates(self) -> bool {
+        self.in_kernel() == Forwarding::Nat
+    }
+}
+
+/// How a packet is wrapped on its way to a real server under tunnelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// The UDP port on the real server.
+        port: u16,
+        /// How it is protected: 1 by the checksum of UDP, 2 by one that is offloaded (`IP_VS_TUNNEL_ENCAP_FLAG_*`).
+        flags: u16,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// How it is protected: 1 by a checksum.
+        flags: u16,
+    },
+}
+
+impl Tunnel {
+    /// The flag for a checksum (`IP_VS_TUNNEL_ENCAP_FLAG_CSUM`).
+    pub const CHECKSUM: u16 = 1;
+
+    /// Tells whether this is the plain form, which is the kernel's default.
+    pub fn is_plain(&self) -> bool {
+        *self == Tunnel::Ipip
+    }
 }
 
 /// How a real server comes to accept packets for the VIP.
@@ -59,6 +104,10 @@ pub enum Forwarding {
 pub enum Delivery {
     /// The VIP is on `lo`, and ARP is kept quiet about it.
     Loopback,
+    /// The VIP is on the interface at which tunnelled packets come out, such as `tunl0`.
+    Tunnel,
+    /// The VIP is on a dummy interface of its own.
+    Dummy,
     /// iptables redirects packets for the VIP to the real server's own address.
     Redirect,
     /// Nothing is done.
@@ -258,6 +307,8 @@ pub struct Server {
     pub lower: u32,
     /// How packets get there.
     pub forwarding: Forwarding,
+    /// How they are wrapped under tunnelling.
+    pub tunnel: Tunnel,
     /// How it comes to accept them: the VIP's `delivery`, or what its forwarding method implies.
     pub delivery: Delivery,
     /// What watches it.
@@ -281,6 +332,14 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Whether clients stay on their server.
     pub persistence: Option<Persistence>,
+    /// The kernel's engine that tells clients apart, such as `sip`; addresses without it.
+    pub engine: Option<String>,
+    /// Whether each packet is balanced by itself; UDP only.
+    pub one_packet: bool,
+    /// Whether the director opens connections in the servers' place, where that is asked for.
+    pub syn_proxy: Option<Span>,
+    /// How long a server that is taken out may finish; a time of lvsctl's own unless written.
+    pub drain: Option<Duration>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
     /// What the checks of its servers come to.

@@ -1,13 +1,18 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
+use std::net::IpAddr;
+
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
-use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
-use crate::topology::Forwarding;
+use crate::resource::{
+    Action, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget, ServiceRule,
+};
+use crate::topology::{Forwarding, Tunnel};
 
 /// Returns a few words on how a resource is.
 pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
+        Resource::Link { is_up, .. } => if *is_up { "up" } else { "down" }.to_owned(),
         Resource::Sysctl(value) => clean(value),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
@@ -63,6 +68,10 @@ pub fn change(change: &Change) -> String {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }
         }
+        (Some(before @ Resource::Link { sort, .. }), None) if sort.as_deref() != Some("dummy") => {
+            let previous = change.previous.as_ref().map_or("down".to_owned(), resource);
+            format!("{} → {previous}", resource(before))
+        }
         (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
         (Some(one), None) | (None, Some(one)) => resource(one),
         (None, None) => String::new(),
@@ -75,9 +84,14 @@ fn given_up(before: &Resource, change: &Change) -> String {
     match &change.previous {
         Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
         Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
+        None if is_of_dummy(change.key()) => format!("{now}, goes with its interface"),
         None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
         None => now,
     }
+}
+
+fn is_of_dummy(key: &ResourceKey) -> bool {
+    matches!(key, ResourceKey::Sysctl(key) if key.path().split('/').any(|part| part == OWN_INTERFACE))
 }
 
 fn handed_over(text: String, from: Programmer, to: Programmer) -> String {
@@ -125,6 +139,7 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
         Forwarding::Nat => "nat",
         Forwarding::Dr => "dr",
         Forwarding::Tun => "tun",
+        Forwarding::FullNat => "fullnat",
         Forwarding::Local => "local",
         Forwarding::Bypass => "bypass",
     }
@@ -132,11 +147,22 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
 
 /// Returns a destination's configuration.
 pub fn destination(config: &DestinationConfig) -> String {
-    let mut text = format!("{} weight {}", forwarding(config.forwarding), config.weight);
+    let mut text = format!("{} weight {}", way(config), config.weight);
     if config.upper != 0 || config.lower != 0 {
         text.push_str(&format!(" limits {}", limits(config)));
     }
     text
+}
+
+/// Returns the forwarding method and, where it is not plain, the tunnel.
+fn way(config: &DestinationConfig) -> String {
+    let checked = |flags: u16| if flags == 0 { "" } else { " with checksum" };
+    let tunnel = match config.tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" gue port {port}{}", checked(flags)),
+        Tunnel::Gre { flags } => format!(" gre{}", checked(flags)),
+    };
+    format!("{}{tunnel}", forwarding(config.forwarding))
 }
 
 fn limits(config: &DestinationConfig) -> String {
@@ -148,8 +174,8 @@ fn limits(config: &DestinationConfig) -> String {
 
 fn destination_change(old: &DestinationConfig, new: &DestinationConfig) -> String {
     let mut parts = Vec::new();
-    if old.forwarding != new.forwarding {
-        parts.push(format!("{} → {}", forwarding(old.forwarding), forwarding(new.forwarding)));
+    if (old.forwarding, old.tunnel) != (new.forwarding, new.tunnel) {
+        parts.push(format!("{} → {}", way(old), way(new)));
     }
     if old.weight != new.weight {
         parts.push(format!("weight {} → {}", old.weight, new.weight));
@@ -180,9 +206,24 @@ pub fn rule(rule: &ChainRule) -> String {
             });
             parts.join(" ")
         }
+        ChainRule::Service { what, address, ports } => service_rule(what, *address, ports),
         ChainRule::UnknownPeer { peer } => format!("--mac-source (of {peer}, not known yet) -j RETURN"),
         ChainRule::Other(text) => clean(text),
     }
+}
+
+fn service_rule(what: &ServiceRule, address: IpAddr, ports: &PortMatch) -> String {
+    let (end, port, target) = match what {
+        ServiceRule::ClampSegments(size) => ("-s", "--sport", format!("-j TCPMSS --set-mss {size}")),
+        ServiceRule::Masquerade { vip } => ("-d", "--dport", format!("-m ipvs --vaddr {vip} -j MASQUERADE")),
+        ServiceRule::Untrack => ("-d", "--dport", "--syn -j CT --notrack".to_owned()),
+        ServiceRule::SynProxy(size) => {
+            ("-d", "--dport", format!("--ctstate INVALID,UNTRACKED -j SYNPROXY --mss {size}"))
+        }
+        ServiceRule::DropInvalid => ("-d", "--dport", "--ctstate INVALID -j DROP".to_owned()),
+    };
+    let range = ports.ports.map(|ports| format!(" {port} {ports}")).unwrap_or_default();
+    format!("{end} {address} -p {}{range} {target}", ports.protocol)
 }
 
 /// Returns live text without characters that a terminal would act on.

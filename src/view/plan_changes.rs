@@ -76,6 +76,7 @@ pub fn service_heading(plan: &Plan, service: &ServiceKey) -> String {
 fn subject(plan: &Plan, step: &Step) -> String {
     match step.change.key() {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
+        ResourceKey::Link(device) => format!("interface {} ", describe::clean(device)),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
         ResourceKey::Address { device, address } => {
             let prefix = match step.change.after.as_ref().or(step.change.before.as_ref()) {

@@ -149,12 +149,17 @@ fn order(plan: &Plan, paint: Paint) -> Vec<String> {
 }
 
 fn several(count: usize, sort: &str) -> String {
-    if count == 1 { sort.to_owned() } else { format!("{count} {sort}s") }
+    match (count, sort) {
+        (1, _) => sort.to_owned(),
+        (_, "address") => format!("{count} addresses"),
+        _ => format!("{count} {sort}s"),
+    }
 }
 
 fn sort_of(key: &ResourceKey) -> Option<&'static str> {
     Some(match key {
         ResourceKey::Module(_) => "module",
+        ResourceKey::Link(_) => "interface",
         ResourceKey::Sysctl(_) => "sysctl",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",

@@ -79,6 +79,13 @@ pub struct ResourceDocument {
 pub enum ResourceValue {
     /// A kernel module that is loaded or built in.
     Module,
+    /// An interface.
+    Link {
+        /// Its sort, as `ip -d link` names it; a network card has none.
+        sort: Option<String>,
+        /// Whether it is up.
+        up: bool,
+    },
     /// A kernel parameter.
     Sysctl {
         /// Its value.
@@ -100,7 +107,7 @@ pub enum ResourceValue {
     Chain {
         /// Its rules, as iptables shows them.
         rules: Vec<String>,
-        /// How often PREROUTING jumps to it; 1 is wanted.
+        /// How often the built-in chain of its place jumps to it; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.
@@ -179,6 +186,7 @@ impl From<Programmer> for ProgrammerDocument {
 pub fn resource(resource: &Resource) -> ResourceDocument {
     let value = match resource {
         Resource::Module => ResourceValue::Module,
+        Resource::Link { sort, is_up } => ResourceValue::Link { sort: sort.clone(), up: *is_up },
         Resource::Sysctl(value) => ResourceValue::Sysctl { value: value.clone() },
         Resource::Address { prefix, label } => ResourceValue::Address { prefix: *prefix, label: label.clone() },
         Resource::DefaultRoute { via } => ResourceValue::DefaultRoute { via: via.map(|via| via.to_string()) },

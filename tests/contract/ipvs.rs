@@ -36,7 +36,7 @@ pub fn server(address: &str, port: u16) -> DestinationKey {
 }
 
 fn weight(forwarding: Forwarding, weight: u32) -> DestinationConfig {
-    DestinationConfig { forwarding, weight, upper: 0, lower: 0 }
+    DestinationConfig { forwarding, tunnel: Default::default(), weight, upper: 0, lower: 0 }
 }
 
 fn new(key: ServiceKey, config: &ServiceConfig) -> Effect {

@@ -139,5 +139,5 @@ fn config(key: &str, scheduler: &str) -> ServiceConfig {
 
 fn share(method: &str, weight: &str) -> DestinationConfig {
     let forwarding = if method == "nat" { Forwarding::Nat } else { Forwarding::Dr };
-    DestinationConfig { forwarding, weight: weight.parse().unwrap(), upper: 0, lower: 0 }
+    DestinationConfig { forwarding, tunnel: Default::default(), weight: weight.parse().unwrap(), upper: 0, lower: 0 }
 }

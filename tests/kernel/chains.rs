@@ -157,11 +157,11 @@ fn every_form(family: Family, table: Table) -> Resource {
     let range = |first, last| Some(PortRange { first, last });
     let target = |number| match table {
         Table::Mangle => RuleTarget::Mark(number),
-        Table::Nat => RuleTarget::Redirect(u16::try_from(number).ok().filter(|port| *port != 0)),
+        _ => RuleTarget::Redirect(u16::try_from(number).ok().filter(|port| *port != 0)),
     };
     let mut rules = match table {
         Table::Mangle => vec![peer()],
-        Table::Nat => vec![rule(family, Protocol::Tcp, range(79, 79), target(0))],
+        _ => vec![rule(family, Protocol::Tcp, range(79, 79), target(0))],
     };
     rules.extend([
         rule(family, Protocol::Tcp, range(80, 80), target(1)),

@@ -152,7 +152,10 @@ fn what_ipvsadm_writes_is_read() {
     assert_eq!(web.config, config);
     let [server] = web.destinations.as_slice() else { panic!("{web:?}") };
     assert_eq!(server.key.to_string(), "10.0.0.2:8080");
-    assert_eq!(server.config, DestinationConfig { forwarding: Forwarding::Nat, weight: 7, upper: 20, lower: 10 });
+    assert_eq!(
+        server.config,
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 7, upper: 20, lower: 10 }
+    );
     let marked = find(ServiceKey::Mark { mark: 9, family: Family::Ipv6 });
     assert_eq!((marked.config.flags.0, marked.config.netmask), (ServiceFlags::ONE_PACKET, 128));
     // And the other way round: ipvsadm shows what was written here.
@@ -179,7 +182,8 @@ fn draining_ends_at_the_deadline() {
     let destination = DestinationKey { address: "192.0.2.1".parse().unwrap(), port: 8080 };
     let config =
         ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
-    let weight = DestinationConfig { forwarding: Forwarding::Nat, weight: 1, upper: 0, lower: 0 };
+    let weight =
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 1, upper: 0, lower: 0 };
     let address =
         Effect::AddAddress { device: "lo".into(), address: "192.0.2.10".parse().unwrap(), prefix: 32, label: None };
     let effects = [
@@ -226,7 +230,8 @@ fn large_tables_are_quick() {
     let mut host = open(&bench);
     let config =
         ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
-    let weight = DestinationConfig { forwarding: Forwarding::Nat, weight: 1, upper: 0, lower: 0 };
+    let weight =
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 1, upper: 0, lower: 0 };
     let mut effects = vec![Effect::LoadModule("ip_vs_rr".into())];
     for number in 1..=2000 {
         let key = ServiceKey::Mark { mark: number, family: Family::Ipv4 };

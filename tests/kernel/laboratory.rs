@@ -245,7 +245,7 @@ echo ==== ip6tables; ! { grep -qs . /proc/net/ip6_tables_names || nft; } || ip6t
 echo ==== addresses; ip -o address
 echo ==== routes; ip route show table all; ip -6 route show table all
 echo ==== parameters; cd /proc/sys/net/ipv4
-grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/send_redirects vs/expire_nodest_conn \\
+grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/rp_filter conf/*/send_redirects vs/expire_nodest_conn \\
     ../ipv6/conf/all/forwarding || :
 ";
 

@@ -7,12 +7,14 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod adopted;
 mod chains;
 mod checks;
 mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod fullnat;
 mod health;
 mod host_contract;
 mod host_keepalived;
@@ -32,6 +34,7 @@ mod secrets;
 mod sites;
 mod smoke;
 mod traffic;
+mod tunnels;
 
 use std::process::ExitCode;
 
@@ -50,12 +53,15 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_keepalived::tests(),
         chains::tests(),
         checks::tests(),
+        adopted::tests(),
         keepalived::tests(),
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
         traffic::tests(),
         published::tests(),
+        tunnels::tests(),
+        fullnat::tests(),
         order::tests(),
         secrets::tests(),
         health::tests(),

@@ -13,8 +13,10 @@ use crate::runner::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("sites::the_reference_site_serves_and_fails_over", the_reference_site_serves_and_fails_over).within(120),
-        test("sites::every_other_example_serves", every_other_example_serves).within(240),
         test("sites::nf_tables_carries_a_site", nf_tables_carries_a_site).within(120).on_distribution_kernel(),
+        test("sites::tunnels_serve_and_fail_over_over_ipv6", tunnels_serve_and_fail_over_over_ipv6).within(120),
+        test("sites::one_director_translates_in_every_way", one_director_translates_in_every_way).within(240),
+        test("sites::every_other_example_serves", every_other_example_serves).within(400),
     ]
 }
 
@@ -89,6 +91,8 @@ fn nf_tables_carries_a_site() {
 
 const REFERENCE: &str = "examples/dr-fwmark-redirect";
 
+const NAT: &str = "examples/nat-static";
+
 fn rehearse(path: &str) -> Report {
     let loaded = lvsctl::topology::load(path, &DiskReader);
     let topology = loaded.topology.unwrap_or_else(|| panic!("{path}: {:?}", loaded.problems));
@@ -111,12 +115,38 @@ fn the_reference_site_serves_and_fails_over() {
     assert_eq!(failover.services.len(), 2);
 }
 
+fn one_director_translates_in_every_way() {
+    let report = rehearse(NAT);
+    let by_service = |name: &str| {
+        let service = report.services.iter().find(|service| service.service == name).expect("the service");
+        service.spread.values().copied().collect::<Vec<_>>()
+    };
+    for even in ["plain", "fullnat", "tunnelled", "proxied", "direct"] {
+        assert_eq!(by_service(even), [50, 50], "{even}");
+    }
+    for sticky in ["one", "shop", "all"] {
+        let spread = by_service(sticky);
+        assert!(spread == [100, 0] || spread == [0, 100], "{sticky}: {spread:?}");
+    }
+    assert_eq!(report.services.len(), 11);
+}
+
 fn every_other_example_serves() {
     let folders = fs::read_dir("examples").expect("the examples").map(|entry| entry.expect("an example").path());
-    let others: Vec<PathBuf> = folders.filter(|path| path.as_path() != std::path::Path::new(REFERENCE)).collect();
+    let others: Vec<PathBuf> =
+        folders.filter(|path| ![REFERENCE, NAT].contains(&path.to_str().expect("a name"))).collect();
     assert!(!others.is_empty());
     for path in others {
         rehearse(path.to_str().expect("a name"));
         crate::lab::clear();
     }
+}
+
+fn tunnels_serve_and_fail_over_over_ipv6() {
+    let text = fs::read_to_string("examples/tun-sync/topology.kdl").expect("the example");
+    let text = text.replace("192.168.2.", "fd00:168:2::").replace("/24", "/64");
+    let text = text.replace("auth-pass (env)\"VRRP_PASS\"", "version 3");
+    fs::write("/run/tun-sync-6.kdl", text).expect("the topology");
+    let report = rehearse("/run/tun-sync-6.kdl");
+    assert_eq!(report.failovers.len(), 1);
 }

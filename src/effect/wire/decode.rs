@@ -10,9 +10,12 @@ use neli::genl::{Genlmsghdr, Nlattr};
 use neli::types::{Buffer, GenlBuffer};
 
 use super::encode::{forwarding_number, protocol_number};
-use super::{AF_INET, AF_INET6, Command, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute, WireError};
+use super::{
+    AF_INET, AF_INET6, Command, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE,
+    WireError,
+};
 use crate::effect::{DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
 type Message = Genlmsghdr<Command, Outer>;
 type Handle<'a, T> = AttrHandle<'a, GenlBuffer<T, Buffer>, Nlattr<T, Buffer>>;
@@ -56,13 +59,16 @@ pub fn destination(bytes: &[u8], service: Family) -> Result<LiveDestination, Wir
         None => service,
     };
     let flags = number32(&attributes, Attribute::Forwarding, "forwarding method")?;
+    let forwarding = forwarding(flags & FORWARDING_MASK)?;
+    let tunnel = if forwarding == Forwarding::Tun { tunnel(&attributes)? } else { Tunnel::Ipip };
     Ok(LiveDestination {
         key: DestinationKey {
             address: address(payload(&attributes, Attribute::Address, "address")?, family)?,
             port: u16::from_be(number16(&attributes, Attribute::Port, "port")?),
         },
         config: DestinationConfig {
-            forwarding: forwarding(flags & FORWARDING_MASK)?,
+            forwarding,
+            tunnel,
             weight: number32(&attributes, Attribute::Weight, "weight")?,
             upper: number32(&attributes, Attribute::Upper, "upper threshold")?,
             lower: number32(&attributes, Attribute::Lower, "lower threshold")?,
@@ -149,6 +155,24 @@ fn forwarding(number: u32) -> Result<Forwarding, WireError> {
         .into_iter()
         .find(|forwarding| forwarding_number(*forwarding) == number)
         .ok_or_else(|| WireError::Unknown("forwarding method", number.to_string()))
+}
+
+/// How packets are wrapped; a kernel that does not say knows IP in IP only.
+fn tunnel(attributes: &Handle<'_, DestinationAttribute>) -> Result<Tunnel, WireError> {
+    use DestinationAttribute as Attribute;
+    let Some(kind) = optional(attributes, Attribute::TunnelType).and_then(<[u8]>::first) else {
+        return Ok(Tunnel::Ipip);
+    };
+    let flags = || number16(attributes, Attribute::TunnelFlags, "tunnel's flags");
+    match *kind {
+        0 => Ok(Tunnel::Ipip),
+        TUNNEL_GUE => {
+            let port = u16::from_be(number16(attributes, Attribute::TunnelPort, "tunnel's port")?);
+            Ok(Tunnel::Gue { port, flags: flags()? })
+        }
+        TUNNEL_GRE => Ok(Tunnel::Gre { flags: flags()? }),
+        other => Err(WireError::Unknown("tunnel's type", other.to_string())),
+    }
 }
 
 /// An address of either family fills 16 bytes in a dump (`union nf_inet_addr`), of which IPv4 uses the first four.

@@ -8,9 +8,12 @@ use neli::genl::{AttrTypeBuilder, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
 use neli::types::{Buffer, GenlBuffer};
 use neli::{Size, ToBytes};
 
-use super::{AF_INET, AF_INET6, Command, DestinationAttribute, FAMILY, Outer, ServiceAttribute, VERSION, WireError};
+use super::{
+    AF_INET, AF_INET6, Command, DestinationAttribute, FAMILY, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE, VERSION,
+    WireError,
+};
 use crate::effect::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
 type Attributes<T> = Vec<Nlattr<T, Buffer>>;
 
@@ -112,6 +115,18 @@ fn destination(key: &DestinationKey, config: Option<&DestinationConfig>) -> Resu
             attribute(Attribute::Upper, config.upper)?,
             attribute(Attribute::Lower, config.lower)?,
         ]);
+        // An older kernel knows no other form than the plain one, and no attribute for it.
+        match config.tunnel {
+            Tunnel::Ipip => {}
+            Tunnel::Gue { port, flags } => inner.extend([
+                attribute(Attribute::TunnelType, TUNNEL_GUE)?,
+                attribute(Attribute::TunnelPort, port.to_be())?,
+                attribute(Attribute::TunnelFlags, flags)?,
+            ]),
+            Tunnel::Gre { flags } => {
+                inner.extend([attribute(Attribute::TunnelType, TUNNEL_GRE)?, attribute(Attribute::TunnelFlags, flags)?])
+            }
+        }
     }
     nest(Outer::Destination, &inner)
 }
@@ -151,7 +166,7 @@ pub(super) fn protocol_number(protocol: Protocol) -> u16 {
 /// `IP_VS_CONN_F_MASQ` and its neighbours.
 pub(super) fn forwarding_number(forwarding: Forwarding) -> u32 {
     match forwarding {
-        Forwarding::Nat => 0,
+        Forwarding::Nat | Forwarding::FullNat => 0,
         Forwarding::Local => 1,
         Forwarding::Tun => 2,
         Forwarding::Dr => 3,

@@ -32,6 +32,10 @@ const AF_INET6: u16 = 10;
 /// `IP_VS_CONN_F_FWD_MASK`: the bits of the connection flags that say how packets are forwarded.
 const FORWARDING_MASK: u32 = 0x7;
 
+/// `IP_VS_CONN_F_TUNNEL_TYPE_GUE` and `_GRE`; 0 is IP in IP.
+const TUNNEL_GUE: u8 = 1;
+const TUNNEL_GRE: u8 = 2;
+
 /// A message that could not be made or read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
@@ -97,5 +101,8 @@ pub(crate) enum DestinationAttribute {
     Active = 7,
     Inactive = 8,
     Family = 11,
+    TunnelType = 13,
+    TunnelPort = 14,
+    TunnelFlags = 15,
 }
 impl NlAttrType for DestinationAttribute {}

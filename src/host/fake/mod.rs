@@ -92,7 +92,7 @@ impl FakeHost {
         let addresses = addresses.map(|network| LinkAddress { network, label: None }).collect();
         let mac = mac.and_then(|text| text.parse().ok());
         let mut state = self.state();
-        state.network.links.push(Link { name: name.into(), mac, addresses });
+        state.network.links.push(Link { name: name.into(), mac, sort: None, is_up: true, addresses });
         state.add_interface_sysctls(name);
         drop(state);
         self
@@ -177,6 +177,7 @@ impl Host for FakeHost {
         state.reach()?;
         Ok(Capabilities {
             iptables: state.iptables,
+            has_legacy_rules: false,
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),
@@ -248,6 +249,9 @@ impl State {
         match effect {
             Effect::LoadModule(name) => self.load_module(name),
             Effect::WriteSysctl { key, value } => self.write_sysctl(key, value),
+            Effect::AddLink { device, sort } => self.add_link(device, sort),
+            Effect::RemoveLink { device } => self.remove_link(device),
+            Effect::SetLink { device, is_up } => self.network.set_link(device, *is_up),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network.add_address(device, *address, *prefix, label.as_deref())
             }

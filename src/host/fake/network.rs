@@ -20,6 +20,31 @@ pub(super) struct Network {
 }
 
 impl Network {
+    /// Makes an interface that is down.
+    pub(super) fn add_link(&mut self, device: &str, sort: &str) -> Result<(), HostError> {
+        let doing = format!("make the interface {device}");
+        if self.links.iter().any(|link| link.name == device) {
+            return Err(HostError::kernel(&doing, Errno::EXIST, |_| Some("another interface has this name")));
+        }
+        let (name, sort) = (device.to_owned(), Some(sort.to_owned()));
+        self.links.push(Link { name, mac: None, sort, is_up: false, addresses: Vec::new() });
+        Ok(())
+    }
+
+    /// Takes an interface away with its addresses.
+    pub(super) fn remove_link(&mut self, device: &str) -> Result<(), HostError> {
+        self.link(&format!("remove the interface {device}"), device)?;
+        self.links.retain(|link| link.name != device);
+        Ok(())
+    }
+
+    /// Brings an interface up or down.
+    pub(super) fn set_link(&mut self, device: &str, is_up: bool) -> Result<(), HostError> {
+        let doing = format!("bring {device} {}", if is_up { "up" } else { "down" });
+        self.link(&doing, device)?.is_up = is_up;
+        Ok(())
+    }
+
     /// Adds an address.
     pub(super) fn add_address(
         &mut self,

@@ -17,7 +17,7 @@ use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, Serv
 use crate::kinds::{Context, keepalived};
 use crate::resource::{Change, Health, Programmer, Reason, Resource, ResourceKey};
 
-/// How long a destination may keep its connections; `policy { drain }` will set it.
+/// How long a destination may keep its connections where its service does not say.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long keepalived may take to act on a reload, which it reads asynchronously.
@@ -68,7 +68,7 @@ pub(super) fn destination(
         (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
         (Some((live, programmer)), None) => {
-            let mut effects = drained((live, programmer), service, key);
+            let mut effects = drained((live, programmer), service, key, context);
             if programmer == Programmer::Lvsctl || !reloads(context) {
                 effects.push(delete);
             }
@@ -141,13 +141,15 @@ fn drained(
     (live, programmer): (&DestinationConfig, Programmer),
     service: ServiceKey,
     destination: DestinationKey,
+    context: &Context<'_>,
 ) -> Vec<Effect> {
+    let within = context.desired.get(&ResourceKey::IpvsService(service)).and_then(|entry| entry.drain).unwrap_or(DRAIN);
     let quiet = DestinationConfig { weight: 0, ..live.clone() };
     let set = Effect::Ipvs(match programmer {
         Programmer::Lvsctl => IpvsCommand::SetDestination(service, destination, quiet),
         Programmer::Keepalived => IpvsCommand::SetDestinationIfThere(service, destination, quiet),
     });
-    let wait = Effect::AwaitDrained { service, destination, within: DRAIN };
+    let wait = Effect::AwaitDrained { service, destination, within };
     if live.weight == 0 { vec![wait] } else { vec![set, wait] }
 }
 

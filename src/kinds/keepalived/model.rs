@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::quote::{RawLine, SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Garp, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Garp, Preemption, Scheduler, Tunnel, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +183,10 @@ pub struct VirtualServer {
     pub scheduler: Scheduler,
     /// `lb_kind`.
     pub forwarding: Forwarding,
+    /// `ops`.
+    pub one_packet: bool,
+    /// `persistence_engine`.
+    pub engine: Option<Word>,
     /// `persistence_timeout` in seconds and `persistence_granularity` as a prefix.
     pub persistence: Option<(u32, Option<u8>)>,
     /// `alpha`.
@@ -233,8 +237,8 @@ pub struct RealServer {
     pub key: DestinationKey,
     /// `weight`.
     pub weight: u32,
-    /// `lvs_method`, where it differs from the service's.
-    pub forwarding: Option<Forwarding>,
+    /// `lvs_method`, where it differs from the service's or is not plain.
+    pub method: Option<(Forwarding, Tunnel)>,
     /// `inhibit_on_failure`.
     pub inhibit: bool,
     /// `uthreshold`, 0 for none.

@@ -9,7 +9,7 @@ use super::instance_text::{vrrp_instance, vrrp_script};
 use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer};
 use super::supervision;
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, Forwarding, SecretText, TextPiece};
+use crate::topology::{Family, Forwarding, SecretText, TextPiece, Tunnel};
 
 /// The first line of a configuration that lvsctl wrote.
 pub const HEADER: &str = "# Written by lvsctl; changes here are overwritten";
@@ -146,8 +146,14 @@ fn virtual_server(writer: &mut Writer, server: &VirtualServer) {
         writer.line(&format!("{}-port", scheduler.name));
     }
     writer.line(&format!("lb_kind {}", method(server.forwarding)));
+    if server.one_packet {
+        writer.line("ops");
+    }
     if let Some((timeout, granularity)) = server.persistence {
         writer.line(&format!("persistence_timeout {timeout}"));
+        if let Some(engine) = &server.engine {
+            writer.line(&format!("persistence_engine {}", engine.written()));
+        }
         if let Some(prefix) = granularity {
             writer.line(&format!("persistence_granularity {}", granularity_text(server.key.family(), prefix)));
         }
@@ -174,8 +180,8 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
     };
     writer.block(&head, |writer| {
         writer.line(&format!("weight {}", real.weight));
-        if let Some(forwarding) = real.forwarding {
-            writer.line(&format!("lvs_method {}", method(forwarding)));
+        if let Some((forwarding, tunnel)) = real.method {
+            writer.line(&format!("lvs_method {}{}", method(forwarding), wrapped(tunnel)));
         }
         if real.inhibit {
             writer.line("inhibit_on_failure");
@@ -274,9 +280,23 @@ fn url(writer: &mut Writer, page: &Page) {
     }
 }
 
+/// Writes how packets are wrapped; IP in IP is what keepalived takes by itself.
+fn wrapped(tunnel: Tunnel) -> String {
+    let checksum = |flags| match flags {
+        0 => " nocsum",
+        Tunnel::CHECKSUM => " csum",
+        _ => " remcsum",
+    };
+    match tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" type gue port {port}{}", checksum(flags)),
+        Tunnel::Gre { flags } => format!(" type gre{}", checksum(flags)),
+    }
+}
+
 fn method(forwarding: Forwarding) -> &'static str {
     match forwarding {
-        Forwarding::Nat => "NAT",
+        Forwarding::Nat | Forwarding::FullNat => "NAT",
         Forwarding::Tun => "TUN",
         Forwarding::Dr | Forwarding::Local | Forwarding::Bypass => "DR",
     }

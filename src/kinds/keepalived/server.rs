@@ -7,7 +7,7 @@ use super::supervision;
 use crate::effect::ServiceKey;
 use crate::kinds::ids;
 use crate::source::{Problem, Problems, Span};
-use crate::topology::{Check, CheckKind, HttpCheck, Listen, OnFailure, Server, Service, Vip};
+use crate::topology::{Check, CheckKind, HttpCheck, Listen, OnFailure, Server, Service, Tunnel, Vip};
 
 /// Makes a block for each identity that the service has in the kernel.
 pub(super) fn build(vip: &Vip, service: &Service, problems: &mut Problems) -> Vec<VirtualServer> {
@@ -33,7 +33,7 @@ fn virtual_server(
     problems: &mut Problems,
 ) -> Option<VirtualServer> {
     let first = service.servers.iter().find_map(|server| server.check.as_ref())?;
-    let forwarding = service.servers.first()?.forwarding;
+    let forwarding = service.servers.first()?.forwarding.in_kernel();
     let mut servers = Vec::new();
     for server in &service.servers {
         let checker = match &server.check {
@@ -43,7 +43,8 @@ fn virtual_server(
         servers.push(RealServer {
             key: ids::destination_key(service, listen, server),
             weight: server.weight,
-            forwarding: (server.forwarding != forwarding).then_some(server.forwarding),
+            method: Some((server.forwarding.in_kernel(), server.tunnel))
+                .filter(|own| *own != (forwarding, Tunnel::Ipip)),
             inhibit: service.on_failure == OnFailure::Inhibit,
             upper: server.upper,
             lower: server.lower,
@@ -54,12 +55,18 @@ fn virtual_server(
     let persistence = service
         .persistence
         .map(|persistence| (u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX), persistence.netmask));
+    let engine = match &service.engine {
+        Some(engine) => Some(word(Word::solid(engine), "persistence engine", service.name.span, problems)?),
+        None => None,
+    };
     let watch = &service.supervision;
     Some(VirtualServer {
         key,
         interval: first.interval,
         scheduler: service.scheduler.clone(),
         forwarding,
+        one_packet: service.one_packet,
+        engine,
         persistence,
         alpha: watch.alpha.is_some(),
         omega: watch.omega.is_some(),

@@ -142,7 +142,7 @@ fn the_file_waits_for_marks_sysctls_and_real_servers_and_the_master_for_the_back
 #[test]
 fn who_holds_a_vip_now_is_the_master() {
     let address = LinkAddress { network: "10.4.1.190/32".parse().unwrap(), label: None };
-    let link = Link { name: "eth0".into(), mac: None, addresses: vec![address] };
+    let link = Link { name: "eth0".into(), mac: None, sort: None, is_up: true, addresses: vec![address] };
     let holds = Capabilities { links: vec![link], ..Capabilities::default() };
     let facts = BTreeMap::from([(HostName::new("lb02"), holds)]);
     let waits = |host: &str| {

@@ -46,6 +46,7 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
     let address = |prefix| Resource::Address { prefix, label: None };
     match key {
         ResourceKey::Module(_) => Resource::Module,
+        ResourceKey::Link(_) => Resource::Link { sort: Some("dummy".into()), is_up: true },
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
@@ -58,7 +59,13 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
             Resource::IpvsService { config, programmer }
         }
         ResourceKey::IpvsDestination(..) => {
-            let config = DestinationConfig { forwarding: Forwarding::Dr, weight: 1, upper: 0, lower: 0 };
+            let config = DestinationConfig {
+                forwarding: Forwarding::Dr,
+                tunnel: Default::default(),
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            };
             Resource::IpvsDestination { config, programmer }
         }
         ResourceKey::KeepalivedConfiguration => Resource::File { text: Default::default(), mode: 0o600 },

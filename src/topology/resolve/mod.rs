@@ -12,6 +12,7 @@ mod paths;
 mod servers;
 mod supervision;
 mod sync_groups;
+mod tunnels;
 mod vips;
 
 use std::collections::BTreeMap;

@@ -91,7 +91,7 @@ fn check_sorry(vip: &VipDraft, service: &Service, problems: &mut Problems) {
     }
     let method = service.servers.first().map(|server| server.forwarding);
     let differs = |port| service.listens.iter().find(|listen| listen.ports.as_single() != Some(port));
-    if method == Some(Forwarding::Dr)
+    if matches!(method, Some(Forwarding::Dr | Forwarding::Tun))
         && let Some(listen) = sorry.port.and_then(differs)
     {
         problems.push(
