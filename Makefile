@@ -1,9 +1,9 @@
-# `make demo` shows the tool at work, `make test` runs every test, `make soak` runs long and by hand.
+# `make demo` shows the tool at work, `make test` runs every test; `make soak` and `make bench` are run by hand.
 
 EXAMPLE ?= examples/dr-fwmark-redirect
 N ?= 1000
 
-.PHONY: all setup build demo test soak clean
+.PHONY: all setup build demo test soak bench clean
 
 all: build
 
@@ -24,6 +24,10 @@ test: setup
 
 soak: setup
 	LVSCTL_SOAK=$(N) cargo test --locked --test kernel -- soak
+
+bench: setup
+	@tools/fetch-kernel
+	cargo bench --locked --bench kernel
 
 clean:
 	cargo clean

@@ -1,4 +1,4 @@
-//! Reads the plain part of KDL 2 that nearly every topology keeps to, ten times as fast as the KDL library.
+//! Reads the plain part of KDL 2 that nearly every topology keeps to, several times as fast as the KDL library.
 //!
 //! The library keeps every blank and comment of a document so that it can be written again, which costs most of the time
 //! and memory of a plan. Here a text is read straight into nodes, or not at all: whatever is not plain (KDL 1, escapes,
