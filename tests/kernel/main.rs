@@ -7,6 +7,8 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod boot;
+mod carried;
 mod chains;
 mod commands;
 #[path = "../contract/mod.rs"]
@@ -59,6 +61,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        boot::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().collect()
