@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
+use crate::kinds::{boot, chain};
 use crate::resource::{HostState, Resource, ResourceKey, Table};
 use crate::topology::{Family, HostName, SecretText};
 
@@ -31,8 +31,8 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         })
     };
     let plain = [
-        file("modules.conf", Some(modules(state)), "/etc/modules-load.d/lvsctl.conf"),
-        file("sysctl.conf", Some(sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
+        file("modules.conf", Some(boot::modules(state)), "/etc/modules-load.d/lvsctl.conf"),
+        file("sysctl.conf", Some(boot::sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
         file("iptables.rules", Some(rules(state, Family::Ipv4)), "iptables-restore --noflush < iptables.rules"),
         file("ip6tables.rules", Some(rules(state, Family::Ipv6)), "ip6tables-restore --noflush < ip6tables.rules"),
         file("ip.batch", Some(batch(state)), "ip -batch ip.batch"),
@@ -52,20 +52,6 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         _ => None,
     });
     plain.into_iter().flatten().chain(services).chain(configuration).collect()
-}
-
-fn modules(state: &HostState) -> String {
-    lines(state, |key, _| match key {
-        ResourceKey::Module(name) => Some(name.clone()),
-        _ => None,
-    })
-}
-
-fn sysctls(state: &HostState) -> String {
-    lines(state, |key, resource| match (key, resource) {
-        (ResourceKey::Sysctl(key), Resource::Sysctl(value)) => Some(format!("{key} = {value}")),
-        _ => None,
-    })
 }
 
 fn rules(state: &HostState, family: Family) -> String {

@@ -29,6 +29,8 @@ pub enum Answer {
     Ipvs(Vec<LiveService>),
     /// A file, or `None` if there is none.
     File(String, Option<FileState>),
+    /// What a link names, empty for something that is no link, or `None` if there is nothing.
+    Link(String, Option<String>),
     /// The state of keepalived.
     Daemon(DaemonState),
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::election::reload;
 use super::sorts;
+use crate::kinds::boot;
 use crate::resource::{Action, ChainRule, Change, Reason, Resource, ResourceKey, ServiceRule};
 
 /// Returns in what way a change is disruptive, if it is.
@@ -24,6 +25,9 @@ pub fn disruption(change: &Change) -> Option<String> {
         }
         (Action::Create | Action::Update, ResourceKey::Chain { .. }) if further_proxies(change) => {
             Some("connections that a service has already are cut when a SYN proxy comes before it")
+        }
+        (Action::Update, ResourceKey::BootFiles) if boot::foreign(change).next().is_some() => {
+            Some("replaces a file that lvsctl did not write, and keeps it beside the new one")
         }
         _ => None,
     };

@@ -8,7 +8,7 @@
 
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::ipvs::RELOAD;
-use crate::kinds::{keepalived, manifest};
+use crate::kinds::{boot, keepalived, manifest};
 use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
 
 /// What takes one effect back.
@@ -58,9 +58,10 @@ pub fn undo(
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse(held.map(|label| Effect::AddAddress { device, address, prefix, label }))
             }
-            Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
+            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
                 Undo::reverse([file(path, change, observed)])
             }
+            Effect::ReloadUnits => Undo { afterwards: vec![Effect::ReloadUnits], ..Undo::default() },
             Effect::StartKeepalived { .. } => {
                 Undo { reverse: vec![Effect::StopKeepalived], afterwards: taken_along(passing, observed) }
             }
@@ -164,7 +165,8 @@ fn file(path: &str, change: &Change, observed: &HostState) -> Effect {
         owned.extend(recorded(&change.before));
         return manifest::write(&Manifest { owned, is_exposed: false });
     }
-    match resource(observed, &ResourceKey::KeepalivedConfiguration) {
+    match resource(observed, change.key()) {
+        Some(Resource::BootFiles(files)) => boot::put_back(path, files),
         Some(Resource::File { text, mode }) => Effect::WriteFile {
             path: path.to_owned(),
             text: text.clone(),

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
 use crate::resource::{
-    Action, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget, ServiceRule,
+    Action, BootFile, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget,
+    ServiceRule,
 };
 use crate::topology::{Forwarding, Tunnel};
 
@@ -29,6 +30,7 @@ pub fn resource(resource: &Resource) -> String {
         Resource::File { text, mode } => {
             format!("{}, mode {mode:04o}", count(text.masked().lines().count(), "line"))
         }
+        Resource::BootFiles(files) => count(files.len(), "file"),
         Resource::Daemon { .. } => "running".to_owned(),
         Resource::Manifest(manifest) => count(manifest.owned.len(), "thing") + " owned",
     }
@@ -64,6 +66,11 @@ pub fn change(change: &Change) -> String {
             true => String::new(),
             false => format!("mode {old:04o} → {new:04o}"),
         },
+        (Some(Resource::BootFiles(old)), Some(Resource::BootFiles(new))) => {
+            let names = BootFile::ALL.into_iter().filter(|file| old.get(file) != new.get(file));
+            let names: Vec<&str> = names.map(BootFile::short_name).collect();
+            format!("{} of {} change: {}", names.len(), new.len(), names.join(", "))
+        }
         (Some(before), Some(after)) => {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }

@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod adopted;
+mod boot;
+mod carried;
 mod chains;
 mod checks;
 mod commands;
@@ -69,6 +71,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        boot::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().flat_map(Test::by_kernel).collect()

@@ -108,12 +108,12 @@ fn destination(key: &DestinationKey, config: Option<&DestinationConfig>) -> Resu
         match config.tunnel {
             Tunnel::Ipip => {}
             Tunnel::Gue { port, flags } => inner.extend([
-                attribute(Attribute::TunnelType, TUNNEL_GUE)?,
-                attribute(Attribute::TunnelPort, port.to_be())?,
-                attribute(Attribute::TunnelFlags, flags)?,
+                attribute(Kind::TunnelType, TUNNEL_GUE)?,
+                attribute(Kind::TunnelPort, port.to_be())?,
+                attribute(Kind::TunnelFlags, flags)?,
             ]),
             Tunnel::Gre { flags } => {
-                inner.extend([attribute(Attribute::TunnelType, TUNNEL_GRE)?, attribute(Attribute::TunnelFlags, flags)?])
+                inner.extend([attribute(Kind::TunnelType, TUNNEL_GRE)?, attribute(Kind::TunnelFlags, flags)?])
             }
         }
     }
@@ -128,6 +128,12 @@ struct Attribute(Vec<u8>);
 /// What an attribute can hold.
 trait Payload {
     fn append(&self, bytes: &mut Vec<u8>);
+}
+
+impl Payload for u8 {
+    fn append(&self, bytes: &mut Vec<u8>) {
+        bytes.push(*self);
+    }
 }
 
 impl Payload for u16 {

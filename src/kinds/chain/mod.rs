@@ -23,7 +23,7 @@ use crate::resource::{ChainRule, Change, Entry, Resource, ResourceKey, Table};
 use crate::source::Problems;
 use crate::topology::{Family, Host};
 
-pub use effects::creation;
+pub use effects::{contents, creation};
 pub use peers::keep_unknown_peers;
 
 /// The kind of iptables chains.

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::supervision::{ALPHA, NOTIFY, OMEGA, QUORUM, SORRY_SERVER};
 use super::text;
-use crate::document::grammar::{
-    Choice, NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional,
-};
+use crate::document::grammar::{Choice, NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional};
 
 const SECOND: Duration = Duration::from_secs(1);
 
