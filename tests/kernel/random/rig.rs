@@ -92,6 +92,12 @@ fn plug(host: &Namespace, switch: &Namespace, number: u8) {
     host.run(&["ip", "address", "add", &format!("{}/24", address(false, number)), "dev", "eth0"]);
     host.run(&["ip", "address", "add", &format!("{}/64", address(true, number)), "dev", "eth0"]);
     host.run(&["ip", "link", "set", "eth0", "up"]);
+    // The end of a tunnel has more parameters from the first time on that it is up.
+    for way in ["up", "down"] {
+        for device in ["tunl0", "ip6tnl0"] {
+            host.run(&["ip", "link", "set", device, way]);
+        }
+    }
 }
 
 fn foreign_service(director: &Namespace) {
