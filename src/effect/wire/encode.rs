@@ -122,8 +122,11 @@ fn destination(key: &DestinationKey, config: Option<&DestinationConfig>) -> Resu
 
 /// An attribute with its header (`struct nlattr`), filled up to a multiple of four.
 ///
-/// The bytes are laid down here and not by neli, whose builders copy an attribute for each one that is put into it.
+/// The bytes are laid down here: neli's builders make a buffer for each attribute and copy it into the one around it.
 struct Attribute(Vec<u8>);
+
+/// `NLA_F_NESTED` of `uapi/linux/netlink.h`.
+const NESTED: u16 = 1 << 15;
 
 /// What an attribute can hold.
 trait Payload {
@@ -170,7 +173,10 @@ impl Payload for &[Attribute] {
 }
 
 fn attribute<T: NlAttrType>(kind: T, payload: impl Payload) -> Result<Attribute, WireError> {
-    let kind: u16 = kind.into();
+    numbered(kind.into(), payload)
+}
+
+fn numbered(kind: u16, payload: impl Payload) -> Result<Attribute, WireError> {
     let mut bytes = Vec::with_capacity(64);
     bytes.extend_from_slice(&[0, 0]);
     bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -183,7 +189,7 @@ fn attribute<T: NlAttrType>(kind: T, payload: impl Payload) -> Result<Attribute,
 }
 
 fn nest(kind: Outer, inner: &[Attribute]) -> Result<Attribute, WireError> {
-    attribute(kind, inner)
+    numbered(u16::from(kind) | NESTED, inner)
 }
 
 fn family(family: Family) -> u16 {
