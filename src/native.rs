@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
 use crate::resource::{HostState, Resource, ResourceKey, Table};
-use crate::topology::{Family, HostName, SecretText};
+use crate::topology::{Family, HostName, IpvsTimeout, SecretText};
 
 /// A file for one of the host's own tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         text: SecretText::plain(text),
         about: "ipvsadm -R < ipvsadm.rules",
     });
+    // Nor does ipvsadm --set.
+    let timeouts = Some(timeouts(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+        name: "ipvsadm.timeouts",
+        text: SecretText::plain(text),
+        about: "ipvsadm --set $(cat ipvsadm.timeouts)",
+    });
     let configuration = state.get(&ResourceKey::KeepalivedConfiguration).and_then(|entry| match &entry.resource {
         Resource::File { text, .. } => Some(NativeFile {
             name: "keepalived.conf",
@@ -51,7 +57,7 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         }),
         _ => None,
     });
-    plain.into_iter().flatten().chain(services).chain(configuration).collect()
+    plain.into_iter().flatten().chain(services).chain(timeouts).chain(configuration).collect()
 }
 
 fn modules(state: &HostState) -> String {
@@ -93,6 +99,20 @@ fn batch(state: &HostState) -> String {
         }
         _ => None,
     })
+}
+
+/// Returns the timeouts as `ipvsadm --set` takes them; 0 leaves one as it is.
+pub fn timeouts(state: &HostState) -> String {
+    let seconds = IpvsTimeout::ALL.map(|timeout| {
+        match state.get(&ResourceKey::IpvsTimeout(timeout)).map(|entry| &entry.resource) {
+            Some(Resource::Timeout(seconds)) => *seconds,
+            _ => 0,
+        }
+    });
+    match seconds {
+        [0, 0, 0] => String::new(),
+        [tcp, tcp_fin, udp] => format!("{tcp} {tcp_fin} {udp}\n"),
+    }
 }
 
 fn lines(state: &HostState, line: impl Fn(&ResourceKey, &Resource) -> Option<String>) -> String {

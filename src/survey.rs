@@ -9,7 +9,7 @@ use std::thread;
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
 use crate::host::{self, HostError, connect};
-use crate::kinds::{Site, chain};
+use crate::kinds::{Site, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::source::Problems;
@@ -132,6 +132,7 @@ impl<'a> Survey<'a> {
         for (name, state) in &mut desired {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
+                sysctl::missing(name, state, (&observation.state, &observation.capabilities), &mut problems);
             }
         }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };

@@ -4,7 +4,7 @@ use crate::effect::Effect;
 use crate::host::HostError;
 use crate::observe::Observation;
 use crate::plan::{Plan, Undo};
-use crate::resource::{ResourceId, ResourceKey};
+use crate::resource::{Resource, ResourceId, ResourceKey};
 use crate::survey::{Hosts, Surveyed};
 use crate::topology::HostName;
 
@@ -87,6 +87,9 @@ fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {
         // It stays loaded, and so do the parameters that came with it. Manifests are looked after at the very end.
         ResourceKey::Module(_) | ResourceKey::Manifest => false,
         ResourceKey::Sysctl(_) if before.is_none() => false,
+        ResourceKey::IpvsTimeout(timeout) if before.is_none() => {
+            now.is_some_and(|now| now != Resource::Timeout(timeout.kernel_default()))
+        }
         _ => before != now,
     }
 }

@@ -40,7 +40,7 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
 }
 
 fn is_put_back(resource: &Resource) -> bool {
-    matches!(resource, Resource::Sysctl(_) | Resource::DefaultRoute { .. })
+    matches!(resource, Resource::Sysctl(_) | Resource::Timeout(_) | Resource::Switch(_) | Resource::DefaultRoute { .. })
 }
 
 /// Returns the change of the manifest itself, if it has to change.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, IpvsTimeout, Protocol};
 
 /// Identifies a virtual service: by protocol, address and port, or by firewall mark and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,8 @@ pub enum IpvsCommand {
     SetDestination(ServiceKey, DestinationKey, DestinationConfig),
     /// `IPVS_CMD_SET_DEST` of a destination that keepalived may take away at any moment; one that is gone stays gone.
     SetDestinationIfThere(ServiceKey, DestinationKey, DestinationConfig),
+    /// `IPVS_CMD_SET_CONFIG` of one timeout, in seconds; the others stay.
+    SetTimeout(IpvsTimeout, u32),
     /// `IPVS_CMD_DEL_DEST`; `ENOENT` if it is not there.
     DeleteDestination(ServiceKey, DestinationKey),
 }

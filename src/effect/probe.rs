@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{DestinationKey, IpvsCommand, ServiceKey};
-use crate::topology::{Family, SecretText, SysctlKey};
+use crate::topology::{Family, Offload, SecretText, SysctlKey};
 
 /// Asks a host one thing and changes nothing: no module is loaded, no table or file comes into being.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub enum Probe {
     Iptables(Family),
     /// The whole IPVS table. Answered by `Answer::Ipvs`.
     Ipvs,
+    /// The timeouts of IPVS. Answered by `Answer::IpvsTimeouts`.
+    IpvsTimeouts,
+    /// What this interface offloads. Answered by `Answer::Offloads`.
+    Offloads(String),
     /// A file's mode and text. Answered by `Answer::File`.
     File(String),
     /// The state of keepalived. Answered by `Answer::Daemon`.
@@ -44,6 +48,15 @@ pub enum Effect {
         key: SysctlKey,
         /// The text to write, without a newline.
         value: String,
+    },
+    /// Switches an offload of an interface (`ETHTOOL_MSG_FEATURES_SET`).
+    SetOffload {
+        /// The interface's name.
+        device: String,
+        /// Which one.
+        offload: Offload,
+        /// On or off.
+        on: bool,
     },
     /// Adds an address (`RTM_NEWADDR` with `NLM_F_EXCL`).
     AddAddress {

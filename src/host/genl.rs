@@ -3,6 +3,8 @@
 //! Asking the kernel for the family's number loads the module, so a probe asks only where the module is there already.
 //! In a batch nothing is transactional: the kernel goes on after a refusal, and each refusal is given to its command.
 
+use std::collections::BTreeMap;
+
 use neli::consts::nl::{GenlId, NlmF};
 use rustix::io::Errno;
 use rustix::net::netlink;
@@ -11,6 +13,7 @@ use super::HostError;
 use super::netlink::{ANSWER, Failure, Socket};
 use crate::effect::wire::{self, WireError};
 use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey};
+use crate::topology::IpvsTimeout;
 
 /// The IPVS table of one network namespace.
 pub(super) struct Table {
@@ -23,7 +26,7 @@ impl Table {
     pub(super) fn open() -> Result<Self, HostError> {
         let doing = "open the IPVS table";
         let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure, None))?;
-        let question = wire::get_family().map_err(|error| malformed(doing, &error))?;
+        let question = wire::get_family(wire::FAMILY).map_err(|error| malformed(doing, &error))?;
         let mut family = Err(WireError::Missing("family number"));
         socket
             .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
@@ -41,6 +44,17 @@ impl Table {
             .dump(self.family, &question, |bytes| Ok(wire::service(bytes)?))
             .map_err(|trouble: Trouble| trouble.error(doing))?;
         services.into_iter().map(|(key, config)| self.with_destinations(key, config)).collect()
+    }
+
+    /// Returns the timeouts in seconds.
+    pub(super) fn timeouts(&mut self) -> Result<BTreeMap<IpvsTimeout, u32>, HostError> {
+        let doing = "read the timeouts of IPVS";
+        let question = wire::get_timeouts().map_err(|error| malformed(doing, &error))?;
+        let mut timeouts = Ok(BTreeMap::new());
+        self.socket
+            .request(self.family, NlmF::empty(), &question, |answer| timeouts = wire::timeouts(answer))
+            .map_err(|failure| refused(doing, failure, None))?;
+        timeouts.map_err(|error| malformed(doing, &error))
     }
 
     /// Returns one service with its destinations, if it is there.
@@ -141,6 +155,7 @@ pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'s
     Some(match (errno, command) {
         (Errno::EXIST, Command::NewService(..)) => "the service is there already",
         (Errno::EXIST, _) => "the destination is there already",
+        (Errno::INVAL, Command::SetTimeout(..)) => "the timeout is longer than the kernel can count",
         (Errno::SRCH, _) => "the service is not there",
         (Errno::NOENT, Command::NewService(..) | Command::SetService(..)) => {
             "the kernel does not have this scheduler or persistence engine"
@@ -167,6 +182,7 @@ pub(super) fn describe(command: &IpvsCommand) -> String {
         IpvsCommand::SetDestination(key, server, _) | IpvsCommand::SetDestinationIfThere(key, server, _) => {
             format!("change the destination {server} of {key}")
         }
+        IpvsCommand::SetTimeout(timeout, seconds) => format!("set the timeout {timeout} to {seconds} s"),
         IpvsCommand::DeleteDestination(key, server) => format!("delete the destination {server} of {key}"),
     }
 }

@@ -1,10 +1,12 @@
 //! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::ethtool::Ethtool;
 use super::files::Files;
 use super::genl::Table;
 use super::keepalived::Keepalived;
@@ -48,6 +50,7 @@ impl Session {
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            connection_table_bits: module::connection_table_bits(),
         })
     }
 
@@ -63,6 +66,9 @@ impl Session {
             Probe::Iptables(family) => Answer::Iptables(*family, iptables::save(*family)?),
             Probe::Ipvs if !module::is_present(IPVS) => Answer::Ipvs(Vec::new()),
             Probe::Ipvs => Answer::Ipvs(self.with_table(Table::read)?),
+            Probe::IpvsTimeouts if !module::is_present(IPVS) => Answer::IpvsTimeouts(BTreeMap::new()),
+            Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.with_table(Table::timeouts)?),
+            Probe::Offloads(device) => Answer::Offloads(device.clone(), Ethtool::open()?.offloads(device)?),
             Probe::File(path) => Answer::File(path.clone(), self.files.read(path)?),
             Probe::Keepalived => Answer::Daemon(self.keepalived().state()?),
         })
@@ -89,8 +95,9 @@ impl Session {
     /// Makes one change, or waits for one.
     pub(super) fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
         match effect {
-            Effect::LoadModule(name) => module::load(name),
+            Effect::LoadModule(name) => module::load(name, self.module_options().as_deref()),
             Effect::WriteSysctl { key, value } => sysctl::write(key, value),
+            Effect::SetOffload { device, offload, on } => Ethtool::open()?.set(device, *offload, *on),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }
@@ -134,6 +141,12 @@ impl Session {
         self.files.write(path, &content, mode, keep, |temporary| {
             if test { keepalived_check::test(&doing, temporary, path, text) } else { Ok(()) }
         })
+    }
+
+    /// Returns the folder of modprobe's options where it is not the machine's own.
+    fn module_options(&self) -> Option<PathBuf> {
+        let folder = self.files.locate("/etc/modprobe.d").ok()?;
+        (folder != Path::new("/etc/modprobe.d") && folder.is_dir()).then_some(folder)
     }
 
     fn network(&mut self) -> Result<&mut Network, HostError> {

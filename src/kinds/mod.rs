@@ -15,8 +15,11 @@ pub mod interface;
 pub mod ipvs;
 pub mod keepalived;
 pub mod module;
+pub mod module_options;
+pub mod offload;
 pub mod route;
 pub mod sysctl;
+pub mod timeout;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,8 +109,11 @@ pub trait Kind: Sync {
 pub fn registry() -> &'static [&'static dyn Kind] {
     &[
         &manifest::ManifestKind,
+        &module_options::ModuleOptionsKind,
         &module::ModuleKind,
         &sysctl::SysctlKind,
+        &timeout::TimeoutKind,
+        &offload::OffloadKind,
         &address::AddressKind,
         &route::RouteKind,
         &chain::ChainKind,

@@ -117,5 +117,12 @@ pub(super) fn is_own_gateway(change: &Change, (host, gateway): &(HostName, IpAdd
 }
 
 pub(super) fn is_parameter(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
+    matches!(
+        change.key(),
+        ResourceKey::Sysctl(_)
+            | ResourceKey::IpvsTimeout(_)
+            | ResourceKey::Offload { .. }
+            | ResourceKey::ModuleOptions
+            | ResourceKey::Module(_)
+    )
 }

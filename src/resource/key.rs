@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, SysctlKey};
+use crate::topology::{Family, IpvsTimeout, Offload, SysctlKey};
 
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +36,17 @@ pub enum ResourceKey {
     Module(String),
     /// A kernel parameter.
     Sysctl(SysctlKey),
+    /// A timeout of IPVS.
+    IpvsTimeout(IpvsTimeout),
+    /// The options of modules.
+    ModuleOptions,
+    /// Something that an interface offloads.
+    Offload {
+        /// The interface's name.
+        device: String,
+        /// Which one.
+        offload: Offload,
+    },
     /// An address on an interface.
     Address {
         /// The interface's name.
@@ -80,6 +91,9 @@ impl fmt::Display for ResourceKey {
         match self {
             ResourceKey::Module(name) => write!(formatter, "module/{name}"),
             ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
+            ResourceKey::IpvsTimeout(timeout) => write!(formatter, "ipvs/timeout/{timeout}"),
+            ResourceKey::ModuleOptions => formatter.write_str("module-options"),
+            ResourceKey::Offload { device, offload } => write!(formatter, "offload/{device}/{offload}"),
             ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
             ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),
             ResourceKey::Chain { family, table, chain } => {

@@ -26,6 +26,10 @@ pub enum Resource {
     Module,
     /// A parameter's value, its words separated by single spaces.
     Sysctl(String),
+    /// A timeout in seconds.
+    Timeout(u32),
+    /// Something that is on or off.
+    Switch(bool),
     /// An address.
     Address {
         /// The prefix length.

@@ -26,6 +26,7 @@ pub fn host(role: Role, name: &str, address: &str, mac: Option<&str>) -> Host {
         connection: at(Connection::Namespace { name: name.into(), root: format!("/run/lab/{name}") }),
         managed: true,
         sysctls: BTreeMap::new(),
+        tuning: Tuning::default(),
     }
 }
 

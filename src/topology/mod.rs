@@ -16,6 +16,7 @@ mod name;
 pub mod resolve;
 mod secret;
 mod service;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ pub use service::{
     Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
     Server, Service, Vip, VipHolder,
 };
+pub use tuning::{IpvsTimeout, Offload, Offloads, Tuning};
 
 use crate::source::Spanned;
 

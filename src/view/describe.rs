@@ -9,6 +9,8 @@ pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
         Resource::Sysctl(value) => clean(value),
+        Resource::Timeout(seconds) => format!("{seconds} s"),
+        Resource::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
             None => format!("/{prefix}"),
@@ -63,7 +65,15 @@ pub fn change(change: &Change) -> String {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }
         }
-        (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
+        (
+            Some(
+                before @ (Resource::Sysctl(_)
+                | Resource::Timeout(_)
+                | Resource::Switch(_)
+                | Resource::DefaultRoute { .. }),
+            ),
+            None,
+        ) => given_up(before, change),
         (Some(one), None) | (None, Some(one)) => resource(one),
         (None, None) => String::new(),
     }
@@ -75,6 +85,7 @@ fn given_up(before: &Resource, change: &Change) -> String {
     match &change.previous {
         Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
         Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
+        None if matches!(before, Resource::Timeout(_)) => format!("{now} → the kernel's own"),
         None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
         None => now,
     }
@@ -198,7 +209,9 @@ pub fn reason(change: &Change) -> Option<&'static str> {
         (Reason::RemovedOnHost, _) => Some("gone from the host"),
         // That a parameter or a route has another value to begin with is no news.
         (Reason::Adopted, Action::Update) => match change.before {
-            Some(Resource::Sysctl(_) | Resource::DefaultRoute { .. }) => None,
+            Some(Resource::Sysctl(_) | Resource::Timeout(_) | Resource::Switch(_) | Resource::DefaultRoute { .. }) => {
+                None
+            }
             _ => Some("there before lvsctl"),
         },
         _ => None,

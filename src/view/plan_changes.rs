@@ -77,6 +77,9 @@ fn subject(plan: &Plan, step: &Step) -> String {
     match step.change.key() {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
+        ResourceKey::ModuleOptions => "modprobe.d ".to_owned(),
+        ResourceKey::Offload { device, offload } => format!("{offload} of {} ", describe::clean(device)),
+        ResourceKey::IpvsTimeout(timeout) => format!("IPVS timeout {timeout} "),
         ResourceKey::Address { device, address } => {
             let prefix = match step.change.after.as_ref().or(step.change.before.as_ref()) {
                 Some(Resource::Address { prefix, .. }) => format!("/{prefix}"),

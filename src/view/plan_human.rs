@@ -156,6 +156,9 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
     Some(match key {
         ResourceKey::Module(_) => "module",
         ResourceKey::Sysctl(_) => "sysctl",
+        ResourceKey::ModuleOptions => "modprobe.d",
+        ResourceKey::Offload { .. } => "offload",
+        ResourceKey::IpvsTimeout(_) => "timeout",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => "chain",
@@ -179,6 +182,7 @@ fn runtime(plan: &Plan, paint: Paint) -> Vec<String> {
                 let of = plan.names.services.get(service).map(|of| format!("{} ", of.name)).unwrap_or_default();
                 format!("{of}{service} {name}{destination}")
             }
+            ResourceKey::ModuleOptions => "connection table".to_owned(),
             ResourceKey::Address { device, address } => format!("{address} on {}", describe::clean(device)),
             key => key.to_string(),
         };

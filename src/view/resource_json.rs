@@ -84,6 +84,16 @@ pub enum ResourceValue {
         /// Its value.
         value: String,
     },
+    /// A timeout of IPVS.
+    Timeout {
+        /// How long.
+        seconds: u32,
+    },
+    /// Something that is on or off.
+    Switch {
+        /// Whether it is on.
+        on: bool,
+    },
     /// An address on an interface.
     Address {
         /// The prefix length.
@@ -180,6 +190,8 @@ pub fn resource(resource: &Resource) -> ResourceDocument {
     let value = match resource {
         Resource::Module => ResourceValue::Module,
         Resource::Sysctl(value) => ResourceValue::Sysctl { value: value.clone() },
+        Resource::Timeout(seconds) => ResourceValue::Timeout { seconds: *seconds },
+        Resource::Switch(on) => ResourceValue::Switch { on: *on },
         Resource::Address { prefix, label } => ResourceValue::Address { prefix: *prefix, label: label.clone() },
         Resource::DefaultRoute { via } => ResourceValue::DefaultRoute { via: via.map(|via| via.to_string()) },
         Resource::Chain { rules, jumps } => {

@@ -7,7 +7,7 @@ use lvsctl::effect::{
     ServiceKey,
 };
 use lvsctl::host::{Host, HostError};
-use lvsctl::topology::{Family, Forwarding, Protocol};
+use lvsctl::topology::{Family, Forwarding, IpvsTimeout, Protocol};
 
 use super::{Bench, ask, failure, mismatch, refusal, succeed};
 
@@ -256,4 +256,20 @@ pub fn is_waited_for(bench: &dyn Bench) {
         let late = failure(&mut *host, &Effect::AwaitService { service: other, present, within });
         assert!(matches!(late, HostError::Timeout { .. }), "{late}");
     }
+}
+
+pub fn timeouts_are_set_one_by_one(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let read = |host: &mut dyn Host| match ask(host, &Probe::IpvsTimeouts) {
+        Answer::IpvsTimeouts(timeouts) => timeouts.into_values().collect::<Vec<u32>>(),
+        _ => mismatch(&"timeouts"),
+    };
+    let set = |timeout, seconds| Effect::Ipvs(IpvsCommand::SetTimeout(timeout, seconds));
+    succeed(&mut *host, &[Effect::LoadModule("ip_vs".into())]);
+    assert_eq!(read(&mut *host), IpvsTimeout::ALL.map(IpvsTimeout::kernel_default));
+    succeed(&mut *host, &[set(IpvsTimeout::TcpFin, 5)]);
+    assert_eq!(read(&mut *host), [900, 5, 300]);
+    succeed(&mut *host, &[set(IpvsTimeout::Tcp, 1200), set(IpvsTimeout::Udp, 2_147_483), set(IpvsTimeout::TcpFin, 0)]);
+    assert_eq!(read(&mut *host), [1200, 5, 2_147_483], "0 keeps what is there");
+    // A new network namespace begins with the kernel's own again, so nothing is left behind for the next case.
 }

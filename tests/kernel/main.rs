@@ -30,6 +30,7 @@ mod runner;
 mod secrets;
 mod sites;
 mod smoke;
+mod tuning;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        tuning::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().collect()

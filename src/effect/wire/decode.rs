@@ -1,5 +1,6 @@
 //! Answers from bytes, in canonical form.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +13,7 @@ use neli::types::{Buffer, GenlBuffer};
 use super::encode::{forwarding_number, protocol_number};
 use super::{AF_INET, AF_INET6, Command, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute, WireError};
 use crate::effect::{DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, IpvsTimeout, Protocol};
 
 type Message = Genlmsghdr<Command, Outer>;
 type Handle<'a, T> = AttrHandle<'a, GenlBuffer<T, Buffer>, Nlattr<T, Buffer>>;
@@ -70,6 +71,14 @@ pub fn destination(bytes: &[u8], service: Family) -> Result<LiveDestination, Wir
         active: number32(&attributes, Attribute::Active, "active connections")?,
         inactive: number32(&attributes, Attribute::Inactive, "inactive connections")?,
     })
+}
+
+/// Decodes the timeouts, in seconds; a kernel without a protocol leaves its timeouts out.
+pub fn timeouts(bytes: &[u8]) -> Result<BTreeMap<IpvsTimeout, u32>, WireError> {
+    let message = message(bytes)?;
+    let attributes = message.attrs().get_attr_handle();
+    let there = IpvsTimeout::ALL.into_iter().filter(|timeout| optional(&attributes, Outer::from(*timeout)).is_some());
+    there.map(|timeout| Ok((timeout, number32(&attributes, Outer::from(timeout), "timeout")?))).collect()
 }
 
 /// Decodes the number that the kernel gave the family.

@@ -8,7 +8,7 @@ use neli::genl::{AttrTypeBuilder, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
 use neli::types::{Buffer, GenlBuffer};
 use neli::{Size, ToBytes};
 
-use super::{AF_INET, AF_INET6, Command, DestinationAttribute, FAMILY, Outer, ServiceAttribute, VERSION, WireError};
+use super::{AF_INET, AF_INET6, Command, DestinationAttribute, Outer, ServiceAttribute, VERSION, WireError};
 use crate::effect::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
 use crate::topology::{Family, Forwarding, Protocol};
 
@@ -25,6 +25,9 @@ pub fn command(command: &IpvsCommand) -> Result<Vec<u8>, WireError> {
         }
         IpvsCommand::SetDestination(key, server, config) | IpvsCommand::SetDestinationIfThere(key, server, config) => {
             (Command::SetDestination, vec![service(key, None)?, destination(server, Some(config))?])
+        }
+        IpvsCommand::SetTimeout(timeout, seconds) => {
+            (Command::SetConfig, vec![attribute(Outer::from(*timeout), *seconds)?])
         }
         IpvsCommand::DeleteDestination(key, server) => {
             (Command::DeleteDestination, vec![service(key, None)?, destination(server, None)?])
@@ -48,14 +51,19 @@ pub fn get_destinations(key: &ServiceKey) -> Result<Vec<u8>, WireError> {
     message(Command::GetDestination, vec![service(key, None)?])
 }
 
+/// Encodes the question for the timeouts.
+pub fn get_timeouts() -> Result<Vec<u8>, WireError> {
+    message::<_, Outer>(Command::GetConfig, Vec::new())
+}
+
 /// Encodes the question for the version, which changes nothing and always succeeds: the end of a batch.
 pub fn get_info() -> Result<Vec<u8>, WireError> {
     message::<_, Outer>(Command::GetInfo, Vec::new())
 }
 
-/// Encodes the question for the number that the kernel gave the family; it loads the module if there is one.
-pub fn get_family() -> Result<Vec<u8>, WireError> {
-    message(CtrlCmd::Getfamily, vec![attribute(CtrlAttr::FamilyName, FAMILY)?])
+/// Encodes the question for the number that the kernel gave a family; it loads the module if there is one.
+pub fn get_family(name: &str) -> Result<Vec<u8>, WireError> {
+    message(CtrlCmd::Getfamily, vec![attribute(CtrlAttr::FamilyName, name)?])
 }
 
 fn message<C: Cmd + Size, T: NlAttrType + Size>(command: C, outer: Attributes<T>) -> Result<Vec<u8>, WireError> {

@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+pub mod ethtool;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,13 @@ use neli::consts::genl::{Cmd, NlAttrType};
 use neli::neli_enum;
 use thiserror::Error;
 
-pub use decode::{destination, family_number, service};
-pub use encode::{command, get_destinations, get_family, get_info, get_service, get_services};
+use crate::topology::IpvsTimeout;
+
+pub use decode::{destination, family_number, service, timeouts};
+pub use encode::{command, get_destinations, get_family, get_info, get_service, get_services, get_timeouts};
 
 /// The name under which the kernel registers the family (`IPVS_GENL_NAME`).
-const FAMILY: &str = "IPVS";
+pub const FAMILY: &str = "IPVS";
 
 /// The family's version (`IPVS_GENL_VERSION`), and that of the controller which knows the families.
 const VERSION: u8 = 1;
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     SetDestination = 6,
     DeleteDestination = 7,
     GetDestination = 8,
+    SetConfig = 12,
+    GetConfig = 13,
     GetInfo = 15,
 }
 impl Cmd for Command {}
@@ -66,8 +71,21 @@ impl Cmd for Command {}
 pub(crate) enum Outer {
     Service = 1,
     Destination = 2,
+    TimeoutTcp = 4,
+    TimeoutTcpFin = 5,
+    TimeoutUdp = 6,
 }
 impl NlAttrType for Outer {}
+
+impl From<IpvsTimeout> for Outer {
+    fn from(timeout: IpvsTimeout) -> Self {
+        match timeout {
+            IpvsTimeout::Tcp => Outer::TimeoutTcp,
+            IpvsTimeout::TcpFin => Outer::TimeoutTcpFin,
+            IpvsTimeout::Udp => Outer::TimeoutUdp,
+        }
+    }
+}
 
 /// `IPVS_SVC_ATTR_*`.
 #[neli_enum(serialized_type = "u16")]

@@ -180,6 +180,7 @@ impl Host for FakeHost {
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),
+            connection_table_bits: state.modules.contains("ip_vs").then_some(12),
         })
     }
 
@@ -239,6 +240,9 @@ impl State {
                 Answer::Iptables(*family, self.rules.get(family).map(Rules::save).unwrap_or_default())
             }
             Probe::Ipvs => Answer::Ipvs(self.table.services.clone()),
+            Probe::IpvsTimeouts if !self.modules.contains("ip_vs") => Answer::IpvsTimeouts(BTreeMap::new()),
+            Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.table.timeouts.clone()),
+            Probe::Offloads(device) => Answer::Offloads(device.clone(), self.network.offloads(device)),
             Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
             Probe::Keepalived => Answer::Daemon(self.daemon.state()),
         }
@@ -248,6 +252,7 @@ impl State {
         match effect {
             Effect::LoadModule(name) => self.load_module(name),
             Effect::WriteSysctl { key, value } => self.write_sysctl(key, value),
+            Effect::SetOffload { device, offload, on } => self.network.set_offload(device, *offload, *on),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network.add_address(device, *address, *prefix, label.as_deref())
             }

@@ -1,5 +1,6 @@
 //! The IPVS table with the checks of `ip_vs_ctl.c`, in the order in which the kernel makes them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rustix::io::Errno;
@@ -10,7 +11,7 @@ use crate::effect::{
 };
 use crate::host::HostError;
 use crate::host::genl::{describe, is_no_failure, meaning};
-use crate::topology::{Family, Forwarding};
+use crate::topology::{Family, Forwarding, IpvsTimeout};
 
 /// The schedulers of the kernel's own modules.
 const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
@@ -19,9 +20,17 @@ const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh",
 const ENGINES: [&str; 1] = ["sip"];
 
 /// The table, in the order in which services and destinations came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     pub(super) services: Vec<LiveService>,
+    pub(super) timeouts: BTreeMap<IpvsTimeout, u32>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let timeouts = IpvsTimeout::ALL.map(|timeout| (timeout, timeout.kernel_default()));
+        Table { services: Vec::new(), timeouts: timeouts.into() }
+    }
 }
 
 impl Table {
@@ -34,6 +43,12 @@ impl Table {
             IpvsCommand::NewDestination(key, server, config) => self.new_destination(key, server, config),
             IpvsCommand::SetDestination(key, server, config)
             | IpvsCommand::SetDestinationIfThere(key, server, config) => self.set_destination(key, server, config),
+            // 0 keeps what is there (`ip_vs_set_timeout`).
+            IpvsCommand::SetTimeout(_, 0) => Ok(()),
+            IpvsCommand::SetTimeout(timeout, seconds) => {
+                self.timeouts.insert(*timeout, *seconds);
+                Ok(())
+            }
             IpvsCommand::DeleteDestination(key, server) => self.delete_destination(key, server),
         };
         let result = match result {

@@ -47,6 +47,9 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
     match key {
         ResourceKey::Module(_) => Resource::Module,
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
+        ResourceKey::IpvsTimeout(_) => Resource::Timeout(1),
+        ResourceKey::ModuleOptions => panic!("no test here has them"),
+        ResourceKey::Offload { .. } => Resource::Switch(true),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => {

@@ -11,6 +11,7 @@ mod host;
 mod pool;
 mod service;
 mod text;
+mod tuning;
 mod vip;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,8 @@
 //! Directors and real servers.
 
 use super::text;
-use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, ValueRule, later, needed, optional};
+use super::tuning::{OFFLOAD, TABLE_BITS, TIMEOUTS};
+use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional};
 
 const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 
@@ -77,10 +78,6 @@ const MANAGED: NodeRule = NodeRule {
     arguments: &[needed("value", Shape::Flag, "#false for a destination that lvsctl never logs in to")],
     ..NODE
 };
-
-const TIMEOUTS: NodeRule = later("timeouts", "IPVS's connection timeouts");
-const TABLE_BITS: NodeRule = later("connection-table-bits", "The size of IPVS's connection table");
-const OFFLOAD: NodeRule = later("offload", "Offloading by the network card");
 
 /// A host that balances.
 pub const DIRECTOR: NodeRule = NodeRule {

@@ -9,6 +9,7 @@ mod host;
 mod published;
 mod service;
 mod text;
+mod tuning;
 
 pub use published::published;
 pub use text::{is_host_address, is_password, is_vip};

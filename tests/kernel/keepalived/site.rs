@@ -34,6 +34,7 @@ pub fn host(role: Role, name: &str, number: u8) -> Host {
         connection: at(Connection::Local),
         managed: true,
         sysctls: BTreeMap::new(),
+        tuning: Tuning::default(),
     }
 }
 
