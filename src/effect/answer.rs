@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey};
-use crate::topology::{Family, IpvsTimeout, MacAddress, Offload, SysctlKey};
+use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::topology::{Family, IpvsTimeout, MacAddress, Offload, SyncState, SysctlKey};
 
 /// What a host says to a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Answer {
     Ipvs(Vec<LiveService>),
     /// The timeouts of IPVS in seconds; empty if the module is not loaded.
     IpvsTimeouts(BTreeMap<IpvsTimeout, u32>),
+    /// The daemons that synchronise connections; none if the module is not loaded.
+    SyncDaemons(BTreeMap<SyncState, SyncDaemonConfig>),
     /// What an interface offloads; empty if there is no such interface.
     Offloads(String, BTreeMap<Offload, bool>),
     /// A file, or `None` if there is none.

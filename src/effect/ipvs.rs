@@ -4,7 +4,7 @@
 //! identity (`ip_vs_edit_service`, `ip_vs_edit_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,32 @@ pub struct DestinationConfig {
     pub upper: u32,
     /// Connections at which it is taken in again.
     pub lower: u32,
+}
+
+/// A daemon that synchronises connections; what is `None` is left to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SyncDaemonConfig {
+    /// The interface of the multicast.
+    pub interface: String,
+    /// The sync id.
+    pub id: u8,
+    /// The multicast group.
+    pub group: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+    /// The time to live of a message.
+    pub ttl: u8,
+    /// The longest message.
+    pub maxlen: Option<u16>,
+}
+
+impl SyncDaemonConfig {
+    /// The group where none is said (`IP_VS_SYNC_GROUP` in `ip_vs_sync.c`).
+    pub const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+    /// The port where none is said (`IP_VS_SYNC_PORT`).
+    pub const PORT: u16 = 8848;
+    /// The time to live where none is said.
+    pub const TTL: u8 = 1;
 }
 
 /// Changes the IPVS table; each is one generic netlink message.

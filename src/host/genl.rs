@@ -12,8 +12,11 @@ use rustix::net::netlink;
 use super::HostError;
 use super::netlink::{ANSWER, Failure, Socket};
 use crate::effect::wire::{self, WireError};
-use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey};
-use crate::topology::IpvsTimeout;
+use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::topology::{IpvsTimeout, SyncState};
+
+/// How long the thread of a new daemon is given: the kernel never answers who stops it before it has run.
+const FIRST_BREATH: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The IPVS table of one network namespace.
 pub(super) struct Table {
@@ -55,6 +58,35 @@ impl Table {
             .request(self.family, NlmF::empty(), &question, |answer| timeouts = wire::timeouts(answer))
             .map_err(|failure| refused(doing, failure, None))?;
         timeouts.map_err(|error| malformed(doing, &error))
+    }
+
+    /// Returns the daemons that synchronise connections.
+    pub(super) fn daemons(&mut self) -> Result<BTreeMap<SyncState, SyncDaemonConfig>, HostError> {
+        let doing = "read the sync daemons";
+        let question = wire::get_daemons().map_err(|error| malformed(doing, &error))?;
+        let daemons = self.socket.dump(self.family, &question, |bytes| Ok(wire::daemon(bytes)?));
+        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing))?.into_iter().collect())
+    }
+
+    /// Starts a daemon, and waits until its thread has begun to run.
+    pub(super) fn start_daemon(&mut self, state: SyncState, config: &SyncDaemonConfig) -> Result<(), HostError> {
+        let doing = format!("start the sync daemon as {state} on {}", config.interface);
+        self.control(&doing, wire::new_daemon(state, config))?;
+        std::thread::sleep(FIRST_BREATH);
+        Ok(())
+    }
+
+    /// Stops a daemon.
+    pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
+        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state))
+    }
+
+    fn control(&mut self, doing: &str, message: Result<Vec<u8>, WireError>) -> Result<(), HostError> {
+        let message = message.map_err(|error| malformed(doing, &error))?;
+        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).map_err(|failure| match failure {
+            Failure::Refused(errno) => HostError::kernel(doing, errno, daemon_meaning),
+            Failure::Silent => refused(doing, failure, None),
+        })
     }
 
     /// Returns one service with its destinations, if it is there.
@@ -168,6 +200,18 @@ pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'s
         }
         (Errno::INVAL, _) => "the kernel refuses this combination of values",
         (Errno::NOBUFS, _) => "answers were lost, and what became of it is not known",
+        _ => return None,
+    })
+}
+
+/// Says what a number means for a daemon (`start_sync_thread` in `net/netfilter/ipvs/ip_vs_sync.c`).
+pub(super) fn daemon_meaning(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EXIST => "a daemon of that state runs already",
+        Errno::SRCH => "no daemon of that state runs",
+        Errno::NODEV => "there is no such interface",
+        Errno::INVAL => "the kernel refuses these values, or a service has servers of both address families",
+        Errno::ADDRNOTAVAIL => "the interface has no address of the group's family",
         _ => return None,
     })
 }

@@ -29,6 +29,7 @@ mod module;
 mod netlink;
 mod process;
 mod program;
+mod rights;
 mod routes;
 mod rtnetlink;
 mod session;

@@ -18,6 +18,7 @@ pub mod module;
 pub mod module_options;
 pub mod offload;
 pub mod route;
+pub mod sync_daemon;
 pub mod sysctl;
 pub mod timeout;
 
@@ -118,6 +119,7 @@ pub fn registry() -> &'static [&'static dyn Kind] {
         &route::RouteKind,
         &chain::ChainKind,
         &ipvs::IpvsKind,
+        &sync_daemon::SyncDaemonKind,
         &keepalived::KeepalivedKind,
     ]
 }

@@ -45,6 +45,11 @@ pub fn undo(
             | Effect::ReplaceDefaultRoute { .. }
             | Effect::RemoveDefaultRoute { .. }
             | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),
+            Effect::StartSyncDaemon(state, _) => Undo::reverse([Effect::StopSyncDaemon(*state)]),
+            Effect::StopSyncDaemon(state) => Undo::reverse(match resource(observed, change.key()) {
+                Some(Resource::SyncDaemon(config)) => Some(Effect::StartSyncDaemon(*state, config.clone())),
+                _ => None,
+            }),
             Effect::AddAddress { device, address, prefix, .. } => {
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse([Effect::RemoveAddress { device, address, prefix }])

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, IpvsTimeout, Offload, SysctlKey};
+use crate::topology::{Family, IpvsTimeout, Offload, SyncState, SysctlKey};
 
 /// A table of iptables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub enum ResourceKey {
         /// Which one.
         offload: Offload,
     },
+    /// A daemon that synchronises connections.
+    SyncDaemon(SyncState),
     /// An address on an interface.
     Address {
         /// The interface's name.
@@ -94,6 +96,7 @@ impl fmt::Display for ResourceKey {
             ResourceKey::IpvsTimeout(timeout) => write!(formatter, "ipvs/timeout/{timeout}"),
             ResourceKey::ModuleOptions => formatter.write_str("module-options"),
             ResourceKey::Offload { device, offload } => write!(formatter, "offload/{device}/{offload}"),
+            ResourceKey::SyncDaemon(state) => write!(formatter, "sync-daemon/{state}"),
             ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
             ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),
             ResourceKey::Chain { family, table, chain } => {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{ChainRule, Manifest};
-use crate::effect::{DestinationConfig, ServiceConfig};
+use crate::effect::{DestinationConfig, ServiceConfig, SyncDaemonConfig};
 use crate::topology::SecretText;
 
 /// Who puts a virtual service into the kernel.
@@ -30,6 +30,8 @@ pub enum Resource {
     Timeout(u32),
     /// Something that is on or off.
     Switch(bool),
+    /// A daemon that synchronises connections.
+    SyncDaemon(SyncDaemonConfig),
     /// An address.
     Address {
         /// The prefix length.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{HostName, Secret};
-use crate::source::{Span, Spanned};
+use super::{HostName, Secret, SyncDaemon};
+use crate::source::Spanned;
 
 /// The version of the protocol that keepalived speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,17 +34,6 @@ pub struct Member {
     pub director: Spanned<HostName>,
     /// 1 to 254; the highest is the preferred master.
     pub priority: Spanned<u8>,
-}
-
-/// Synchronisation of IPVS's connection table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncDaemon {
-    /// The interface of the multicast; `None` means the failover's.
-    pub interface: Option<Spanned<String>>,
-    /// The daemon's sync id, 0 to 255; `None` means the virtual router id.
-    pub id: Option<Spanned<u8>>,
-    /// Where it was asked for.
-    pub span: Span,
 }
 
 /// Directors that keep one set of VIPs alive.

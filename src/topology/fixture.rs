@@ -120,7 +120,7 @@ pub fn reference_site() -> Topology {
         auth_pass: Some(at(Secret::Reference(SecretReference::Environment("VRRP_PASS".into())))),
         version: VrrpVersion::V2,
         unicast: false,
-        sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
+        sync_daemon: Some(SyncDaemon { interface: None, id: None, options: SyncOptions::default(), span: span() }),
         email: true,
     };
     let email = Email {

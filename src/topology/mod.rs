@@ -16,12 +16,13 @@ mod name;
 pub mod resolve;
 mod secret;
 mod service;
+mod sync;
 mod tuning;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use failover::{Email, Failover, Member, Preemption, VrrpVersion};
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};
@@ -30,6 +31,7 @@ pub use service::{
     Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
     Server, Service, Vip, VipHolder,
 };
+pub use sync::{OwnSyncDaemon, OwnSyncDaemons, SyncDaemon, SyncOptions, SyncState};
 pub use tuning::{IpvsTimeout, Offload, Offloads, Tuning};
 
 use crate::source::Spanned;

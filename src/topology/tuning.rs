@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::OwnSyncDaemons;
 use crate::source::{Span, Spanned};
 
 /// A timeout after which IPVS forgets an idle connection.
@@ -110,4 +111,6 @@ pub struct Tuning {
     pub connection_table_bits: Option<Spanned<u8>>,
     /// Offloading, interface by interface.
     pub offloads: Vec<Offloads>,
+    /// Synchronisation of connections without keepalived.
+    pub sync_daemons: OwnSyncDaemons,
 }

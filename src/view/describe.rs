@@ -1,6 +1,6 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
-use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
+use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags, SyncDaemonConfig};
 use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
 use crate::topology::Forwarding;
 
@@ -10,6 +10,11 @@ pub fn resource(resource: &Resource) -> String {
         Resource::Module => "loaded".to_owned(),
         Resource::Sysctl(value) => clean(value),
         Resource::Timeout(seconds) => format!("{seconds} s"),
+        Resource::SyncDaemon(config) => {
+            let maxlen = config.maxlen.map(|maxlen| format!(", maxlen {maxlen}")).unwrap_or_default();
+            let SyncDaemonConfig { interface, id, group, port, ttl, .. } = config;
+            format!("{} id {id}, {group} port {port} ttl {ttl}{maxlen}", clean(interface))
+        }
         Resource::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),

@@ -77,6 +77,7 @@ fn subject(plan: &Plan, step: &Step) -> String {
     match step.change.key() {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
+        ResourceKey::SyncDaemon(state) => format!("sync daemon {state} "),
         ResourceKey::ModuleOptions => "modprobe.d ".to_owned(),
         ResourceKey::Offload { device, offload } => format!("{offload} of {} ", describe::clean(device)),
         ResourceKey::IpvsTimeout(timeout) => format!("IPVS timeout {timeout} "),

@@ -156,6 +156,7 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
     Some(match key {
         ResourceKey::Module(_) => "module",
         ResourceKey::Sysctl(_) => "sysctl",
+        ResourceKey::SyncDaemon(_) => "sync daemon",
         ResourceKey::ModuleOptions => "modprobe.d",
         ResourceKey::Offload { .. } => "offload",
         ResourceKey::IpvsTimeout(_) => "timeout",

@@ -33,6 +33,7 @@ pub fn cases() -> Vec<Case> {
         ("ipvs_values_out_of_range_are_refused", ipvs::values_out_of_range_are_refused),
         ("ipvs_a_batch_goes_on_after_refusals", ipvs::a_batch_goes_on_after_refusals),
         ("ipvs_timeouts_are_set_one_by_one", ipvs::timeouts_are_set_one_by_one),
+        ("ipvs_sync_daemons_start_and_stop", ipvs::sync_daemons_start_and_stop),
         ("ipvs_is_waited_for", ipvs::is_waited_for),
         ("addresses_come_and_go_with_their_labels", network::addresses_come_and_go_with_their_labels),
         ("an_address_is_waited_for", network::an_address_is_waited_for),

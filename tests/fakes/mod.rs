@@ -159,6 +159,7 @@ pub fn seen(fake: &FakeHost) -> Vec<String> {
         Probe::Iptables(Family::Ipv6),
         Probe::Ipvs,
         Probe::IpvsTimeouts,
+        Probe::SyncDaemons,
         Probe::Offloads("eth0".to_owned()),
         Probe::Keepalived,
         Probe::Sysctls(fake.parameters()),

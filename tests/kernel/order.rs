@@ -110,6 +110,8 @@ impl Host for Recorded {
 
 fn named(effect: &Effect) -> String {
     match effect {
+        Effect::StartSyncDaemon(state, _) => format!("start sync daemon {state}"),
+        Effect::StopSyncDaemon(state) => format!("stop sync daemon {state}"),
         Effect::SetOffload { device, offload, on } => format!("switch {offload} of {device} {on}"),
         Effect::WriteSysctl { key, value } => format!("set {key} {value}"),
         Effect::AddAddress { device, address, .. } => format!("add {device} {address}"),

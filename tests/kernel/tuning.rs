@@ -6,7 +6,7 @@ use lvsctl::effect::{Answer, Probe};
 use lvsctl::host::{Host, LocalHost};
 use lvsctl::topology::Offload;
 
-use crate::laboratory::{Laboratory, modules, texts};
+use crate::laboratory::{Laboratory, eventually, modules, texts};
 use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test("tuning::timeouts_are_set_and_become_what_they_were", timeouts).within(90),
         test("tuning::the_connection_table_has_its_size_from_the_next_load", connection_table).within(90).alone(),
         test("tuning::offloads_are_switched_and_go_back", offloads).within(90),
+        test("tuning::sync_daemons_carry_connections", sync_daemons).within(120),
         test("tuning::every_parameter_of_ipvs_can_be_set", every_parameter).within(120),
     ]
 }
@@ -118,6 +119,45 @@ fn connection_table() {
     assert!(std::fs::read_to_string(&file).expect("the file").ends_with("options ip_vs conn_tab_bits=14\n"));
     laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
     assert!(!file.exists());
+}
+
+fn sync_daemons() {
+    let daemon = r#"sync-daemon "master" id=3 group="224.0.0.99" port=9000 ttl=2"#;
+    let two = |first: &str, second: &str| {
+        let other = format!(
+            "director \"d2\" {{\n    address \"10.0.0.2/24\"\n    interface \"eth0\"\n    {second}\n}}\n\
+             vip \"10.0.0.102\" director=\"d2\" forwarding=\"dr\" {{}}\n"
+        );
+        site(first) + &other
+    };
+    let laboratory = Laboratory::new(&two(daemon, &daemon.replace("master", "backup")));
+    laboratory.apply();
+    let shown = |host: &str| laboratory.run(host, "ipvsadm -Ln --daemon");
+    for (host, state) in [("d1", "master"), ("d2", "backup")] {
+        let text = shown(host);
+        let wanted = ["sync daemon", state, "mcast=eth0", "syncid=3", "group=224.0.0.99", "port=9000", "ttl=2"];
+        assert!(wanted.iter().all(|word| text.contains(word)), "{text}");
+    }
+    laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
+    // A connection that one director makes is known to the other.
+    laboratory.run(
+        "d1",
+        "echo 1 > /proc/sys/net/ipv4/vs/sync_refresh_period; echo '0 1' > /proc/sys/net/ipv4/vs/sync_threshold",
+    );
+    laboratory.serves("web", 20);
+    eventually("connections on the other director", || laboratory.run("d2", "ipvsadm -Lnc").contains("10.0.0.100:80"));
+    // What changes is stopped and started anew; what goes is stopped; drift is put back.
+    laboratory.write(&two(&daemon.replace("id=3", "id=4 maxlen=700"), ""));
+    let plan = laboratory.plan();
+    assert_eq!(texts(&plan["changes"], "id")[..2], ["d1/sync-daemon/master", "d1/manifest"]);
+    laboratory.apply();
+    assert!(shown("d1").contains("syncid=4") && shown("d1").contains("maxlen=700"), "{}", shown("d1"));
+    assert_eq!(shown("d2").trim(), "");
+    laboratory.run("d1", "ipvsadm --stop-daemon master");
+    laboratory.apply();
+    assert!(shown("d1").contains("syncid=4"));
+    laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
+    assert_eq!(shown("d1").trim(), "");
 }
 
 /// A further value that the kernel takes, where adding 1 is not one.

@@ -8,9 +8,14 @@ use neli::genl::{AttrTypeBuilder, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
 use neli::types::{Buffer, GenlBuffer};
 use neli::{Size, ToBytes};
 
-use super::{AF_INET, AF_INET6, Command, DestinationAttribute, Outer, ServiceAttribute, VERSION, WireError};
-use crate::effect::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use super::{
+    AF_INET, AF_INET6, Command, DaemonAttribute, DestinationAttribute, Outer, ServiceAttribute, VERSION, WireError,
+    state_number,
+};
+use crate::effect::{
+    DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
+};
+use crate::topology::{Family, Forwarding, Protocol, SyncState};
 
 type Attributes<T> = Vec<Nlattr<T, Buffer>>;
 
@@ -49,6 +54,38 @@ pub fn get_service(key: &ServiceKey) -> Result<Vec<u8>, WireError> {
 /// Encodes the question for the destinations of a service, to be sent as a dump.
 pub fn get_destinations(key: &ServiceKey) -> Result<Vec<u8>, WireError> {
     message(Command::GetDestination, vec![service(key, None)?])
+}
+
+/// Encodes the question for the daemons, to be sent as a dump.
+pub fn get_daemons() -> Result<Vec<u8>, WireError> {
+    message::<_, Outer>(Command::GetDaemon, Vec::new())
+}
+
+/// Encodes the start of a daemon.
+pub fn new_daemon(state: SyncState, config: &SyncDaemonConfig) -> Result<Vec<u8>, WireError> {
+    use DaemonAttribute as Attribute;
+    let group = match config.group {
+        IpAddr::V4(_) => Attribute::Group,
+        IpAddr::V6(_) => Attribute::Group6,
+    };
+    let mut inner = vec![
+        attribute(Attribute::State, state_number(state))?,
+        attribute(Attribute::Interface, config.interface.as_str())?,
+        attribute(Attribute::Id, u32::from(config.id))?,
+        attribute(group, octets(config.group))?,
+        attribute(Attribute::Port, config.port)?,
+        attribute(Attribute::TimeToLive, config.ttl)?,
+    ];
+    if let Some(maxlen) = config.maxlen {
+        inner.push(attribute(Attribute::MaximumLength, maxlen)?);
+    }
+    message(Command::NewDaemon, vec![nest(Outer::Daemon, &inner)?])
+}
+
+/// Encodes the stop of a daemon.
+pub fn delete_daemon(state: SyncState) -> Result<Vec<u8>, WireError> {
+    let inner = [attribute(DaemonAttribute::State, state_number(state))?];
+    message(Command::DeleteDaemon, vec![nest(Outer::Daemon, &inner)?])
 }
 
 /// Encodes the question for the timeouts.

@@ -242,6 +242,7 @@ impl State {
             Probe::Ipvs => Answer::Ipvs(self.table.services.clone()),
             Probe::IpvsTimeouts if !self.modules.contains("ip_vs") => Answer::IpvsTimeouts(BTreeMap::new()),
             Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.table.timeouts.clone()),
+            Probe::SyncDaemons => Answer::SyncDaemons(self.table.daemons.clone()),
             Probe::Offloads(device) => Answer::Offloads(device.clone(), self.network.offloads(device)),
             Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
             Probe::Keepalived => Answer::Daemon(self.daemon.state()),
@@ -267,6 +268,11 @@ impl State {
                 self.load_module("ip_vs")?;
                 self.table.perform(command)
             }
+            Effect::StartSyncDaemon(state, config) => {
+                self.load_module("ip_vs")?;
+                self.table.start_daemon(*state, config, &self.network)
+            }
+            Effect::StopSyncDaemon(state) => self.table.stop_daemon(*state),
             Effect::AwaitService { service, present, within } => {
                 if self.table.find(service).is_some() == *present {
                     return Ok(());

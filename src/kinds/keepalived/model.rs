@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::quote::{SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Preemption, Scheduler, SyncOptions, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct SyncDaemon {
     pub instance: Word,
     /// The sync id.
     pub id: u8,
+    /// How messages travel.
+    pub options: SyncOptions,
 }
 
 /// `vrrp_instance`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::mail_server;
+use super::tuning;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::{
@@ -37,6 +38,7 @@ pub fn failover(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Fa
         sync_daemon: node.child("sync-daemon").map(|child| SyncDaemon {
             interface: child.property("interface").and_then(owned),
             id: child.property("id").and_then(|value| value.integer()),
+            options: tuning::sync_options(child),
             span: child.span,
         }),
         email: flag(node, "email"),

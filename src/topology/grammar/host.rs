@@ -1,7 +1,7 @@
 //! Directors and real servers.
 
 use super::text;
-use super::tuning::{OFFLOAD, TABLE_BITS, TIMEOUTS};
+use super::tuning::{OFFLOAD, SYNC_DAEMON, TABLE_BITS, TIMEOUTS};
 use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional};
 
 const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
@@ -86,7 +86,7 @@ pub const DIRECTOR: NodeRule = NodeRule {
     example: "director \"lb01\" { address \"10.4.1.181/24\" }",
     occurs: Occurs::Any,
     arguments: &[NAME],
-    children: &[ADDRESS, INTERFACE, SSH, LOCAL, NETNS, SYSCTL, MANAGED, TIMEOUTS, TABLE_BITS, OFFLOAD],
+    children: &[ADDRESS, INTERFACE, SSH, LOCAL, NETNS, SYSCTL, MANAGED, TIMEOUTS, TABLE_BITS, OFFLOAD, SYNC_DAEMON],
     ..NODE
 };
 

@@ -8,6 +8,7 @@ mod failovers;
 mod keys;
 mod paths;
 mod servers;
+mod sync;
 mod vips;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
         topology.vips.insert(resolved.address.value, resolved);
     }
     failovers::check_together(&topology, problems);
+    sync::check(&topology, problems);
     keys::check(&topology, problems);
     topology
 }
