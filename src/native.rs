@@ -5,10 +5,10 @@
 
 use std::fmt::Write;
 
-use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
+use crate::kinds::{boot, chain};
 use crate::resource::{HostState, Resource, ResourceKey, Table};
-use crate::topology::{Family, HostName, IpvsTimeout, SecretText};
+use crate::topology::{Family, HostName, SecretText};
 
 /// A file for one of the host's own tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         })
     };
     let plain = [
-        file("modules.conf", Some(modules(state)), "/etc/modules-load.d/lvsctl.conf"),
-        file("sysctl.conf", Some(sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
+        file("modules.conf", Some(boot::modules(state)), "/etc/modules-load.d/lvsctl.conf"),
+        file("sysctl.conf", Some(boot::sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
         file("iptables.rules", Some(rules(state, Family::Ipv4)), "iptables-restore --noflush < iptables.rules"),
         file("ip6tables.rules", Some(rules(state, Family::Ipv6)), "ip6tables-restore --noflush < ip6tables.rules"),
         file("ip.batch", Some(batch(state)), "ip -batch ip.batch"),
@@ -44,7 +44,7 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         about: "ipvsadm -R < ipvsadm.rules",
     });
     // Nor does ipvsadm --set.
-    let timeouts = Some(timeouts(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+    let timeouts = Some(boot::timeouts(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
         name: "ipvsadm.timeouts",
         text: SecretText::plain(text),
         about: "ipvsadm --set $(cat ipvsadm.timeouts)",
@@ -58,20 +58,6 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         _ => None,
     });
     plain.into_iter().flatten().chain(services).chain(timeouts).chain(configuration).collect()
-}
-
-fn modules(state: &HostState) -> String {
-    lines(state, |key, _| match key {
-        ResourceKey::Module(name) => Some(name.clone()),
-        _ => None,
-    })
-}
-
-fn sysctls(state: &HostState) -> String {
-    lines(state, |key, resource| match (key, resource) {
-        (ResourceKey::Sysctl(key), Resource::Sysctl(value)) => Some(format!("{key} = {value}")),
-        _ => None,
-    })
 }
 
 fn rules(state: &HostState, family: Family) -> String {
@@ -99,20 +85,6 @@ fn batch(state: &HostState) -> String {
         }
         _ => None,
     })
-}
-
-/// Returns the timeouts as `ipvsadm --set` takes them; 0 leaves one as it is.
-pub fn timeouts(state: &HostState) -> String {
-    let seconds = IpvsTimeout::ALL.map(|timeout| {
-        match state.get(&ResourceKey::IpvsTimeout(timeout)).map(|entry| &entry.resource) {
-            Some(Resource::Timeout(seconds)) => *seconds,
-            _ => 0,
-        }
-    });
-    match seconds {
-        [0, 0, 0] => String::new(),
-        [tcp, tcp_fin, udp] => format!("{tcp} {tcp_fin} {udp}\n"),
-    }
 }
 
 fn lines(state: &HostState, line: impl Fn(&ResourceKey, &Resource) -> Option<String>) -> String {

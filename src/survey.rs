@@ -9,7 +9,7 @@ use std::thread;
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
 use crate::host::{self, HostError, connect};
-use crate::kinds::{Site, address, chain, sysctl};
+use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::resource::HostState;
@@ -135,6 +135,9 @@ impl<'a> Survey<'a> {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
                 sysctl::missing(name, state, (&observation.state, &observation.capabilities), &mut problems);
+            }
+            if let Some(host) = self.topology.hosts.get(name) {
+                boot::add(host, state);
             }
         }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };

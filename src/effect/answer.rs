@@ -35,6 +35,8 @@ pub enum Answer {
     Offloads(String, BTreeMap<Offload, bool>),
     /// A file, or `None` if there is none.
     File(String, Option<FileState>),
+    /// What a link names, empty for something that is no link, or `None` if there is nothing.
+    Link(String, Option<String>),
     /// The state of keepalived.
     Daemon(DaemonState),
 }

@@ -32,6 +32,8 @@ pub enum Probe {
     SyncDaemons,
     /// A file's mode and text. Answered by `Answer::File`.
     File(String),
+    /// What a symbolic link names. Answered by `Answer::Link`.
+    Link(String),
     /// The state of keepalived. Answered by `Answer::Daemon`.
     Keepalived,
 }
@@ -147,7 +149,16 @@ pub enum Effect {
         /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, unless that exists already.
         keep_previous: bool,
     },
-    /// Removes a file; a missing one is fine.
+    /// Puts a symbolic link in the place of whatever is there, in one step.
+    WriteLink {
+        /// The path.
+        path: String,
+        /// What it names.
+        target: String,
+    },
+    /// Makes systemd read its units again (`systemctl daemon-reload`).
+    ReloadUnits,
+    /// Removes a file or a link; a missing one is fine.
     RemoveFile {
         /// The path.
         path: String,

@@ -11,7 +11,7 @@ use super::files::Files;
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, in_runs, iptables, keepalived_check, lock, module, sysctl};
+use super::{HostError, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
 use crate::effect::{Answer, Capabilities, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText};
 
@@ -21,6 +21,9 @@ const IPVS: &str = "ip_vs";
 /// The first and the longest pause between two looks at something that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long systemd may take to read its units.
+const UNITS: Duration = Duration::from_secs(30);
 
 /// What is open on a host.
 pub(super) struct Session {
@@ -72,6 +75,7 @@ impl Session {
             Probe::SyncDaemons => Answer::SyncDaemons(self.with_table(Table::daemons)?),
             Probe::Offloads(device) => Answer::Offloads(device.clone(), Ethtool::open()?.offloads(device)?),
             Probe::File(path) => Answer::File(path.clone(), self.files.read(path)?),
+            Probe::Link(path) => Answer::Link(path.clone(), self.files.read_link(path)?),
             Probe::Keepalived => Answer::Daemon(self.keepalived().state()?),
         })
     }
@@ -120,6 +124,8 @@ impl Session {
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
+            Effect::WriteLink { path, target } => self.files.link(path, target),
+            Effect::ReloadUnits => self.reload_units(),
             Effect::RemoveFile { path } => self.files.remove(path),
             Effect::StartKeepalived { configuration } => self.keepalived().start(configuration),
             Effect::ReloadKeepalived { configuration } => self.keepalived().reload(configuration),
@@ -151,6 +157,14 @@ impl Session {
     fn module_options(&self) -> Option<PathBuf> {
         let folder = self.files.locate("/etc/modprobe.d").ok()?;
         (folder != Path::new("/etc/modprobe.d") && folder.is_dir()).then_some(folder)
+    }
+
+    fn reload_units(&self) -> Result<(), HostError> {
+        if !self.systemd {
+            return Ok(());
+        }
+        let doing = "make systemd read its units again";
+        program::succeed(doing, "systemctl", &[&"daemon-reload"], None, UNITS).map(drop)
     }
 
     fn network(&mut self) -> Result<&mut Network, HostError> {

@@ -5,6 +5,7 @@
 //! [`Kind`] and put one line into [`registry`]; `tests/layering.rs` fails if the line is forgotten.
 
 pub mod address;
+pub mod boot;
 pub mod chain;
 pub mod delivery;
 #[cfg(test)]
@@ -121,5 +122,6 @@ pub fn registry() -> &'static [&'static dyn Kind] {
         &ipvs::IpvsKind,
         &sync_daemon::SyncDaemonKind,
         &keepalived::KeepalivedKind,
+        &boot::BootKind,
     ]
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sorts;
+use crate::kinds::boot;
 use crate::resource::{Action, Change, Reason, Resource, ResourceKey};
 
 /// What of a `vrrp_instance` the directors may differ in without harm (keepalived.conf(5)).
@@ -22,6 +23,9 @@ pub fn disruption(change: &Change) -> Option<&'static str> {
             Some("keepalived gives up its VIPs, and their connections are cut")
         }
         (Action::Update, ResourceKey::KeepalivedConfiguration) => configuration(change),
+        (Action::Update, ResourceKey::BootFiles) if boot::foreign(change).next().is_some() => {
+            Some("replaces a file that lvsctl did not write, and keeps it beside the new one")
+        }
         _ => None,
     }
 }

@@ -13,7 +13,7 @@
 //! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone; its
 //!    default route is only changed after that where nothing new needs the route sooner;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
-//! 9. the manifest of a host is written when everything else there is done.
+//! 9. what restores a host after a reboot is written when everything else there is done, and the manifest after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -49,6 +49,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     rules.push(Rule { is_soft: true, ..rerouted });
     for host in all.by_host().into_values() {
         let host = Selected { changes, indexes: host };
+        let is_last = |change: &Change| matches!(change.key(), ResourceKey::BootFiles | ResourceKey::Manifest);
         // 2
         rules.push(host.rule(
             |change| is_destination(change, Action::Delete, Some(Programmer::Keepalived)),
@@ -76,7 +77,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         ));
         // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
-            |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
+            |change| change.action == Action::Delete && !is_parameter(change) && !is_last(change),
             |change| change.action == Action::Delete && is_parameter(change),
         ));
         // keepalived stops before its file goes.
@@ -90,6 +91,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| matches!(change.key(), ResourceKey::DefaultRoute(_)),
         ));
         // 9
+        rules.push(host.rule(|change| !is_last(change), |change| matches!(change.key(), ResourceKey::BootFiles)));
         rules.push(
             host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),
         );

@@ -8,7 +8,7 @@
 
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::ipvs::RELOAD;
-use crate::kinds::{keepalived, manifest};
+use crate::kinds::{boot, keepalived, manifest};
 use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
 use crate::topology::IpvsTimeout;
 
@@ -63,9 +63,10 @@ pub fn undo(
                 let (device, address) = (device.clone(), *address);
                 Undo::reverse(held.map(|(prefix, label)| Effect::AddAddress { device, address, prefix, label }))
             }
-            Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
+            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
                 Undo::reverse([file(path, change, observed)])
             }
+            Effect::ReloadUnits => Undo { afterwards: vec![Effect::ReloadUnits], ..Undo::default() },
             Effect::StartKeepalived { .. } => {
                 Undo { reverse: vec![Effect::StopKeepalived], afterwards: taken_along(passing, observed) }
             }
@@ -162,6 +163,7 @@ fn file(path: &str, change: &Change, observed: &HostState) -> Effect {
         return manifest::write(&Manifest { owned, is_exposed: false });
     }
     match resource(observed, change.key()) {
+        Some(Resource::BootFiles(files)) => boot::put_back(path, files),
         Some(Resource::File { text, mode }) => Effect::WriteFile {
             path: path.to_owned(),
             text: text.clone(),

@@ -84,6 +84,8 @@ pub enum ResourceKey {
     KeepalivedConfiguration,
     /// The running keepalived.
     KeepalivedDaemon,
+    /// The files that restore the host's state after a reboot.
+    BootFiles,
     /// The record of what lvsctl put on the host.
     Manifest,
 }
@@ -109,6 +111,7 @@ impl fmt::Display for ResourceKey {
             ResourceKey::IpvsDestination(service, destination) => write!(formatter, "ipvs/{service}/{destination}"),
             ResourceKey::KeepalivedConfiguration => formatter.write_str("keepalived/configuration"),
             ResourceKey::KeepalivedDaemon => formatter.write_str("keepalived/daemon"),
+            ResourceKey::BootFiles => formatter.write_str("boot-files"),
             ResourceKey::Manifest => formatter.write_str("manifest"),
         }
     }

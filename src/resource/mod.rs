@@ -3,6 +3,7 @@
 //! A [`ResourceKey`] says which thing it is and never changes; a [`Resource`] says how it is. An [`Entry`] of the desired
 //! state knows what must be there before it and the span of the topology that asks for it.
 
+mod boot;
 mod change;
 mod key;
 mod manifest;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use boot::{BootContent, BootFile};
 pub use change::{Action, Change, Reason};
 pub use key::{ResourceKey, Table};
 pub use manifest::{Manifest, Owned};

@@ -1,10 +1,11 @@
 //! How a thing on a host is, in canonical form: what is equal here has the same effect there.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChainRule, Manifest};
+use super::{BootContent, BootFile, ChainRule, Manifest};
 use crate::effect::{DestinationConfig, ServiceConfig, SyncDaemonConfig};
 use crate::topology::SecretText;
 
@@ -72,6 +73,8 @@ pub enum Resource {
         /// The mode bits.
         mode: u32,
     },
+    /// The files that restore the host's state after a reboot, those of them that are there.
+    BootFiles(BTreeMap<BootFile, BootContent>),
     /// A running keepalived.
     Daemon {
         /// The digest of the configuration that it has read, if that is known. Never shown: the file may hold a secret.

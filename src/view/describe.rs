@@ -1,7 +1,7 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
 use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags, SyncDaemonConfig};
-use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
+use crate::resource::{Action, BootFile, ChainRule, Change, Programmer, Resource, RuleTarget};
 use crate::topology::Forwarding;
 
 /// Returns a few words on how a resource is.
@@ -31,6 +31,7 @@ pub fn resource(resource: &Resource) -> String {
         Resource::File { text, mode } => {
             format!("{}, mode {mode:04o}", count(text.masked().lines().count(), "line"))
         }
+        Resource::BootFiles(files) => count(files.len(), "file"),
         Resource::Daemon { .. } => "running".to_owned(),
         Resource::Manifest(manifest) => count(manifest.owned.len(), "thing") + " owned",
     }
@@ -66,6 +67,11 @@ pub fn change(change: &Change) -> String {
             true => String::new(),
             false => format!("mode {old:04o} → {new:04o}"),
         },
+        (Some(Resource::BootFiles(old)), Some(Resource::BootFiles(new))) => {
+            let names = BootFile::ALL.into_iter().filter(|file| old.get(file) != new.get(file));
+            let names: Vec<&str> = names.map(BootFile::short_name).collect();
+            format!("{} of {} change: {}", names.len(), new.len(), names.join(", "))
+        }
         (Some(before), Some(after)) => {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }

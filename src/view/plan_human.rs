@@ -167,7 +167,7 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
         ResourceKey::IpvsDestination(..) => "server",
         ResourceKey::KeepalivedConfiguration => "keepalived.conf",
         ResourceKey::KeepalivedDaemon => "keepalived",
-        ResourceKey::Manifest => return None,
+        ResourceKey::BootFiles | ResourceKey::Manifest => return None,
     })
 }
 

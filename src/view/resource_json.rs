@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::describe;
 use crate::effect::ServiceFlags;
-use crate::resource::{Action, Programmer, Reason, Resource};
+use crate::resource::{Action, BootContent, BootFile, Programmer, Reason, Resource};
 
 /// What is done about a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -159,6 +159,11 @@ pub enum ResourceValue {
         /// Its content with every secret masked.
         content: String,
     },
+    /// The files that restore a host after a reboot.
+    BootFiles {
+        /// Those of them that are there.
+        files: Vec<BootFileDocument>,
+    },
     /// A running daemon.
     Daemon,
     /// The record of what lvsctl put on a host.
@@ -168,6 +173,17 @@ pub enum ResourceValue {
         /// Whether others than root may read it.
         exposed: bool,
     },
+}
+
+/// A file that restores a host after a reboot.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BootFileDocument {
+    /// Where it is.
+    pub path: String,
+    /// Its mode in octal, such as `0644`; none for a symbolic link.
+    pub mode: Option<String>,
+    /// Its content, or what the link names.
+    pub content: String,
 }
 
 /// Persistence of a virtual service.
@@ -238,6 +254,17 @@ pub fn resource(resource: &Resource) -> ResourceDocument {
             programmer: (*programmer).into(),
         },
         Resource::File { text, mode } => ResourceValue::File { mode: format!("{mode:04o}"), content: text.masked() },
+        Resource::BootFiles(files) => {
+            let document = |(file, content): (&BootFile, &BootContent)| BootFileDocument {
+                path: file.path().to_owned(),
+                mode: match content {
+                    BootContent::File { mode, .. } => Some(format!("{mode:04o}")),
+                    BootContent::Link { .. } => None,
+                },
+                content: content.text().to_owned(),
+            };
+            ResourceValue::BootFiles { files: files.iter().map(document).collect() }
+        }
         Resource::Daemon { .. } => ResourceValue::Daemon,
         Resource::Manifest(manifest) => ResourceValue::Manifest {
             owned: manifest.owned.keys().map(ToString::to_string).collect(),

@@ -44,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         ("chains_are_restored_beside_foreign_ones", rules::chains_are_restored_beside_foreign_ones),
         ("a_refused_restore_changes_nothing", rules::a_refused_restore_changes_nothing),
         ("files_are_replaced_whole", files::files_are_replaced_whole),
+        ("a_link_takes_the_place_of_anything", files::a_link_takes_the_place_of_anything),
         ("a_refused_configuration_is_not_written", files::a_refused_configuration_is_not_written),
         ("the_lock_is_held_by_one", files::the_lock_is_held_by_one),
         ("nothing_is_tried_after_a_failure", files::nothing_is_tried_after_a_failure),

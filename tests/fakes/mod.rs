@@ -18,6 +18,7 @@ use lvsctl::effect::{Answer, Probe};
 use lvsctl::host::Host;
 use lvsctl::host::fake::FakeHost;
 use lvsctl::lint;
+use lvsctl::resource::BootFile;
 use lvsctl::source::{Problems, SourceMap};
 use lvsctl::survey::{Goal, Hosts, Survey, Surveyed};
 use lvsctl::topology::{Family, HostName, IpvsTimeout, Secret, SecretReference, SecretValues, Topology};
@@ -165,6 +166,10 @@ pub fn seen(fake: &FakeHost) -> Vec<String> {
         Probe::Sysctls(fake.parameters()),
     ];
     probes.extend(files.map(|path| Probe::File(path.to_owned())));
+    probes.extend(BootFile::ALL.map(|file| match file {
+        BootFile::Enablement => Probe::Link(file.path().to_owned()),
+        _ => Probe::File(file.path().to_owned()),
+    }));
     let answers = probes.iter().map(|probe| match host.probe(probe).unwrap() {
         Answer::File(path, state) => vec![format!("{path} {:?}", state.map(|state| (state.mode, state.text)))],
         Answer::Links(links) => links.iter().map(|link| format!("{link:?}")).collect(),

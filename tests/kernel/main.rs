@@ -7,6 +7,8 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod boot;
+mod carried;
 mod chains;
 mod commands;
 #[path = "../contract/mod.rs"]
@@ -61,6 +63,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         plan_changes_nothing::tests(),
         drift::tests(),
         tuning::tests(),
+        boot::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().collect()

@@ -17,10 +17,14 @@ use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
+use crate::carried::{self, Carried};
 use crate::lab;
 
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
+
+/// The variable that says that a test goes on in a guest that was booted again.
+const REBOOTED_VARIABLE: &str = "LVSCTL_KERNEL_TEST_REBOOTED";
 
 /// The variable that asks for the long test and says how long; without it there is no such test.
 pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
@@ -45,11 +49,12 @@ pub struct Test {
     run: fn(),
     deadline: Duration,
     alone: bool,
+    after_reboot: Option<fn()>,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30), alone: false }
+    Test { name, run, deadline: Duration::from_secs(30), alone: false, after_reboot: None }
 }
 
 impl Test {
@@ -64,6 +69,11 @@ impl Test {
     pub fn alone(self) -> Self {
         Test { alone: true, ..self }
     }
+
+    /// Boots another guest when the test has passed and goes on there, with what it kept ([`carried`]).
+    pub fn then_after_reboot(self, run: fn()) -> Self {
+        Test { after_reboot: Some(run), ..self }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +81,8 @@ struct Request {
     names: Vec<String>,
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    /// What the tests kept before the guest was booted again; `None` in the first one.
+    rebooted: Option<Vec<Carried>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +91,8 @@ struct Finished {
     failure: Option<String>,
     output: String,
     milliseconds: u64,
+    /// What it kept for the next guest.
+    carried: Vec<Carried>,
 }
 
 /// Runs the tests that the command line asks for; what cargo and libtest know, as far as it makes sense here.
@@ -135,19 +149,45 @@ fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
 }
 
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
+    let mut halves = Vec::new();
+    let outcome = boot(share, None, &mut |test: Finished| {
+        let goes_on = share.iter().find(|one| one.name == test.name && one.after_reboot.is_some());
+        match goes_on.filter(|_| test.failure.is_none()) {
+            Some(one) => halves.push((*one, test)),
+            None => finish(test, finished),
+        }
+    })?;
+    for (test, first) in halves {
+        let Finished { carried, output, milliseconds, .. } = first;
+        boot(&[test], Some(carried), &mut |second: Finished| {
+            let output = format!("{output}---- rebooted ----\n{}", second.output);
+            finish(Finished { output, milliseconds: milliseconds + second.milliseconds, ..second }, finished);
+        })?;
+    }
+    Ok(outcome)
+}
+
+fn finish(test: Finished, finished: &Mutex<Vec<Finished>>) {
+    let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
+    println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
+    finished.lock().expect("no panic").push(test);
+}
+
+fn boot(
+    share: &[&Test],
+    rebooted: Option<Vec<Carried>>,
+    on_end: &mut dyn FnMut(Finished),
+) -> Result<Outcome, MachineError> {
     let request = Request {
         names: share.iter().map(|test| test.name.to_owned()).collect(),
         folder: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
+        rebooted,
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
     let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
     let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs) };
-    machine.run(&request, &mut |test: Finished| {
-        let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
-        println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
-        finished.lock().expect("no panic").push(test);
-    })
+    machine.run(&request, on_end)
 }
 
 fn summarise(
@@ -201,10 +241,14 @@ pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Resul
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
+        if let Some(kept) = &request.rebooted {
+            carried::given(kept);
+        }
         let (failure, output) = run_process(test, &request)?;
         lab::clear();
         let milliseconds = started.elapsed().as_millis() as u64;
-        guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
+        let carried = carried::taken();
+        guest.emit(Finished { name: name.clone(), failure, output, milliseconds, carried })?;
     }
     Ok(())
 }
@@ -214,7 +258,10 @@ pub fn run_if_test(tests: &[Test]) {
     let Ok(name) = std::env::var(TEST_VARIABLE) else { return };
     assert!(is_guest(), "kernel tests run in a disposable kernel only");
     let test = tests.iter().find(|test| test.name == name).expect("the test that was asked for");
-    (test.run)();
+    match test.after_reboot.filter(|_| std::env::var_os(REBOOTED_VARIABLE).is_some()) {
+        Some(run) => run(),
+        None => (test.run)(),
+    }
     std::process::exit(0);
 }
 
@@ -224,6 +271,7 @@ fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String
     let mut child = Command::new("/proc/self/exe")
         .env(TEST_VARIABLE, test.name)
         .envs(request.variables.iter().cloned())
+        .envs(request.rebooted.iter().map(|_| (REBOOTED_VARIABLE, "1")))
         .current_dir(&request.folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(|error| error.to_string())?)

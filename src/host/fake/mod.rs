@@ -39,6 +39,7 @@ struct State {
     rules: BTreeMap<Family, Rules>,
     table: Table,
     files: BTreeMap<String, FileState>,
+    links: BTreeMap<String, String>,
     daemon: Daemon,
     iptables: Option<IptablesVariant>,
     keepalived: Option<String>,
@@ -71,6 +72,7 @@ impl FakeHost {
             rules: BTreeMap::new(),
             table: Table::default(),
             files: BTreeMap::new(),
+            links: BTreeMap::new(),
             daemon: Daemon::default(),
             iptables: Some(IptablesVariant::Legacy),
             keepalived: Some("2.2.7".into()),
@@ -245,6 +247,10 @@ impl State {
             Probe::SyncDaemons => Answer::SyncDaemons(self.table.daemons.clone()),
             Probe::Offloads(device) => Answer::Offloads(device.clone(), self.network.offloads(device)),
             Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
+            Probe::Link(path) => {
+                let file = self.files.get(path).map(|_| String::new());
+                Answer::Link(path.clone(), self.links.get(path).cloned().or(file))
+            }
             Probe::Keepalived => Answer::Daemon(self.daemon.state()),
         }
     }
@@ -284,8 +290,15 @@ impl State {
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
+            Effect::WriteLink { path, target } => {
+                self.files.remove(path);
+                self.links.insert(path.clone(), target.clone());
+                Ok(())
+            }
+            Effect::ReloadUnits => Ok(()),
             Effect::RemoveFile { path } => {
                 self.files.remove(path);
+                self.links.remove(path);
                 Ok(())
             }
             Effect::StartKeepalived { configuration } => self.start_keepalived(configuration),

@@ -97,6 +97,7 @@ impl State {
             let kept = FileState { mode: previous.mode & 0o600, ..previous };
             self.files.entry(format!("{path}.before-lvsctl")).or_insert(kept);
         }
+        self.links.remove(path);
         self.files.insert(path.into(), FileState { mode, text: content });
         Ok(())
     }

@@ -61,6 +61,15 @@ pub fn creation(table: Table, rules: &[ChainRule]) -> String {
     whole(table, &lines)
 }
 
+/// Returns the text that makes a chain with its rules, or empties and fills it, without a jump to it.
+///
+/// There is no text if a rule cannot be written.
+pub fn contents(table: Table, chain: &str, rules: &[ChainRule]) -> Option<String> {
+    let made = std::iter::once(format!(":{chain} - [0:0]"));
+    let lines: Vec<String> = made.chain(appended(chain, rules)?).collect();
+    Some(whole(table, &lines))
+}
+
 /// Changes the rules of a built-in chain one by one, since flushing it would take the jumps along.
 fn exchange(table: Table, chain: &str, before: Option<State<'_>>, after: Option<State<'_>>) -> Option<String> {
     let mut lines = Vec::new();

@@ -20,8 +20,9 @@ use crate::resource::{ChainRule, Change, Entry, Resource, ResourceKey, Table};
 use crate::source::Problems;
 use crate::topology::{Family, Host};
 
-pub use effects::creation;
+pub use effects::{contents, creation};
 pub use peers::keep_unknown_peers;
+pub use save::PREROUTING;
 
 /// The kind of iptables chains.
 #[derive(Clone, Copy, Debug)]

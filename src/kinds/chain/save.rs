@@ -12,7 +12,7 @@ use crate::resource::{ChainRule, Entry, Resource, ResourceKey, Table};
 use crate::topology::Family;
 
 /// The built-in chain that every packet from outside passes first.
-pub(super) const PREROUTING: &str = "PREROUTING";
+pub const PREROUTING: &str = "PREROUTING";
 
 #[derive(Default)]
 struct SavedChain {

@@ -67,6 +67,7 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
         }
         ResourceKey::KeepalivedConfiguration => Resource::File { text: Default::default(), mode: 0o600 },
         ResourceKey::KeepalivedDaemon => Resource::Daemon { configuration: None },
+        ResourceKey::BootFiles => Resource::BootFiles(Default::default()),
         ResourceKey::Manifest => Resource::Manifest(Manifest::default()),
     }
 }

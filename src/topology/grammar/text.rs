@@ -244,6 +244,10 @@ fn sysctl(text: &str) -> Result<(), String> {
     if let Some(wrong) = text.chars().find(|character| !plain(*character)) {
         return Err(format!("{} may not stand in it", show(wrong)));
     }
+    if text.starts_with('-') {
+        // sysctl.d(5) would ignore what becomes of it.
+        return Err("begins with a dash".into());
+    }
     let key = SysctlKey::from_dotted(text);
     let mut parts = key.path().split('/');
     if key.path().split('/').count() < 2 || parts.any(|part| part.is_empty() || part == "." || part == "..") {
