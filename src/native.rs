@@ -43,6 +43,12 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         text: SecretText::plain(text),
         about: "ipvsadm -R < ipvsadm.rules",
     });
+    // Nor does ipvsadm --set.
+    let timeouts = Some(boot::timeouts(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+        name: "ipvsadm.timeouts",
+        text: SecretText::plain(text),
+        about: "ipvsadm --set $(cat ipvsadm.timeouts)",
+    });
     let configuration = state.get(&ResourceKey::KeepalivedConfiguration).and_then(|entry| match &entry.resource {
         Resource::File { text, .. } => Some(NativeFile {
             name: "keepalived.conf",
@@ -51,7 +57,7 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         }),
         _ => None,
     });
-    plain.into_iter().flatten().chain(services).chain(configuration).collect()
+    plain.into_iter().flatten().chain(services).chain(timeouts).chain(configuration).collect()
 }
 
 fn rules(state: &HostState, family: Family) -> String {

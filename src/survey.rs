@@ -9,9 +9,10 @@ use std::thread;
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
 use crate::host::{self, HostError, connect};
-use crate::kinds::{Site, boot, chain};
+use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
+use crate::resource::HostState;
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
@@ -126,12 +127,14 @@ impl<'a> Survey<'a> {
         for (name, reading) in readings {
             let reading = reading
                 .map(|observation| Observation { held: held(&site, &name), ..observation })
+                .map(|observation| without_own_addresses(&site, &name, desired.get(&name), observation))
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
         for (name, state) in &mut desired {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
+                sysctl::missing(name, state, (&observation.state, &observation.capabilities), &mut problems);
             }
             if let Some(host) = self.topology.hosts.get(name) {
                 boot::add(host, state);
@@ -177,6 +180,23 @@ fn at_once<'a, T: Send, E: From<HostError> + Send>(
         });
         results.collect()
     })
+}
+
+/// Takes out the addresses that are neither lvsctl's nor a stranger's.
+fn without_own_addresses(
+    site: &Site<'_>,
+    name: &HostName,
+    desired: Option<&HostState>,
+    mut observation: Observation,
+) -> Observation {
+    let Some(host) = site.topology.hosts.get(name) else { return observation };
+    let owned = observation.manifest.as_ref().map(|manifest| &manifest.owned);
+    observation.state.retain(|key, _| {
+        desired.is_some_and(|desired| desired.contains_key(key))
+            || owned.is_some_and(|owned| owned.contains_key(key))
+            || !address::is_accounted_for(site.topology, host, key)
+    });
+    observation
 }
 
 /// Returns the VIPs of failovers that a director holds now.

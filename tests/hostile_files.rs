@@ -16,6 +16,13 @@ use lvsctl::topology::{SecretValues, load};
 
 /// A site in which every text of the language stands somewhere, and every file is needed.
 const SITE: &str = r#"
+director "d3" {
+    address "10.0.0.3/24"
+    interface "eth0" mac="52:54:00:00:00:03"
+    timeouts tcp="20m"
+    offload interface="eth0" gro=#true
+    sync-daemon "master" interface="eth0" group="224.0.0.81"
+}
 director "d2" {
     address "10.0.0.2/24"
     interface "eth0" mac="52:54:00:00:00:02"
@@ -30,6 +37,7 @@ director "d1" {
 real-server "w1" {
     address "10.0.0.11/24"
     interface "eth0" mac="52:54:00:00:00:11"
+    offload interface="eth0" gro=#true
     ssh "w1.example.org" user="ops" identity="/home/ops/key"
     sysctl "net.core.default_qdisc" "fq"
 }
@@ -44,7 +52,7 @@ failover "ext" {
     interface "eth0"
     version 2
     auth-pass (env)"VRRP_PASS"
-    sync-daemon interface="eth0"
+    sync-daemon interface="eth0" group="224.0.0.82"
     email #true
 }
 email to="ops@example.org" from="lvs@example.org" smtp="smtp.example.org"
@@ -239,6 +247,9 @@ fn is_in_form(file: BootFile, line: &str, hostile: &str) -> bool {
         BootFile::Links => matches!(words.len(), 1 | 2) && words.iter().all(plain),
         BootFile::Addresses => matches!(words.len(), 2 | 3) && words.iter().all(plain),
         BootFile::Routes => words.len() == 2 && words[1].parse::<IpAddr>().is_ok(),
+        BootFile::Timeouts => words.len() == 3 && words.iter().all(|word| word.parse::<u32>().is_ok()),
+        BootFile::SyncDaemons => words.len() >= 11 && words.iter().all(plain),
+        BootFile::Offloads => words.len() == 3 && words.iter().all(plain) && !line.starts_with('-'),
         // These hold no text of the topology at all.
         BootFile::Script | BootFile::Unit | BootFile::Enablement => false,
     }

@@ -23,7 +23,7 @@ pub fn send(commands: &[IpvsCommand]) -> Result<Duration, String> {
     let socket = socket.map_err(told)?;
     net::bind(&socket, &SocketAddrNetlink::new(0, 0)).map_err(told)?;
     let mut buffer = vec![0; 1 << 16];
-    let question = wire::get_family().map_err(|error| error.to_string())?;
+    let question = wire::get_family("IPVS").map_err(|error| error.to_string())?;
     let length = exchange(&socket, &framed(CONTROL, REQUEST, &question), &mut buffer)?;
     let answer = buffer.get(16..length).unwrap_or_default();
     let family = wire::family_number(answer).map_err(|error| error.to_string())?;

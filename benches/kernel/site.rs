@@ -104,7 +104,13 @@ pub fn commands(services: usize) -> Vec<IpvsCommand> {
         commands.extend((0..SERVERS).map(|server| {
             let destination = DestinationKey { address: [10, 0, 1, server as u8 + 1].into(), port: port(number) };
             let weight = server as u32 + 1;
-            let config = DestinationConfig { forwarding: Forwarding::Nat, weight, upper: 0, lower: 0, tunnel: Default::default() };
+            let config = DestinationConfig {
+                forwarding: Forwarding::Nat,
+                weight,
+                upper: 0,
+                lower: 0,
+                tunnel: Default::default(),
+            };
             IpvsCommand::NewDestination(key, destination, config)
         }));
     }

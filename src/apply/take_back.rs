@@ -89,6 +89,9 @@ fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {
         ResourceKey::Sysctl(_) if before.is_none() => false,
         // Nor does the end of a tunnel go with it, but it is down again.
         ResourceKey::Link(_) if before.is_none() => !matches!(now, None | Some(Resource::Link { is_up: false, .. })),
+        ResourceKey::IpvsTimeout(timeout) if before.is_none() => {
+            now.is_some_and(|now| now != Resource::Timeout(timeout.kernel_default()))
+        }
         _ => before != now,
     }
 }

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::effect::SyncDaemonConfig;
 use crate::observe::Observation;
 use crate::resource::{Entry, Health, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
 
@@ -27,8 +28,13 @@ pub fn programmer(resource: &Resource) -> Option<Programmer> {
     }
 }
 
-/// Returns a live resource with the programmer that the manifest knows, or else the desired one.
+/// Returns a live resource with the programmer that the manifest knows, or else the desired one, and without what the
+/// operator leaves to the kernel.
 pub fn with_programmer(live: &Resource, wanted: &Resource, owned: Option<&Owned>) -> Resource {
+    if let (Resource::SyncDaemon(live), Resource::SyncDaemon(SyncDaemonConfig { maxlen: None, .. })) = (live, wanted) {
+        // The kernel works it out from the interface.
+        return Resource::SyncDaemon(SyncDaemonConfig { maxlen: None, ..live.clone() });
+    }
     let known = owned.and_then(|owned| owned.programmer).or_else(|| programmer(wanted));
     replace_programmer(live, known)
 }

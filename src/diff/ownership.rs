@@ -40,7 +40,14 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
 }
 
 fn is_put_back(resource: &Resource) -> bool {
-    matches!(resource, Resource::Sysctl(_) | Resource::DefaultRoute { .. } | Resource::Link { .. })
+    matches!(
+        resource,
+        Resource::Sysctl(_)
+            | Resource::Timeout(_)
+            | Resource::Switch(_)
+            | Resource::DefaultRoute { .. }
+            | Resource::Link { .. }
+    )
 }
 
 /// Tells whether a value that is put back when it is given up is neither the one that lvsctl set nor the one from before.

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey};
-use crate::topology::{Family, MacAddress, SysctlKey};
+use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::topology::{Family, IpvsTimeout, MacAddress, Offload, SyncState, SysctlKey};
 
 /// What a host says to a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub enum Answer {
     Iptables(Family, String),
     /// The services in the kernel's order; empty if the module is not loaded.
     Ipvs(Vec<LiveService>),
+    /// The timeouts of IPVS in seconds; empty if the module is not loaded.
+    IpvsTimeouts(BTreeMap<IpvsTimeout, u32>),
+    /// The daemons that synchronise connections; none if the module is not loaded.
+    SyncDaemons(BTreeMap<SyncState, SyncDaemonConfig>),
+    /// What an interface offloads; empty if there is no such interface.
+    Offloads(String, BTreeMap<Offload, bool>),
     /// A file, or `None` if there is none.
     File(String, Option<FileState>),
     /// What a link names, empty for something that is no link, or `None` if there is nothing.
@@ -146,6 +152,8 @@ pub struct Capabilities {
     pub systemd: bool,
     /// Every interface with its hardware address and addresses.
     pub links: Vec<Link>,
+    /// The binary logarithm of the size of IPVS's connection table, if the module is there.
+    pub connection_table_bits: Option<u32>,
 }
 
 impl Capabilities {

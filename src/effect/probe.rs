@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationKey, IpvsCommand, ServiceKey};
-use crate::topology::{Family, SecretText, SysctlKey};
+use super::{DestinationKey, IpvsCommand, ServiceKey, SyncDaemonConfig};
+use crate::topology::{Family, Offload, SecretText, SyncState, SysctlKey};
 
 /// Asks a host one thing and changes nothing: no module is loaded, no table or file comes into being.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,12 @@ pub enum Probe {
     Iptables(Family),
     /// The whole IPVS table. Answered by `Answer::Ipvs`.
     Ipvs,
+    /// The timeouts of IPVS. Answered by `Answer::IpvsTimeouts`.
+    IpvsTimeouts,
+    /// What this interface offloads. Answered by `Answer::Offloads`.
+    Offloads(String),
+    /// The daemons that synchronise connections. Answered by `Answer::SyncDaemons`.
+    SyncDaemons,
     /// A file's mode and text. Answered by `Answer::File`.
     File(String),
     /// What a symbolic link names. Answered by `Answer::Link`.
@@ -65,6 +71,15 @@ pub enum Effect {
         device: String,
         /// Whether it is to be up.
         is_up: bool,
+    },
+    /// Switches an offload of an interface (`ETHTOOL_MSG_FEATURES_SET`).
+    SetOffload {
+        /// The interface's name.
+        device: String,
+        /// Which one.
+        offload: Offload,
+        /// On or off.
+        on: bool,
     },
     /// Adds an address (`RTM_NEWADDR` with `NLM_F_EXCL`).
     AddAddress {
@@ -108,6 +123,10 @@ pub enum Effect {
     },
     /// Changes the IPVS table. Neighbouring effects of this sort are sent as one batch.
     Ipvs(IpvsCommand),
+    /// Starts a daemon that synchronises connections (`IPVS_CMD_NEW_DAEMON`); `EEXIST` if one of that state runs.
+    StartSyncDaemon(SyncState, SyncDaemonConfig),
+    /// Stops one (`IPVS_CMD_DEL_DAEMON`); `ESRCH` if none of that state runs.
+    StopSyncDaemon(SyncState),
     /// Waits until a service is in the kernel's table, because keepalived is about to add it.
     AwaitService {
         /// The service.

@@ -50,7 +50,7 @@ impl Kind for AddressKind {
             };
             for (link, address) in links.iter().flat_map(|link| link.addresses.iter().map(move |held| (link, held))) {
                 let key = ResourceKey::Address { device: link.name.clone(), address: address.network.addr() };
-                let left_over = delivery::is_device(&link.name) && looks_like_vip(address);
+                let left_over = looks_like_vip(&link.name, address);
                 if !left_over && !scope.keys.contains(&key) {
                     continue;
                 }
@@ -129,9 +129,25 @@ fn others(change: &Change, context: &Context<'_>, device: &str, address: IpAddr)
     same.filter(|prefix| *prefix != known).collect()
 }
 
-/// Tells whether an address of an interface that holds VIPs could be one that somebody left there.
-fn looks_like_vip(address: &LinkAddress) -> bool {
-    address.network.prefix_len() == address.network.max_prefix_len() && !address.network.addr().is_loopback()
+/// Tells whether an address could be a VIP that somebody left there: a single one, or one that has a label.
+///
+/// Under IPv6 an interface gets single addresses from DHCP, so there only those of the interfaces that hold delivered VIPs count.
+fn looks_like_vip(device: &str, address: &LinkAddress) -> bool {
+    let is_single = address.network.prefix_len() == address.network.max_prefix_len();
+    let is_labelled = address.label.as_ref().is_some_and(|label| label != device);
+    let counts = delivery::is_device(device) || address.network.addr().is_ipv4();
+    (is_single || is_labelled) && counts && !address.network.addr().is_loopback()
+}
+
+/// Tells whether an address that nobody asked for is accounted for: it is the host's own, or a VIP of the topology, which
+/// keepalived may hold.
+pub fn is_accounted_for(topology: &Topology, host: &Host, key: &ResourceKey) -> bool {
+    match key {
+        ResourceKey::Address { device, address } => {
+            host.declares(*address) || (!delivery::is_device(device) && topology.vips.contains_key(address))
+        }
+        _ => false,
+    }
 }
 
 /// Returns a VIP that a host holds without a failover, unless it is one of the addresses that the host has anyway.

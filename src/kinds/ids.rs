@@ -12,7 +12,17 @@ pub use crate::resource::OWN_CHAIN as CHAIN;
 
 /// Names a module.
 pub fn module(host: &HostName, name: &str) -> ResourceId {
-    ResourceId::new(host, ResourceKey::Module(name.replace('-', "_")))
+    ResourceId::new(host, module_key(name))
+}
+
+/// Returns the identity of a module within its host.
+pub fn module_key(name: &str) -> ResourceKey {
+    ResourceKey::Module(name.replace('-', "_"))
+}
+
+/// Names the options of modules.
+pub fn module_options(host: &HostName) -> ResourceId {
+    ResourceId::new(host, ResourceKey::ModuleOptions)
 }
 
 /// Names an interface that lvsctl makes or brings up.

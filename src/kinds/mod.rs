@@ -17,8 +17,12 @@ pub mod ipvs;
 pub mod keepalived;
 pub mod link;
 pub mod module;
+pub mod module_options;
+pub mod offload;
 pub mod route;
+pub mod sync_daemon;
 pub mod sysctl;
+pub mod timeout;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,13 +112,17 @@ pub trait Kind: Sync {
 pub fn registry() -> &'static [&'static dyn Kind] {
     &[
         &manifest::ManifestKind,
+        &module_options::ModuleOptionsKind,
         &module::ModuleKind,
         &link::LinkKind,
         &sysctl::SysctlKind,
+        &timeout::TimeoutKind,
+        &offload::OffloadKind,
         &address::AddressKind,
         &route::RouteKind,
         &chain::ChainKind,
         &ipvs::IpvsKind,
+        &sync_daemon::SyncDaemonKind,
         &keepalived::KeepalivedKind,
         &boot::BootKind,
     ]

@@ -80,6 +80,8 @@ impl Kind for ModuleKind {
             .into_iter()
             .map(|(name, span)| {
                 let entry = Entry::new(ResourceKey::Module(name.clone()), Resource::Module).origin(span);
+                let sized = name == IP_VS && host.tuning.connection_table_bits.is_some();
+                let entry = if sized { entry.requires(ids::module_options(&host.name.value)) } else { entry };
                 if name.starts_with("ip_vs_") { entry.requires(ids::module(&host.name.value, IP_VS)) } else { entry }
             })
             .collect()

@@ -129,5 +129,12 @@ pub(super) fn starts_accepting(change: &Change) -> bool {
 }
 
 pub(super) fn is_parameter(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
+    matches!(
+        change.key(),
+        ResourceKey::Sysctl(_)
+            | ResourceKey::IpvsTimeout(_)
+            | ResourceKey::Offload { .. }
+            | ResourceKey::ModuleOptions
+            | ResourceKey::Module(_)
+    )
 }

@@ -10,6 +10,7 @@ use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, Serv
 use crate::kinds::ipvs::RELOAD;
 use crate::kinds::{boot, keepalived, manifest};
 use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
+use crate::topology::IpvsTimeout;
 
 /// What takes one effect back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,11 +41,17 @@ pub fn undo(
             }
             Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } | Effect::LoadModule(_) => Undo::default(),
             Effect::WriteSysctl { .. }
+            | Effect::SetOffload { .. }
             | Effect::ReplaceDefaultRoute { .. }
             | Effect::RemoveDefaultRoute { .. }
             | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),
             Effect::AddLink { device, .. } => Undo::reverse([Effect::RemoveLink { device: device.clone() }]),
             Effect::RemoveLink { .. } | Effect::SetLink { .. } => Undo::reverse(links(effect, change, observed)),
+            Effect::StartSyncDaemon(state, _) => Undo::reverse([Effect::StopSyncDaemon(*state)]),
+            Effect::StopSyncDaemon(state) => Undo::reverse(match resource(observed, change.key()) {
+                Some(Resource::SyncDaemon(config)) => Some(Effect::StartSyncDaemon(*state, config.clone())),
+                _ => None,
+            }),
             Effect::AddAddress { device, address, prefix, .. } => {
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse([Effect::RemoveAddress { device, address, prefix }])
@@ -119,6 +126,7 @@ fn taken_along(passing: &[ServiceKey], observed: &HostState) -> Vec<Effect> {
 
 fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
     let command = match command {
+        IpvsCommand::SetTimeout(timeout, _) => IpvsCommand::SetTimeout(*timeout, seconds(*timeout, observed)),
         IpvsCommand::NewService(key, _) => IpvsCommand::DeleteService(*key),
         IpvsCommand::NewDestination(key, server, _) => IpvsCommand::DeleteDestination(*key, *server),
         IpvsCommand::SetService(key, _) => service(observed, *key, IpvsCommand::SetService)?,
@@ -134,6 +142,14 @@ fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
         }
     };
     Some(Effect::Ipvs(command))
+}
+
+/// Returns how long a timeout was; without the module it was what the kernel starts with.
+fn seconds(timeout: IpvsTimeout, observed: &HostState) -> u32 {
+    match resource(observed, &ResourceKey::IpvsTimeout(timeout)) {
+        Some(Resource::Timeout(seconds)) => *seconds,
+        _ => timeout.kernel_default(),
+    }
 }
 
 fn service<T>(observed: &HostState, key: ServiceKey, make: impl Fn(ServiceKey, ServiceConfig) -> T) -> Option<T> {

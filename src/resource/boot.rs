@@ -20,6 +20,12 @@ pub enum BootFile {
     Ipvs,
     /// Interfaces that are made or brought up.
     Links,
+    /// Timeouts, for `ipvsadm --set`.
+    Timeouts,
+    /// Daemons that synchronise connections.
+    SyncDaemons,
+    /// What interfaces offload, for ethtool(8).
+    Offloads,
     /// Addresses on interfaces.
     Addresses,
     /// Default routes.
@@ -62,7 +68,7 @@ impl BootContent {
 
 impl BootFile {
     /// Every file, in the order of listings.
-    pub const ALL: [BootFile; 12] = [
+    pub const ALL: [BootFile; 15] = [
         BootFile::Modules,
         BootFile::Parameters,
         BootFile::Iptables,
@@ -70,6 +76,9 @@ impl BootFile {
         BootFile::Jumps,
         BootFile::Ipvs,
         BootFile::Links,
+        BootFile::Timeouts,
+        BootFile::SyncDaemons,
+        BootFile::Offloads,
         BootFile::Addresses,
         BootFile::Routes,
         BootFile::Script,
@@ -87,6 +96,9 @@ impl BootFile {
             BootFile::Jumps => "/etc/lvsctl/restore/jumps",
             BootFile::Ipvs => "/etc/lvsctl/restore/ipvsadm.rules",
             BootFile::Links => "/etc/lvsctl/restore/links",
+            BootFile::Timeouts => "/etc/lvsctl/restore/timeouts",
+            BootFile::SyncDaemons => "/etc/lvsctl/restore/sync-daemons",
+            BootFile::Offloads => "/etc/lvsctl/restore/offloads",
             BootFile::Addresses => "/etc/lvsctl/restore/addresses",
             BootFile::Routes => "/etc/lvsctl/restore/routes",
             BootFile::Script => "/etc/lvsctl/restore/restore.sh",
@@ -105,6 +117,9 @@ impl BootFile {
             BootFile::Jumps => "jumps",
             BootFile::Ipvs => "ipvsadm.rules",
             BootFile::Links => "links",
+            BootFile::Timeouts => "timeouts",
+            BootFile::SyncDaemons => "sync-daemons",
+            BootFile::Offloads => "offloads",
             BootFile::Addresses => "addresses",
             BootFile::Routes => "routes",
             BootFile::Script => "restore.sh",

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, SysctlKey};
+use crate::topology::{Family, IpvsTimeout, Offload, SyncState, SysctlKey};
 
 /// The dummy interface that lvsctl makes where VIPs are to be on one.
 pub const OWN_INTERFACE: &str = "lvsctl0";
@@ -65,6 +65,19 @@ pub enum ResourceKey {
     Link(String),
     /// A kernel parameter.
     Sysctl(SysctlKey),
+    /// A timeout of IPVS.
+    IpvsTimeout(IpvsTimeout),
+    /// The options of modules.
+    ModuleOptions,
+    /// Something that an interface offloads.
+    Offload {
+        /// The interface's name.
+        device: String,
+        /// Which one.
+        offload: Offload,
+    },
+    /// A daemon that synchronises connections.
+    SyncDaemon(SyncState),
     /// An address on an interface.
     Address {
         /// The interface's name.
@@ -112,6 +125,10 @@ impl fmt::Display for ResourceKey {
             ResourceKey::Module(name) => write!(formatter, "module/{name}"),
             ResourceKey::Link(device) => write!(formatter, "link/{device}"),
             ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
+            ResourceKey::IpvsTimeout(timeout) => write!(formatter, "ipvs/timeout/{timeout}"),
+            ResourceKey::ModuleOptions => formatter.write_str("module-options"),
+            ResourceKey::Offload { device, offload } => write!(formatter, "offload/{device}/{offload}"),
+            ResourceKey::SyncDaemon(state) => write!(formatter, "sync-daemon/{state}"),
             ResourceKey::Address { device, address } => write!(formatter, "address/{device}/{address}"),
             ResourceKey::DefaultRoute(family) => write!(formatter, "route/default-{family}"),
             ResourceKey::Chain { family, table, chain } => {

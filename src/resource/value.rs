@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{BootContent, BootFile, ChainRule, Manifest};
-use crate::effect::{DestinationConfig, ServiceConfig};
+use crate::effect::{DestinationConfig, ServiceConfig, SyncDaemonConfig};
 use crate::topology::SecretText;
 
 /// Who puts a virtual service into the kernel.
@@ -34,6 +34,12 @@ pub enum Resource {
     },
     /// A parameter's value, its words separated by single spaces.
     Sysctl(String),
+    /// A timeout in seconds.
+    Timeout(u32),
+    /// Something that is on or off.
+    Switch(bool),
+    /// A daemon that synchronises connections.
+    SyncDaemon(SyncDaemonConfig),
     /// An address.
     Address {
         /// The prefix length.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{FailoverOptions, HostName, Secret};
-use crate::source::{Span, Spanned};
+use super::{FailoverOptions, HostName, Secret, SyncDaemon};
+use crate::source::Spanned;
 
 /// The version of the protocol that keepalived speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,17 +37,6 @@ pub struct Member {
     pub priority: Spanned<u8>,
     /// The address that its adverts come from, if one is named.
     pub source_address: Option<Spanned<IpAddr>>,
-}
-
-/// Synchronisation of IPVS's connection table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncDaemon {
-    /// The interface of the multicast; `None` means the failover's.
-    pub interface: Option<Spanned<String>>,
-    /// The daemon's sync id, 0 to 255; `None` means the virtual router id.
-    pub id: Option<Spanned<u8>>,
-    /// Where it was asked for.
-    pub span: Span,
 }
 
 /// Directors that keep one set of VIPs alive.

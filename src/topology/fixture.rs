@@ -26,6 +26,7 @@ pub fn host(role: Role, name: &str, address: &str, mac: Option<&str>) -> Host {
         connection: at(Connection::Namespace { name: name.into(), root: format!("/run/lab/{name}") }),
         managed: true,
         sysctls: BTreeMap::new(),
+        tuning: Tuning::default(),
     }
 }
 
@@ -133,7 +134,7 @@ pub fn reference_site() -> Topology {
         auth_pass: Some(at(Secret::Reference(SecretReference::Environment("VRRP_PASS".into())))),
         version: VrrpVersion::V2,
         unicast: false,
-        sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
+        sync_daemon: Some(SyncDaemon { interface: None, id: None, options: SyncOptions::default(), span: span() }),
         email: true,
         options: FailoverOptions::default(),
     };

@@ -19,11 +19,13 @@ pub mod resolve;
 mod secret;
 mod service;
 mod supervision;
+mod sync;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use failover::{Email, Failover, Member, Preemption, VrrpVersion};
 pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Script, StateNotify, SyncGroup};
 pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
@@ -35,6 +37,8 @@ pub use service::{
     Scheduler, ScriptCheck, Server, Service, Tunnel, UdpCheck, Vip, VipHolder,
 };
 pub use supervision::{Command, Notify, Quorum, SorryServer, Supervision};
+pub use sync::{OwnSyncDaemon, OwnSyncDaemons, SyncDaemon, SyncOptions, SyncState};
+pub use tuning::{IpvsTimeout, Offload, Offloads, Tuning};
 
 use crate::source::Spanned;
 

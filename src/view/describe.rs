@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
+use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags, SyncDaemonConfig};
 use crate::resource::{
     Action, BootFile, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget,
     ServiceRule,
@@ -15,6 +15,13 @@ pub fn resource(resource: &Resource) -> String {
         Resource::Module => "loaded".to_owned(),
         Resource::Link { is_up, .. } => if *is_up { "up" } else { "down" }.to_owned(),
         Resource::Sysctl(value) => clean(value),
+        Resource::Timeout(seconds) => format!("{seconds} s"),
+        Resource::SyncDaemon(config) => {
+            let maxlen = config.maxlen.map(|maxlen| format!(", maxlen {maxlen}")).unwrap_or_default();
+            let SyncDaemonConfig { interface, id, group, port, ttl, .. } = config;
+            format!("{} id {id}, {group} port {port} ttl {ttl}{maxlen}", clean(interface))
+        }
+        Resource::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
             None => format!("/{prefix}"),
@@ -79,7 +86,15 @@ pub fn change(change: &Change) -> String {
             let previous = change.previous.as_ref().map_or("down".to_owned(), resource);
             format!("{} → {previous}", resource(before))
         }
-        (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
+        (
+            Some(
+                before @ (Resource::Sysctl(_)
+                | Resource::Timeout(_)
+                | Resource::Switch(_)
+                | Resource::DefaultRoute { .. }),
+            ),
+            None,
+        ) => given_up(before, change),
         (Some(one), None) | (None, Some(one)) => resource(one),
         (None, None) => String::new(),
     }
@@ -92,6 +107,7 @@ fn given_up(before: &Resource, change: &Change) -> String {
         Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
         Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
         None if is_of_dummy(change.key()) => format!("{now}, goes with its interface"),
+        None if matches!(before, Resource::Timeout(_)) => format!("{now} → the kernel's own"),
         None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
         None => now,
     }
@@ -246,7 +262,9 @@ pub fn reason(change: &Change) -> Option<&'static str> {
         (Reason::RemovedOnHost, _) => Some("gone from the host"),
         // That a parameter or a route has another value to begin with is no news.
         (Reason::Adopted, Action::Update) => match change.before {
-            Some(Resource::Sysctl(_) | Resource::DefaultRoute { .. }) => None,
+            Some(Resource::Sysctl(_) | Resource::Timeout(_) | Resource::Switch(_) | Resource::DefaultRoute { .. }) => {
+                None
+            }
             _ => Some("there before lvsctl"),
         },
         _ => None,

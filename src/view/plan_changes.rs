@@ -78,6 +78,10 @@ fn subject(plan: &Plan, step: &Step) -> String {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
         ResourceKey::Link(device) => format!("interface {} ", describe::clean(device)),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
+        ResourceKey::SyncDaemon(state) => format!("sync daemon {state} "),
+        ResourceKey::ModuleOptions => "modprobe.d ".to_owned(),
+        ResourceKey::Offload { device, offload } => format!("{offload} of {} ", describe::clean(device)),
+        ResourceKey::IpvsTimeout(timeout) => format!("IPVS timeout {timeout} "),
         ResourceKey::Address { device, address } => {
             let prefix = match step.change.after.as_ref().or(step.change.before.as_ref()) {
                 Some(Resource::Address { prefix, .. }) => format!("/{prefix}"),

@@ -161,6 +161,10 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
         ResourceKey::Module(_) => "module",
         ResourceKey::Link(_) => "interface",
         ResourceKey::Sysctl(_) => "sysctl",
+        ResourceKey::SyncDaemon(_) => "sync daemon",
+        ResourceKey::ModuleOptions => "modprobe.d",
+        ResourceKey::Offload { .. } => "offload",
+        ResourceKey::IpvsTimeout(_) => "timeout",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => "chain",
@@ -184,6 +188,7 @@ fn runtime(plan: &Plan, paint: Paint) -> Vec<String> {
                 let of = plan.names.services.get(service).map(|of| format!("{} ", of.name)).unwrap_or_default();
                 format!("{of}{service} {name}{destination}")
             }
+            ResourceKey::ModuleOptions => "connection table".to_owned(),
             ResourceKey::Address { device, address } => format!("{address} on {}", describe::clean(device)),
             key => key.to_string(),
         };

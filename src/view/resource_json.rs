@@ -91,6 +91,31 @@ pub enum ResourceValue {
         /// Its value.
         value: String,
     },
+    /// A timeout of IPVS.
+    Timeout {
+        /// How long.
+        seconds: u32,
+    },
+    /// Something that is on or off.
+    Switch {
+        /// Whether it is on.
+        on: bool,
+    },
+    /// A daemon that synchronises connections.
+    SyncDaemon {
+        /// The interface of the multicast.
+        interface: String,
+        /// The sync id.
+        id: u8,
+        /// The multicast group.
+        group: String,
+        /// The UDP port.
+        port: u16,
+        /// The time to live of a message.
+        ttl: u8,
+        /// The longest message, if it is not the kernel's choice.
+        maxlen: Option<u16>,
+    },
     /// An address on an interface.
     Address {
         /// The prefix length.
@@ -204,6 +229,16 @@ pub fn resource(resource: &Resource) -> ResourceDocument {
         Resource::Module => ResourceValue::Module,
         Resource::Link { sort, is_up } => ResourceValue::Link { sort: sort.clone(), up: *is_up },
         Resource::Sysctl(value) => ResourceValue::Sysctl { value: value.clone() },
+        Resource::Timeout(seconds) => ResourceValue::Timeout { seconds: *seconds },
+        Resource::SyncDaemon(config) => ResourceValue::SyncDaemon {
+            interface: config.interface.clone(),
+            id: config.id,
+            group: config.group.to_string(),
+            port: config.port,
+            ttl: config.ttl,
+            maxlen: config.maxlen,
+        },
+        Resource::Switch(on) => ResourceValue::Switch { on: *on },
         Resource::Address { prefix, label } => ResourceValue::Address { prefix: *prefix, label: label.clone() },
         Resource::DefaultRoute { via } => ResourceValue::DefaultRoute { via: via.map(|via| via.to_string()) },
         Resource::Chain { rules, jumps } => {

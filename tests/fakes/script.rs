@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use lvsctl::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
 use lvsctl::host::fake::FakeHost;
 use lvsctl::host::{Host, HostError};
-use lvsctl::topology::{Family, Forwarding, HostName, Protocol, SecretText};
+use lvsctl::topology::{Family, Forwarding, HostName, IpvsTimeout, Protocol, SecretText};
 
 /// Performs every line.
 pub fn run(fakes: &mut BTreeMap<HostName, FakeHost>, text: &str) {
@@ -99,6 +99,9 @@ fn effect(fake: &FakeHost, words: &[&str]) -> Option<Effect> {
         }
         ["weight", key, server, method, weight] => {
             Effect::Ipvs(IpvsCommand::SetDestination(service(key), destination(server), share(method, weight)))
+        }
+        ["timeout", "udp", seconds] => {
+            Effect::Ipvs(IpvsCommand::SetTimeout(IpvsTimeout::Udp, seconds.parse().unwrap()))
         }
         ["no-server", key, server] => Effect::Ipvs(IpvsCommand::DeleteDestination(service(key), destination(server))),
         ["file", path, line @ ..] => Effect::WriteFile {

@@ -25,6 +25,8 @@ director "d1" {
     address "fd00::1/64"
     interface "eth0"
     sysctl "net.ipv4.vs.expire_nodest_conn" 1
+    timeouts tcp="20m" udp="60s"
+    sync-daemon "master" id=3 port=9000 maxlen=700
     sysctl "net.netfilter.nf_conntrack_tcp_loose" 0
     sysctl "net.ipv4.conf.eth0.rp_filter" 2
 }

@@ -37,6 +37,7 @@ mod sites;
 mod smoke;
 mod traffic;
 mod tunnels;
+mod tuning;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        tuning::tests(),
         boot::tests(),
         random::tests(soak),
     ];

@@ -1,5 +1,6 @@
 //! Answers from bytes, in canonical form.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,11 +12,13 @@ use neli::types::{Buffer, GenlBuffer};
 
 use super::encode::{forwarding_number, protocol_number};
 use super::{
-    AF_INET, AF_INET6, Command, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE,
-    WireError,
+    AF_INET, AF_INET6, Command, DaemonAttribute, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute,
+    TUNNEL_GRE, TUNNEL_GUE, WireError, state_number,
 };
-use crate::effect::{DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol, Tunnel};
+use crate::effect::{
+    DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
+};
+use crate::topology::{Family, Forwarding, IpvsTimeout, Protocol, SyncState, Tunnel};
 
 type Message = Genlmsghdr<Command, Outer>;
 type Handle<'a, T> = AttrHandle<'a, GenlBuffer<T, Buffer>, Nlattr<T, Buffer>>;
@@ -76,6 +79,44 @@ pub fn destination(bytes: &[u8], service: Family) -> Result<LiveDestination, Wir
         active: number32(&attributes, Attribute::Active, "active connections")?,
         inactive: number32(&attributes, Attribute::Inactive, "inactive connections")?,
     })
+}
+
+/// Decodes a daemon of a dump; what a kernel before 4.3 does not say is as it always was there.
+pub fn daemon(bytes: &[u8]) -> Result<(SyncState, SyncDaemonConfig), WireError> {
+    use DaemonAttribute as Attribute;
+    let message = message(bytes)?;
+    let attributes: Handle<'_, Attribute> = nested(&message, Outer::Daemon, "daemon")?;
+    let number = number32(&attributes, Attribute::State, "daemon state")?;
+    let state = SyncState::ALL.into_iter().find(|state| state_number(*state) == number);
+    let id = number32(&attributes, Attribute::Id, "sync id")?;
+    let group = match (optional(&attributes, Attribute::Group6), optional(&attributes, Attribute::Group)) {
+        (Some(octets), _) => address(octets, Family::Ipv6)?,
+        (None, Some(octets)) => address(octets, Family::Ipv4)?,
+        (None, None) => SyncDaemonConfig::GROUP,
+    };
+    let short = |attribute, name| match optional(&attributes, attribute) {
+        Some(_) => number16(&attributes, attribute, name).map(Some),
+        None => Ok(None),
+    };
+    let config = SyncDaemonConfig {
+        interface: text(payload(&attributes, Attribute::Interface, "interface of the daemon")?),
+        id: u8::try_from(id).map_err(|_| WireError::Unknown("sync id", id.to_string()))?,
+        group,
+        port: short(Attribute::Port, "port of the daemon")?.unwrap_or(SyncDaemonConfig::PORT),
+        ttl: optional(&attributes, Attribute::TimeToLive)
+            .and_then(|payload| payload.first().copied())
+            .unwrap_or(SyncDaemonConfig::TTL),
+        maxlen: short(Attribute::MaximumLength, "length of messages")?,
+    };
+    Ok((state.ok_or_else(|| WireError::Unknown("daemon state", number.to_string()))?, config))
+}
+
+/// Decodes the timeouts, in seconds; a kernel without a protocol leaves its timeouts out.
+pub fn timeouts(bytes: &[u8]) -> Result<BTreeMap<IpvsTimeout, u32>, WireError> {
+    let message = message(bytes)?;
+    let attributes = message.attrs().get_attr_handle();
+    let there = IpvsTimeout::ALL.into_iter().filter(|timeout| optional(&attributes, Outer::from(*timeout)).is_some());
+    there.map(|timeout| Ok((timeout, number32(&attributes, Outer::from(timeout), "timeout")?))).collect()
 }
 
 /// Decodes the number that the kernel gave the family.

@@ -6,11 +6,13 @@ use neli::consts::genl::{Cmd, CtrlAttr, CtrlCmd, NlAttrType};
 use neli::types::Buffer;
 
 use super::{
-    AF_INET, AF_INET6, Command, DestinationAttribute, FAMILY, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE, VERSION,
-    WireError,
+    AF_INET, AF_INET6, Command, DaemonAttribute, DestinationAttribute, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE,
+    VERSION, WireError, state_number,
 };
-use crate::effect::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol, Tunnel};
+use crate::effect::{
+    DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
+};
+use crate::topology::{Family, Forwarding, Protocol, SyncState, Tunnel};
 
 /// Encodes a change of the table.
 pub fn command(command: &IpvsCommand) -> Result<Vec<u8>, WireError> {
@@ -23,6 +25,9 @@ pub fn command(command: &IpvsCommand) -> Result<Vec<u8>, WireError> {
         }
         IpvsCommand::SetDestination(key, server, config) | IpvsCommand::SetDestinationIfThere(key, server, config) => {
             (Command::SetDestination, vec![service(key, None)?, destination(server, Some(config))?])
+        }
+        IpvsCommand::SetTimeout(timeout, seconds) => {
+            (Command::SetConfig, vec![attribute(Outer::from(*timeout), *seconds)?])
         }
         IpvsCommand::DeleteDestination(key, server) => {
             (Command::DeleteDestination, vec![service(key, None)?, destination(server, None)?])
@@ -46,14 +51,51 @@ pub fn get_destinations(key: &ServiceKey) -> Result<Vec<u8>, WireError> {
     message(Command::GetDestination, vec![service(key, None)?])
 }
 
+/// Encodes the question for the daemons, to be sent as a dump.
+pub fn get_daemons() -> Result<Vec<u8>, WireError> {
+    message(Command::GetDaemon, Vec::new())
+}
+
+/// Encodes the start of a daemon.
+pub fn new_daemon(state: SyncState, config: &SyncDaemonConfig) -> Result<Vec<u8>, WireError> {
+    use DaemonAttribute as Kind;
+    let group = match config.group {
+        IpAddr::V4(_) => Kind::Group,
+        IpAddr::V6(_) => Kind::Group6,
+    };
+    let mut inner = vec![
+        attribute(Kind::State, state_number(state))?,
+        attribute(Kind::Interface, config.interface.as_str())?,
+        attribute(Kind::Id, u32::from(config.id))?,
+        attribute(group, octets(config.group))?,
+        attribute(Kind::Port, config.port)?,
+        attribute(Kind::TimeToLive, config.ttl)?,
+    ];
+    if let Some(maxlen) = config.maxlen {
+        inner.push(attribute(Kind::MaximumLength, maxlen)?);
+    }
+    message(Command::NewDaemon, vec![nest(Outer::Daemon, &inner)?])
+}
+
+/// Encodes the stop of a daemon.
+pub fn delete_daemon(state: SyncState) -> Result<Vec<u8>, WireError> {
+    let inner = [attribute(DaemonAttribute::State, state_number(state))?];
+    message(Command::DeleteDaemon, vec![nest(Outer::Daemon, &inner)?])
+}
+
+/// Encodes the question for the timeouts.
+pub fn get_timeouts() -> Result<Vec<u8>, WireError> {
+    message(Command::GetConfig, Vec::new())
+}
+
 /// Encodes the question for the version, which changes nothing and always succeeds: the end of a batch.
 pub fn get_info() -> Result<Vec<u8>, WireError> {
     message(Command::GetInfo, Vec::new())
 }
 
-/// Encodes the question for the number that the kernel gave the family; it loads the module if there is one.
-pub fn get_family() -> Result<Vec<u8>, WireError> {
-    message(CtrlCmd::Getfamily, vec![attribute(CtrlAttr::FamilyName, FAMILY)?])
+/// Encodes the question for the number that the kernel gave a family; it loads the module if there is one.
+pub fn get_family(name: &str) -> Result<Vec<u8>, WireError> {
+    message(CtrlCmd::Getfamily, vec![attribute(CtrlAttr::FamilyName, name)?])
 }
 
 /// Puts the header of generic netlink (`struct genlmsghdr`) in front of attributes.

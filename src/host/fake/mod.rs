@@ -183,6 +183,7 @@ impl Host for FakeHost {
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),
+            connection_table_bits: state.modules.contains("ip_vs").then_some(12),
         })
     }
 
@@ -242,6 +243,10 @@ impl State {
                 Answer::Iptables(*family, self.rules.get(family).map(Rules::save).unwrap_or_default())
             }
             Probe::Ipvs => Answer::Ipvs(self.table.services.clone()),
+            Probe::IpvsTimeouts if !self.modules.contains("ip_vs") => Answer::IpvsTimeouts(BTreeMap::new()),
+            Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.table.timeouts.clone()),
+            Probe::SyncDaemons => Answer::SyncDaemons(self.table.daemons.clone()),
+            Probe::Offloads(device) => Answer::Offloads(device.clone(), self.network.offloads(device)),
             Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
             Probe::Link(path) => {
                 let file = self.files.get(path).map(|_| String::new());
@@ -258,6 +263,7 @@ impl State {
             Effect::AddLink { device, sort } => self.add_link(device, sort),
             Effect::RemoveLink { device } => self.remove_link(device),
             Effect::SetLink { device, is_up } => self.network.set_link(device, *is_up),
+            Effect::SetOffload { device, offload, on } => self.network.set_offload(device, *offload, *on),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network.add_address(device, *address, *prefix, label.as_deref())
             }
@@ -272,6 +278,11 @@ impl State {
                 self.load_module("ip_vs")?;
                 self.table.perform(command)
             }
+            Effect::StartSyncDaemon(state, config) => {
+                self.load_module("ip_vs")?;
+                self.table.start_daemon(*state, config, &self.network)
+            }
+            Effect::StopSyncDaemon(state) => self.table.stop_daemon(*state),
             Effect::AwaitService { service, present, within } => {
                 if self.table.find(service).is_some() == *present {
                     return Ok(());

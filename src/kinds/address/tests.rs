@@ -102,10 +102,16 @@ fn links() -> Vec<Link> {
 }
 
 #[test]
-fn addresses_in_scope_and_what_could_be_a_vip_on_lo_are_seen() {
+fn addresses_in_scope_and_what_could_be_a_vip_are_seen() {
     let seen = |keys: &[ResourceKey]| listing(&parse(&AddressKind, keys, &[Answer::Links(links())]).unwrap());
     let left_over = r#"address/lo/192.0.2.100 Address { prefix: 32, label: Some("lo:0") }"#;
-    assert_eq!(seen(&[]), [left_over]);
+    let stray = "address/eth0/192.0.2.100 Address { prefix: 32, label: None }";
+    assert_eq!(seen(&[]), [stray, left_over]);
+    // A label makes one, single IPv6 addresses come from DHCP, and a label that is the interface's name is none.
+    let others: &[&str] = &["192.0.2.9/24 eth1:1", "192.0.2.8/24 eth1", "2001:db8::1/128"];
+    let labelled = capabilities(&[("eth1", None, others)]).links;
+    let seen_there = parse(&AddressKind, &[], &[Answer::Links(labelled)]).unwrap();
+    assert_eq!(listing(&seen_there), [r#"address/eth1/192.0.2.9 Address { prefix: 24, label: Some("eth1:1") }"#]);
     assert_eq!(
         seen(&[key("eth0", "192.0.2.1"), key("eth0", "192.0.2.100"), key("eth0", "192.0.2.3"), key("lo", "192.0.2.7")]),
         [

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::effect::SyncDaemonConfig;
 use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
 use crate::resource::{BootFile, HostState, Resource, ResourceKey, Table};
-use crate::topology::Family;
+use crate::topology::{Family, IpvsTimeout};
 
 /// The first line of every file in which a comment may stand.
 pub(super) const HEADER: &str = "# Written by lvsctl";
@@ -25,6 +26,9 @@ pub(super) fn content(file: BootFile, state: &HostState) -> String {
         // ipvsadm -R takes no comment.
         BootFile::Ipvs => return ipvsadm::rules(state),
         BootFile::Links => links(state),
+        BootFile::Timeouts => timeouts(state),
+        BootFile::SyncDaemons => sync_daemons(state),
+        BootFile::Offloads => offloads(state),
         BootFile::Addresses => addresses(state),
         BootFile::Routes => routes(state),
         BootFile::Script => return SCRIPT.to_owned(),
@@ -95,6 +99,45 @@ fn links(state: &HostState) -> String {
     lines(state, |key, resource| match (key, resource) {
         (ResourceKey::Link(device), Resource::Link { sort, .. }) => {
             Some(format!("{device} {}", sort.as_deref().unwrap_or_default()).trim_end().to_owned())
+        }
+        _ => None,
+    })
+}
+
+/// Returns the timeouts as `ipvsadm --set` takes them, in which 0 leaves one as it is.
+pub fn timeouts(state: &HostState) -> String {
+    let seconds = IpvsTimeout::ALL.map(|timeout| {
+        match state.get(&ResourceKey::IpvsTimeout(timeout)).map(|entry| &entry.resource) {
+            Some(Resource::Timeout(seconds)) => *seconds,
+            _ => 0,
+        }
+    });
+    match seconds {
+        [0, 0, 0] => String::new(),
+        [tcp, tcp_fin, udp] => format!("{tcp} {tcp_fin} {udp}\n"),
+    }
+}
+
+/// Returns each daemon with the options that `ipvsadm --start-daemon` takes.
+fn sync_daemons(state: &HostState) -> String {
+    lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::SyncDaemon(role), Resource::SyncDaemon(config)) => {
+            let SyncDaemonConfig { interface, id, group, port, ttl, maxlen } = config;
+            let maxlen = maxlen.map(|maxlen| format!(" --sync-maxlen {maxlen}")).unwrap_or_default();
+            Some(format!(
+                "{role} --mcast-interface {interface} --syncid {id} --mcast-group {group} --mcast-port {port} \
+                 --mcast-ttl {ttl}{maxlen}"
+            ))
+        }
+        _ => None,
+    })
+}
+
+/// Returns what interfaces offload, a switch a line.
+fn offloads(state: &HostState) -> String {
+    lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::Offload { device, offload }, Resource::Switch(on)) => {
+            Some(format!("{device} {offload} {}", if *on { "on" } else { "off" }))
         }
         _ => None,
     })

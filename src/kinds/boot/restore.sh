@@ -76,6 +76,34 @@ restore_links() {
     done <"$here/links"
 }
 
+restore_timeouts() {
+    while read -r tcp tcp_fin udp; do
+        case $tcp in '' | '#'*) continue ;; esac
+        ipvsadm --set "$tcp" "$tcp_fin" "$udp" || failed "the timeouts of IPVS cannot be set"
+    done <"$here/timeouts"
+}
+
+restore_sync_daemons() {
+    running=$(ipvsadm -Ln --daemon)
+    while read -r state options; do
+        case $state in '' | '#'*) continue ;; esac
+        case $running in *"$state sync daemon"*) continue ;; esac
+        # shellcheck disable=SC2086 # They are words.
+        ipvsadm --start-daemon "$state" $options || failed "the sync daemon cannot be started as $state"
+    done <"$here/sync-daemons"
+}
+
+restore_offloads() {
+    if ! command -v ethtool >/dev/null; then
+        failed "the program ethtool, which switches offloads, is not installed"
+        return
+    fi
+    while read -r device offload switch; do
+        case $device in '' | '#'*) continue ;; esac
+        ethtool -K "$device" "$offload" "$switch" >/dev/null || failed "$offload of $device cannot be switched $switch"
+    done <"$here/offloads"
+}
+
 restore_addresses() {
     while read -r address device label; do
         case $address in '' | '#'*) continue ;; esac
@@ -113,7 +141,10 @@ restore_routes() {
 [ ! -f "$parameters" ] || sysctl -q -p "$parameters" || failed "not every parameter can be set"
 restore_rules iptables
 restore_rules ip6tables
+[ ! -f "$here/offloads" ] || restore_offloads
+[ ! -f "$here/timeouts" ] || restore_timeouts
 [ ! -f "$here/ipvsadm.rules" ] || restore_services
+[ ! -f "$here/sync-daemons" ] || restore_sync_daemons
 [ ! -f "$here/addresses" ] || restore_addresses
 [ ! -f "$here/routes" ] || restore_routes
 exit "$status"

@@ -103,7 +103,7 @@ fn sync_daemon(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<
     let interface = word(Word::solid(interface?), "interface of the sync daemon", daemon.span, problems);
     let instance = word(Word::new(&failover.name.value), "failover's name", failover.name.span, problems);
     let id = daemon.id.as_ref().map_or(failover.virtual_router_id.value, |id| id.value);
-    Some(SyncDaemon { interface: interface?, instance: instance?, id })
+    Some(SyncDaemon { interface: interface?, instance: instance?, id, options: daemon.options.clone() })
 }
 
 /// Returns the interface of a failover's adverts on a director.

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::quote::{RawLine, SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Garp, Preemption, Scheduler, Tunnel, VrrpVersion};
+use crate::topology::{Forwarding, Garp, Preemption, Scheduler, SyncOptions, Tunnel, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct SyncDaemon {
     pub instance: Word,
     /// The sync id.
     pub id: u8,
+    /// How messages travel.
+    pub options: SyncOptions,
 }
 
 /// `vrrp_instance`.

@@ -9,7 +9,7 @@ use super::instance_text::{vrrp_instance, vrrp_script};
 use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer};
 use super::supervision;
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, Forwarding, SecretText, TextPiece, Tunnel};
+use crate::topology::{Family, Forwarding, SecretText, SyncOptions, TextPiece, Tunnel};
 
 /// The first line of a configuration that lvsctl wrote.
 pub const HEADER: &str = "# Written by lvsctl; changes here are overwritten";
@@ -111,7 +111,13 @@ fn global_defs(writer: &mut Writer, global: &GlobalDefs) {
         }
         if let Some(daemon) = &global.sync_daemon {
             let (interface, instance) = (daemon.interface.written(), daemon.instance.written());
-            writer.line(&format!("lvs_sync_daemon {interface} {instance} id {}", daemon.id));
+            let mut line = format!("lvs_sync_daemon {interface} {instance} id {}", daemon.id);
+            let SyncOptions { group, port, ttl, maxlen } = &daemon.options;
+            line.extend(maxlen.map(|maxlen| format!(" maxlen {maxlen}")));
+            line.extend(port.map(|port| format!(" port {port}")));
+            line.extend(ttl.map(|ttl| format!(" ttl {ttl}")));
+            line.extend(group.map(|group| format!(" group {group}")));
+            writer.line(&line);
         }
     });
 }

@@ -7,6 +7,7 @@
 //! A parameter that the host does not have (`None` in the answer) is simply not there: its module may be about to be
 //! loaded. One that no module brings makes the write fail, with the host's own message.
 
+mod missing;
 mod needs;
 
 use super::{Context, Kind, ParseError, Scope, Site, delivery, ids, module};
@@ -14,6 +15,7 @@ use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
 use crate::topology::{Host, SysctlKey};
+pub use missing::missing;
 use needs::{FORWARDING_IPV4, FORWARDING_IPV6, Need};
 
 /// The kind of kernel parameters.

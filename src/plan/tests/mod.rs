@@ -48,6 +48,10 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
         ResourceKey::Module(_) => Resource::Module,
         ResourceKey::Link(_) => Resource::Link { sort: Some("dummy".into()), is_up: true },
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
+        ResourceKey::IpvsTimeout(_) => Resource::Timeout(1),
+        ResourceKey::ModuleOptions => panic!("no test here has them"),
+        ResourceKey::SyncDaemon(_) => panic!("no test here has one"),
+        ResourceKey::Offload { .. } => Resource::Switch(true),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::failover_options::{options, source_address};
 use super::mail_server;
+use super::tuning;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::{
@@ -38,6 +39,7 @@ pub fn failover(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Fa
         sync_daemon: node.child("sync-daemon").map(|child| SyncDaemon {
             interface: child.property("interface").and_then(owned),
             id: child.property("id").and_then(|value| value.integer()),
+            options: tuning::sync_options(child),
             span: child.span,
         }),
         email: flag(node, "email"),

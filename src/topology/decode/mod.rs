@@ -14,6 +14,7 @@ mod pool;
 mod service;
 mod supervision;
 mod text;
+mod tuning;
 mod vip;
 
 use std::collections::{BTreeMap, BTreeSet};

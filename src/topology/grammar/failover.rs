@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tuning::{GROUP, MAXLEN, SYNC_PORT, TTL};
 use super::{failover_options, text};
 use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed, optional};
 
@@ -112,6 +113,10 @@ const SYNC_DAEMON: NodeRule = NodeRule {
     properties: &[
         optional("interface", Shape::Text(&text::INTERFACE), "the failover's", "The interface of the multicast"),
         optional("id", Shape::Integer { least: 0, most: 255 }, "the virtual router id", "The daemon's sync id"),
+        GROUP,
+        SYNC_PORT,
+        TTL,
+        MAXLEN,
     ],
     ..NODE
 };

@@ -12,6 +12,7 @@ mod published;
 mod service;
 mod supervision;
 mod text;
+mod tuning;
 
 pub use failover_text::is_raw_line;
 pub use published::published;

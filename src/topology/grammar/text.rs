@@ -27,6 +27,13 @@ pub static INTERFACE: TextRule = TextRule {
     check: interface,
 };
 
+/// A multicast group.
+pub static GROUP: TextRule = TextRule {
+    what: "a multicast group",
+    rule: "Use a multicast address, such as \"224.0.0.81\" or \"ff02::81\"",
+    check: group,
+};
+
 /// The label of an address.
 pub static LABEL: TextRule = TextRule {
     what: "an address label",
@@ -184,6 +191,14 @@ fn name(text: &str) -> Result<(), String> {
 
 fn interface(text: &str) -> Result<(), String> {
     name(text).and_then(|()| bounded(text, 15))
+}
+
+fn group(text: &str) -> Result<(), String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_multicast() => Ok(()),
+        Ok(_) => Err("not a multicast address".into()),
+        Err(_) => Err("not an address".into()),
+    }
 }
 
 fn label(text: &str) -> Result<(), String> {

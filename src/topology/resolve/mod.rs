@@ -13,6 +13,7 @@ mod servers;
 mod supervision;
 mod sync_groups;
 mod tunnels;
+mod sync;
 mod vips;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     failover_options::check(&topology, problems);
     failover_scripts::check(&topology, problems);
     sync_groups::check(draft, &topology, problems);
+    sync::check(&topology, problems);
     keys::check(&topology, problems);
     topology
 }

@@ -34,6 +34,7 @@ pub fn host(role: Role, name: &str, number: u8) -> Host {
         connection: at(Connection::Local),
         managed: true,
         sysctls: BTreeMap::new(),
+        tuning: Tuning::default(),
     }
 }
 
@@ -156,7 +157,7 @@ pub fn reference() -> Topology {
     ];
     let ext = Failover {
         auth_pass: Some(at(Secret::Literal("cbrt3245".into()))),
-        sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
+        sync_daemon: Some(SyncDaemon { interface: None, id: None, options: SyncOptions::default(), span: span() }),
         ..failover("ext")
     };
     site(vec![ext], vec![("10.4.1.190", VipHolder::Failover(at("ext".into())), services)])
@@ -416,7 +417,17 @@ fn any_failover(family: Family) -> impl Strategy<Value = Failover> {
             auth_pass: secret.filter(|_| version == VrrpVersion::V2).map(|secret| at(Secret::Literal(secret))),
             version,
             unicast,
-            sync_daemon: sync.then(|| SyncDaemon { interface: None, id: None, span: span() }),
+            sync_daemon: sync.then(|| SyncDaemon {
+                interface: None,
+                id: None,
+                options: SyncOptions {
+                    group: "224.0.0.99".parse().ok(),
+                    port: Some(9000),
+                    ttl: Some(2),
+                    maxlen: Some(1400),
+                },
+                span: span(),
+            }),
             email,
             ..failover(&name)
         },
