@@ -236,7 +236,8 @@ fn converged() -> Laboratory {
     let laboratory = Laboratory::new(SITE);
     laboratory.apply();
     eventually("the VIPs on d1", || laboratory.run("d1", "ip -o address show dev eth0").contains("10.0.0.100/32"));
-    assert_eq!(texts(&laboratory.plan()["changes"], "id"), Vec::<String>::new());
+    let plan = laboratory.plan();
+    assert_eq!(texts(&plan["changes"], "id"), Vec::<String>::new(), "{plan:#}");
     laboratory
 }
 
