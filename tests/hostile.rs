@@ -282,6 +282,8 @@ fn no_text_gets_out_of_its_place() {
     fields(LANGUAGE, "", &mut wanted);
     // What a file is called ends nowhere else.
     wanted.remove("/include path");
+    // A raw line is the operator's own piece of keepalived.conf; `topology::grammar::failover_text` holds it in its block.
+    wanted.remove("/failover/raw line");
     let written: BTreeSet<String> = found.iter().map(|place| place.field.clone()).collect();
     let missing: Vec<_> = wanted.difference(&written).collect();
     assert!(missing.is_empty(), "tests/hostile/site.kdl has no example of {missing:#?}");

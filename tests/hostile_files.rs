@@ -16,13 +16,6 @@ use lvsctl::topology::{SecretValues, load};
 
 /// A site in which every text of the language stands somewhere, and every file is needed.
 const SITE: &str = r#"
-director "d3" {
-    address "10.0.0.3/24"
-    interface "eth0" mac="52:54:00:00:00:03"
-    timeouts tcp="20m"
-    offload interface="eth0" gro=#true
-    sync-daemon "master" interface="eth0" group="224.0.0.81"
-}
 director "d2" {
     address "10.0.0.2/24"
     interface "eth0" mac="52:54:00:00:00:02"
@@ -33,6 +26,13 @@ director "d1" {
     interface "eth0" mac="52:54:00:00:00:01"
     ssh "d1.example.org" user="ops" identity="/home/ops/key"
     sysctl "net.ipv4.conf.eth0.rp_filter" "2"
+}
+director "d3" {
+    address "10.0.0.3/24"
+    interface "eth0"
+    timeouts tcp="20m"
+    offload interface="eth0" gro=#true
+    sync-daemon "master" interface="eth0" group="224.0.0.81"
 }
 real-server "w1" {
     address "10.0.0.11/24"
@@ -79,6 +79,12 @@ vip "10.0.0.100" failover="ext" forwarding="dr" interface="eth0" label="eth0:1" 
         }
     }
 }
+vip "10.0.0.103" director="d3" delivery="dummy" {
+    service "far" {
+        listen "tcp" 80
+        server "w1" forwarding="tun"
+    }
+}
 vip "10.0.0.102" director="d1" forwarding="nat" interface="eth0" label="eth0:2" {
     service "mapped" {
         listen "tcp" 80
@@ -87,6 +93,22 @@ vip "10.0.0.102" director="d1" forwarding="nat" interface="eth0" label="eth0:2" 
     }
 }
 "#;
+
+/// What only keepalived.conf takes; `hostile.rs` watches over that.
+const KEEPALIVED_ONLY: [&str; 12] = [
+    "/check/",
+    "/notify/",
+    "/quorum/",
+    "/sorry-server/",
+    "/script/",
+    "/track/",
+    "/sync-group/",
+    "/failover/address/",
+    "/exclude-from-advert/",
+    "/route/",
+    "/raw/",
+    "/source-address/",
+];
 
 /// What is set off, ended or begun by a character somewhere.
 const SIGNS: [&str; 46] = [
@@ -311,6 +333,8 @@ fn no_string_says_more_than_it_should() {
     assert!(accepted.contains_key("/director/sysctl/value"), "what may stand in a file was never in one");
     let mut names = BTreeSet::new();
     known(LANGUAGE, "", &mut names);
-    let left: Vec<&String> = names.iter().filter(|name| !places.contains_key(name.as_str())).collect();
+    let is_watched = |name: &String| !KEEPALIVED_ONLY.iter().any(|part| name.contains(part));
+    let left: Vec<&String> =
+        names.iter().filter(|name| is_watched(name) && !places.contains_key(name.as_str())).collect();
     assert_eq!(left, ["/include/path"], "texts of the language that the site lacks");
 }
