@@ -1,9 +1,9 @@
-# `make demo` shows the tool at work, `make test` runs every test, `make soak` runs long and by hand.
+# `make demo` shows the tool at work, `make test` runs every test; `make soak` and `make bench` are run by hand.
 
 EXAMPLE ?= examples/dr-fwmark-redirect
 N ?= 1000
 
-.PHONY: all setup build demo test soak clean
+.PHONY: all setup build demo test soak bench clean
 
 all: build
 
@@ -17,12 +17,17 @@ demo: setup build
 	@target/debug/lvsctl rehearse $(EXAMPLE)
 
 test: setup
+	@tools/fetch-kernel
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked
 
 soak: setup
 	LVSCTL_SOAK=$(N) cargo test --locked --test kernel -- soak
+
+bench: setup
+	@tools/fetch-kernel
+	cargo bench --locked --bench kernel
 
 clean:
 	cargo clean

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::kinds::{Site, registry};
+use crate::kinds::{Site, boot, registry};
 use crate::resource::{Entry, HostState, ResourceId};
 use crate::source::{Problem, Problems};
 use crate::topology::HostName;
@@ -24,6 +24,7 @@ pub fn compile(site: &Site<'_>, problems: &mut Problems) -> Desired {
                 insert(state, entry, &host.name.value, problems);
             }
         }
+        boot::add(host, state);
     }
     drop_unanswered_edges(&mut desired);
     desired

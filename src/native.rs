@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
+use crate::kinds::{boot, chain};
 use crate::resource::{HostState, Resource, ResourceKey, Table};
 use crate::topology::{Family, HostName, SecretText};
 
@@ -31,8 +31,8 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         })
     };
     let plain = [
-        file("modules.conf", Some(modules(state)), "/etc/modules-load.d/lvsctl.conf"),
-        file("sysctl.conf", Some(sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
+        file("modules.conf", Some(boot::modules(state)), "/etc/modules-load.d/lvsctl.conf"),
+        file("sysctl.conf", Some(boot::sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
         file("iptables.rules", Some(rules(state, Family::Ipv4)), "iptables-restore --noflush < iptables.rules"),
         file("ip6tables.rules", Some(rules(state, Family::Ipv6)), "ip6tables-restore --noflush < ip6tables.rules"),
         file("ip.batch", Some(batch(state)), "ip -batch ip.batch"),
@@ -43,6 +43,12 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         text: SecretText::plain(text),
         about: "ipvsadm -R < ipvsadm.rules",
     });
+    // Nor does ipvsadm --set.
+    let timeouts = Some(boot::timeouts(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+        name: "ipvsadm.timeouts",
+        text: SecretText::plain(text),
+        about: "ipvsadm --set $(cat ipvsadm.timeouts)",
+    });
     let configuration = state.get(&ResourceKey::KeepalivedConfiguration).and_then(|entry| match &entry.resource {
         Resource::File { text, .. } => Some(NativeFile {
             name: "keepalived.conf",
@@ -51,42 +57,34 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         }),
         _ => None,
     });
-    plain.into_iter().flatten().chain(services).chain(configuration).collect()
-}
-
-fn modules(state: &HostState) -> String {
-    lines(state, |key, _| match key {
-        ResourceKey::Module(name) => Some(name.clone()),
-        _ => None,
-    })
-}
-
-fn sysctls(state: &HostState) -> String {
-    lines(state, |key, resource| match (key, resource) {
-        (ResourceKey::Sysctl(key), Resource::Sysctl(value)) => Some(format!("{key} = {value}")),
-        _ => None,
-    })
+    plain.into_iter().flatten().chain(services).chain(timeouts).chain(configuration).collect()
 }
 
 fn rules(state: &HostState, family: Family) -> String {
     let chain = |wanted: Table| {
         state.iter().filter_map(move |(key, entry)| match (key, &entry.resource) {
-            (ResourceKey::Chain { family: of, table, .. }, Resource::Chain { rules, .. })
+            (ResourceKey::Chain { family: of, table, chain }, Resource::Chain { rules, .. })
                 if *of == family && *table == wanted =>
             {
-                Some(chain::creation(wanted, rules))
+                Some(chain::creation(wanted, chain, rules))
             }
             _ => None,
         })
     };
-    chain(Table::Mangle).chain(chain(Table::Nat)).collect()
+    Table::ALL.into_iter().flat_map(chain).collect()
 }
 
 fn batch(state: &HostState) -> String {
     lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::Link(device), Resource::Link { sort, .. }) => Some(match sort.as_deref() {
+            Some("dummy") => format!("link add {device} type dummy\nlink set {device} up"),
+            _ => format!("link set {device} up"),
+        }),
         (ResourceKey::Address { device, address }, Resource::Address { prefix, label }) => {
             let label = label.as_ref().map(|label| format!(" label {label}")).unwrap_or_default();
-            Some(format!("address replace {address}/{prefix} dev {device}{label}"))
+            // A VIP is no source of the host's own packets; IPv4 takes an earlier address anyway.
+            let lifetime = if address.is_ipv6() && *prefix == 128 { " nodad preferred_lft 0" } else { "" };
+            Some(format!("address replace {address}/{prefix} dev {device}{label}{lifetime}"))
         }
         (ResourceKey::DefaultRoute(_), Resource::DefaultRoute { via: Some(via) }) => {
             Some(format!("route replace default via {via}"))

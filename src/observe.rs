@@ -74,6 +74,11 @@ pub fn observe(
         Some(Resource::File { text, .. }) => keepalived::addresses(text),
         _ => BTreeSet::new(),
     };
+    // What keepalived holds is its business.
+    state.retain(|key, _| match key {
+        ResourceKey::Address { device, address } => keys.contains(key) || !lent.contains(&(device.clone(), *address)),
+        _ => true,
+    });
     Ok(Observation { capabilities: capabilities.clone(), state, manifest, held: Vec::new(), lent })
 }
 

@@ -9,11 +9,12 @@ use std::thread;
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
 use crate::host::{self, HostError, connect};
-use crate::kinds::{Site, chain};
+use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
+use crate::resource::HostState;
 use crate::source::Problems;
-use crate::topology::{Host, HostName, SecretValues, Topology, VipHolder};
+use crate::topology::{Host, HostName, SecretValues, Topology};
 
 /// Connections to the hosts that answered.
 pub type Hosts = BTreeMap<HostName, Box<dyn host::Host>>;
@@ -126,12 +127,17 @@ impl<'a> Survey<'a> {
         for (name, reading) in readings {
             let reading = reading
                 .map(|observation| Observation { held: held(&site, &name), ..observation })
+                .map(|observation| without_own_addresses(&site, &name, desired.get(&name), observation))
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
         for (name, state) in &mut desired {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
+                sysctl::missing(name, state, (&observation.state, &observation.capabilities), &mut problems);
+            }
+            if let Some(host) = self.topology.hosts.get(name) {
+                boot::add(host, state);
             }
         }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };
@@ -176,14 +182,31 @@ fn at_once<'a, T: Send, E: From<HostError> + Send>(
     })
 }
 
+/// Takes out the addresses that are neither lvsctl's nor a stranger's.
+fn without_own_addresses(
+    site: &Site<'_>,
+    name: &HostName,
+    desired: Option<&HostState>,
+    mut observation: Observation,
+) -> Observation {
+    let Some(host) = site.topology.hosts.get(name) else { return observation };
+    let owned = observation.manifest.as_ref().map(|manifest| &manifest.owned);
+    observation.state.retain(|key, _| {
+        desired.is_some_and(|desired| desired.contains_key(key))
+            || owned.is_some_and(|owned| owned.contains_key(key))
+            || !address::is_accounted_for(site.topology, host, key)
+    });
+    observation
+}
+
 /// Returns the VIPs of failovers that a director holds now.
 fn held(site: &Site<'_>, name: &HostName) -> Vec<(String, std::net::IpAddr)> {
     let Some(facts) = site.facts.get(name) else {
         return Vec::new();
     };
     site.topology
-        .vips_of(name)
-        .filter(|vip| matches!(vip.holder, VipHolder::Failover(_)))
-        .filter_map(|vip| facts.link_with(vip.address.value).map(|link| (link.name.clone(), vip.address.value)))
+        .failovers_of(name)
+        .flat_map(|failover| site.topology.floating(failover).map(|floating| floating.address().value))
+        .filter_map(|address| facts.link_with(address).map(|link| (link.name.clone(), address)))
         .collect()
 }

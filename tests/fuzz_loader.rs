@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use lvsctl::document::grammar::NodeRule;
-use lvsctl::document::{MAXIMUM_DEPTH, ReadSource};
+use lvsctl::document::{MAXIMUM_DEPTH, ReadSource, parse_by_library, parse_plain};
 use lvsctl::lint::load;
+use lvsctl::source::{FileId, Problems};
 use lvsctl::topology::grammar::LANGUAGE;
 use lvsctl::view::problems;
 
@@ -166,8 +167,19 @@ fn mutate(random: &mut Random, corpus: &[Box<str>], words: &[Box<str>]) -> Strin
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Reads a text in both ways, which must agree on every text that both read.
+fn read_in_both_ways(text: &str) {
+    let Some(plain) = parse_plain(FileId(0), text) else { return };
+    let mut problems = Problems::default();
+    let by_library = parse_by_library(FileId(0), text, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    // Not `==`, which leaves the spans out.
+    assert_eq!(format!("{plain:#?}"), format!("{by_library:#?}"));
+}
+
 /// Loads a text and checks what must hold for every text; tells whether it is a topology.
 fn examine(text: &str) -> bool {
+    read_in_both_ways(text);
     let loaded = load("site/main.kdl", &Text(text.to_owned()));
     assert_eq!(loaded.topology.is_none(), loaded.problems.has_errors());
     for problem in loaded.problems.iter() {
@@ -216,6 +228,15 @@ fn survives(seed: u64, input: u64, corpus: &[Box<str>], words: &[Box<str>]) -> b
     match std::panic::catch_unwind(|| examine(&text)) {
         Ok(usable) => usable,
         Err(_) => panic!("input {input} of seed {seed} fails:\n{text:?}"),
+    }
+}
+
+#[test]
+fn every_example_is_plain_and_is_read_as_the_library_reads_it() {
+    for folder in std::fs::read_dir("examples").unwrap() {
+        let text = std::fs::read_to_string(folder.unwrap().path().join("topology.kdl")).unwrap();
+        assert!(parse_plain(FileId(0), &text).is_some(), "the slow way is not for what is usual:\n{text}");
+        read_in_both_ways(&text);
     }
 }
 

@@ -130,8 +130,13 @@ fn the_nearest_check_counts() {
             .map(|server| server.check.as_ref().map(|check| check.kind.clone()))
             .collect()
     };
-    let pool = CheckKind::Http(HttpCheck { path: "/pool".into(), status: None, host: None });
-    let own = CheckKind::Https(HttpCheck { path: "/".into(), status: Some(204), host: Some("www.example.org".into()) });
+    let pool = CheckKind::Http(HttpCheck { path: "/pool".into(), status: None, host: None, ..HttpCheck::default() });
+    let own = CheckKind::Https(HttpCheck {
+        path: "/".into(),
+        status: Some(204),
+        host: Some("www.example.org".into()),
+        ..HttpCheck::default()
+    });
     assert_eq!(checks("pooled"), [Some(pool), Some(CheckKind::Tcp), None]);
     assert_eq!(checks("own"), [Some(own.clone()), Some(CheckKind::Tcp), Some(own)]);
     let tcp = service(&topology, "own").servers[1].check.as_ref().unwrap();

@@ -22,7 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("survey", &["source", "topology", "effect", "resource", "kinds", "compile", "host", "observe", "diff", "plan"]),
     ("apply", &["topology", "effect", "resource", "kinds", "host", "observe", "diff", "plan", "survey"]),
     ("view", &["source", "topology", "effect", "resource", "diff", "plan", "apply", "rehearsal"]),
-    ("rehearsal", &["source", "document", "topology", "effect", "resource", "host", "plan", "survey", "apply"]),
+    (
+        "rehearsal",
+        &["source", "document", "topology", "effect", "resource", "kinds", "host", "plan", "survey", "apply"],
+    ),
 ];
 
 #[test]

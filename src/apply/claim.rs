@@ -87,7 +87,13 @@ pub(super) fn settle(
             |key: &ResourceKey| claim.recorded.as_ref().is_some_and(|recorded| recorded.owned.contains_key(key));
         let mut owned = claim.claimed.owned.clone();
         let is_gone = |key: &ResourceKey| match (key, now.get(name)) {
-            (ResourceKey::Sysctl(_) | ResourceKey::DefaultRoute(_), _) => true,
+            (
+                ResourceKey::Sysctl(_)
+                | ResourceKey::IpvsTimeout(_)
+                | ResourceKey::Offload { .. }
+                | ResourceKey::DefaultRoute(_),
+                _,
+            ) => true,
             (key, Some(Ok(observation))) => !observation.state.contains_key(key),
             _ => false,
         };

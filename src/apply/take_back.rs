@@ -4,7 +4,7 @@ use crate::effect::Effect;
 use crate::host::HostError;
 use crate::observe::Observation;
 use crate::plan::{Plan, Undo};
-use crate::resource::{ResourceId, ResourceKey};
+use crate::resource::{Resource, ResourceId, ResourceKey};
 use crate::survey::{Hosts, Surveyed};
 use crate::topology::HostName;
 
@@ -68,7 +68,7 @@ fn perform(hosts: &mut Hosts, id: &ResourceId, effects: &[Effect]) -> Option<(Ho
 
 /// Tells whether an error says that there is nothing left to do; what is read afterwards has the last word.
 fn is_done_already(error: &HostError) -> bool {
-    matches!(error.errno(), Some("EEXIST" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
+    matches!(error.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
 }
 
 /// Returns those of some things that are not as they were before the walk, or cannot be read.
@@ -87,6 +87,11 @@ fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {
         // It stays loaded, and so do the parameters that came with it. Manifests are looked after at the very end.
         ResourceKey::Module(_) | ResourceKey::Manifest => false,
         ResourceKey::Sysctl(_) if before.is_none() => false,
+        // Nor does the end of a tunnel go with it, but it is down again.
+        ResourceKey::Link(_) if before.is_none() => !matches!(now, None | Some(Resource::Link { is_up: false, .. })),
+        ResourceKey::IpvsTimeout(timeout) if before.is_none() => {
+            now.is_some_and(|now| now != Resource::Timeout(timeout.kernel_default()))
+        }
         _ => before != now,
     }
 }

@@ -1,16 +1,18 @@
 //! `lvsctl compile`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::folder::{Written, remove};
 use super::site::{Site, SiteArguments};
 use super::{ERROR, Level, Output, write};
 use crate::compile::{Desired, compile};
 use crate::kinds;
 use crate::native::{self, NativeFile};
 use crate::source::Problems;
+use crate::topology::HostName;
 
 /// What `lvsctl compile` takes.
 #[derive(Debug, Args)]
@@ -49,7 +51,7 @@ pub fn run(arguments: &CompileArguments, output: &Output) -> u8 {
     let hosts: Desired = hosts.map(|(name, state)| (name.clone(), state.clone())).collect();
     match &arguments.to {
         None => print(&hosts, output),
-        Some(folder) => match write_all(&hosts, folder, output) {
+        Some(folder) => match write_all(&hosts, folder, site.only.is_none(), output) {
             Ok(()) => 0,
             Err(error) => {
                 output.error(&error, None);
@@ -69,7 +71,10 @@ fn print(hosts: &Desired, output: &Output) -> u8 {
     0
 }
 
-fn write_all(hosts: &Desired, folder: &std::path::Path, output: &Output) -> Result<(), String> {
+/// Writes the files and removes those of earlier runs; `whole` says that a host that is not here is in the topology no more.
+fn write_all(hosts: &Desired, folder: &std::path::Path, whole: bool, output: &Output) -> Result<(), String> {
+    let mut written = Written::load(folder)?;
+    let mut stale = Vec::new();
     for (name, state) in hosts {
         for NativeFile { name: file, text, .. } in native::files(name, state) {
             let path = folder.join(name.as_str()).join(file);
@@ -77,6 +82,16 @@ fn write_all(hosts: &Desired, folder: &std::path::Path, output: &Output) -> Resu
             write::private(&path, &text)?;
             output.message(Level::Info, &format!("wrote {}", path.display()));
         }
+        let names = native::files(name, state).into_iter().map(|file| file.name.to_owned());
+        stale.extend(written.replace(name.as_str(), names.collect()));
     }
-    Ok(())
+    let gone = written.hosts().into_iter().filter(|name| whole && !hosts.contains_key(&HostName::new(name)));
+    for name in gone.collect::<Vec<_>>() {
+        stale.extend(written.replace(&name, BTreeSet::new()));
+    }
+    for file in stale {
+        remove(folder, &file)?;
+        output.message(Level::Info, &format!("removed {}", folder.join(&file).display()));
+    }
+    written.save(folder)
 }

@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod compile;
 pub mod files;
+mod folder;
 mod output;
 mod plan;
 mod rehearse;

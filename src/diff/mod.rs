@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | yes | no | | create |
 //! | yes | different | | update in place, or replace |
-//! | no | yes | yes | delete; a module stays |
+//! | no | yes | yes | delete; a module stays, and so does a value that somebody else has set since |
 //! | no | yes | no | foreign: listed and left alone |
 
 mod normalise;
@@ -15,9 +15,12 @@ mod ownership;
 
 pub use normalise::RuntimeState;
 
+use std::net::Ipv4Addr;
+
+use crate::effect::DestinationKey;
 use crate::observe::Observation;
 use crate::resource::{
-    Action, Change, Entry, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
+    Action, Change, Entry, Health, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
 };
 use crate::topology::HostName;
 
@@ -49,6 +52,9 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
     let manifest = observed.manifest.clone().unwrap_or_default();
     for (key, wanted) in desired {
         let id = ResourceId::new(host, key.clone());
+        if wanted.health == Health::Standby && !observed.state.contains_key(key) {
+            continue;
+        }
         let live = observed.state.get(key).filter(|_| !is_about_to_go(key, desired, observed));
         if let Some(runtime) = normalise::health(&id, wanted, live, (desired, observed), &manifest) {
             result.runtime.push(runtime);
@@ -68,6 +74,10 @@ pub fn diff(host: &HostName, desired: &HostState, observed: &Observation) -> Hos
             _ if *key == ResourceKey::Manifest => {}
             // A module stays loaded when it is given up: who else relies on it by now is not known.
             Some(_) if matches!(key, ResourceKey::Module(_)) => {}
+            // Somebody has set it otherwise since: putting back what was there before would take that away.
+            Some(owned) if ownership::is_somebody_elses(&live.resource, owned) => {
+                result.foreign.push(Foreign { id, resource: live.resource.clone() });
+            }
             // Deleting it would take somebody else's destinations along.
             Some(_) if is_shared(key, desired, observed, &manifest) => {
                 result.foreign.push(Foreign { id, resource: live.resource.clone() });
@@ -94,12 +104,15 @@ fn is_shared(key: &ResourceKey, desired: &HostState, observed: &Observation, man
         return false;
     };
     let is_own = manifest.owned.get(key).is_some_and(|owned| owned.programmer != Some(Programmer::Keepalived));
-    let is_foreign = |key: &ResourceKey| {
-        matches!(key, ResourceKey::IpvsDestination(of, _) if of == service)
-            && !desired.contains_key(key)
-            && !manifest.owned.contains_key(key)
-    };
-    is_own && observed.state.keys().any(is_foreign)
+    let is_foreign = |key: &ResourceKey| !desired.contains_key(key) && !manifest.owned.contains_key(key);
+    // The keys are in order, so a service's destinations are together.
+    let first = DestinationKey { address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+    let destinations = observed
+        .state
+        .range(ResourceKey::IpvsDestination(*service, first)..)
+        .map(|(key, _)| key)
+        .take_while(|key| matches!(key, ResourceKey::IpvsDestination(of, _) if of == service));
+    is_own && destinations.into_iter().any(is_foreign)
 }
 
 /// Tells whether an address is keepalived's, who lets go of it in the course of this plan; then it is as good as gone.

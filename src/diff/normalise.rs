@@ -2,13 +2,14 @@
 //!
 //! The kernel does not say who programmed a virtual service, so the manifest does, and else the topology. Presence and
 //! weight 0 of a destination that keepalived watches are health: keepalived removed it, or inhibited it, because its check
-//! failed. That holds only while the service itself is there, keepalived runs, and the destination was put there before;
+//! failed. A weight of 0 is so only where keepalived is to inhibit; otherwise somebody else has set it. That holds only while the service itself is there, keepalived runs, and the destination was put there before;
 //! otherwise the destination is missing because nobody has put it there yet.
 
 use serde::Serialize;
 
+use crate::effect::SyncDaemonConfig;
 use crate::observe::Observation;
-use crate::resource::{Entry, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
+use crate::resource::{Entry, Health, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
 
 /// A state of a live host that differs from the topology and is right all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,8 +28,13 @@ pub fn programmer(resource: &Resource) -> Option<Programmer> {
     }
 }
 
-/// Returns a live resource with the programmer that the manifest knows, or else the desired one.
+/// Returns a live resource with the programmer that the manifest knows, or else the desired one, and without what the
+/// operator leaves to the kernel.
 pub fn with_programmer(live: &Resource, wanted: &Resource, owned: Option<&Owned>) -> Resource {
+    if let (Resource::SyncDaemon(live), Resource::SyncDaemon(SyncDaemonConfig { maxlen: None, .. })) = (live, wanted) {
+        // The kernel works it out from the interface.
+        return Resource::SyncDaemon(SyncDaemonConfig { maxlen: None, ..live.clone() });
+    }
     let known = owned.and_then(|owned| owned.programmer).or_else(|| programmer(wanted));
     replace_programmer(live, known)
 }
@@ -62,8 +68,15 @@ pub fn health(
     let ResourceKey::IpvsDestination(service, _) = &id.key else {
         return None;
     };
+    let standing_in = || {
+        observed.state.keys().any(|key| {
+            let of_service = matches!(key, ResourceKey::IpvsDestination(of, _) if of == service);
+            of_service && desired.get(key).is_some_and(|entry| entry.health == Health::Standby)
+        })
+    };
     let say = |state: &str| Some(RuntimeState { id: id.clone(), state: state.to_owned() });
     match live.map(|entry| &entry.resource) {
+        Some(_) if wanted.health == Health::Standby => say("in the table: the quorum is lost"),
         None => {
             let running = observed.state.contains_key(&ResourceKey::KeepalivedDaemon);
             let serving = observed.state.contains_key(&ResourceKey::IpvsService(*service));
@@ -72,10 +85,15 @@ pub fn health(
                 .get(&id.key)
                 .is_some_and(|owned| owned.programmer == Some(Programmer::Keepalived) && !owned.is_pending());
             (running && serving && (was_there || settled(observed, desired)))
-                .then(|| say("out of the table: keepalived's check fails"))
+                .then(|| match standing_in() {
+                    true => say("out of the table: the sorry server stands in"),
+                    false => say("out of the table: keepalived's check fails"),
+                })
                 .flatten()
         }
-        Some(Resource::IpvsDestination { config, .. }) if config.weight == 0 && wish.weight != 0 => {
+        Some(Resource::IpvsDestination { config, .. })
+            if wanted.health == Health::Weight && config.weight == 0 && wish.weight != 0 =>
+        {
             let mut healthy = config.clone();
             healthy.weight = wish.weight;
             (healthy == *wish).then(|| say("weight 0: keepalived's check fails")).flatten()

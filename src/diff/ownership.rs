@@ -40,7 +40,19 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
 }
 
 fn is_put_back(resource: &Resource) -> bool {
-    matches!(resource, Resource::Sysctl(_) | Resource::DefaultRoute { .. })
+    matches!(
+        resource,
+        Resource::Sysctl(_)
+            | Resource::Timeout(_)
+            | Resource::Switch(_)
+            | Resource::DefaultRoute { .. }
+            | Resource::Link { .. }
+    )
+}
+
+/// Tells whether a value that is put back when it is given up is neither the one that lvsctl set nor the one from before.
+pub fn is_somebody_elses(live: &Resource, owned: &Owned) -> bool {
+    is_put_back(live) && !owned.is_pending() && owned.digest != digest(live) && owned.previous.as_ref() != Some(live)
 }
 
 /// Returns the change of the manifest itself, if it has to change.

@@ -4,7 +4,7 @@ use super::ownership::digest;
 use super::{HostDiff, desired_manifest, diff};
 use crate::effect::{DestinationConfig, DestinationKey, ServiceConfig, ServiceFlags, ServiceKey};
 use crate::observe::Observation;
-use crate::resource::{Action, Entry, HostState, Manifest, Owned, Programmer, Reason, Resource, ResourceKey};
+use crate::resource::{Action, Entry, Health, HostState, Manifest, Owned, Programmer, Reason, Resource, ResourceKey};
 use crate::topology::{Family, Forwarding, HostName, SysctlKey};
 
 const SYSCTL: &str = "net/ipv4/ip_forward";
@@ -118,6 +118,16 @@ fn a_module_that_is_given_up_stays() {
 }
 
 #[test]
+fn a_value_that_somebody_has_set_since_is_left_to_him() {
+    let mut manifest = owned(&[(sysctl(), value("1"))]);
+    manifest.owned.get_mut(&sysctl()).unwrap().previous = Some(value("0"));
+    let found = compare(&HostState::new(), &observed(&[(sysctl(), value("2"))], Some(manifest)));
+    let keys: Vec<_> = found.changes.iter().map(|change| change.key().clone()).collect();
+    assert_eq!(keys, [ResourceKey::Manifest]);
+    assert_eq!(found.foreign.iter().map(|foreign| &foreign.id.key).collect::<Vec<_>>(), [&sysctl()]);
+}
+
+#[test]
 fn what_was_there_before_is_recorded_once_and_put_back() {
     let (wanted, route) = (state(&[(sysctl(), value("1"))]), ResourceKey::DefaultRoute(Family::Ipv4));
     let first = desired_manifest(&wanted, &observed(&[(sysctl(), value("0"))], None));
@@ -150,7 +160,8 @@ fn service(programmer: Programmer) -> (ResourceKey, Resource) {
 
 fn server(weight: u32, programmer: Programmer) -> (ResourceKey, Resource) {
     let key = DestinationKey { address: "10.0.0.1".parse().unwrap(), port: 0 };
-    let config = DestinationConfig { forwarding: Forwarding::Dr, weight, upper: 0, lower: 0 };
+    let config =
+        DestinationConfig { forwarding: Forwarding::Dr, tunnel: Default::default(), weight, upper: 0, lower: 0 };
     (ResourceKey::IpvsDestination(service_key(), key), Resource::IpvsDestination { config, programmer })
 }
 
@@ -159,12 +170,30 @@ fn daemon() -> (ResourceKey, Resource) {
 }
 
 /// Returns what is done about the destination, and how many runtime states are told.
-fn health(live: &[(ResourceKey, Resource)], recorded: bool, by: Programmer) -> (Option<Action>, usize) {
+fn health_of(
+    does: Health,
+    live: &[(ResourceKey, Resource)],
+    recorded: bool,
+    by: Programmer,
+) -> (Option<Action>, usize) {
     let wanted = [service(by), server(100, by), daemon()];
     let recorded: Vec<_> = wanted.iter().filter(|(key, _)| recorded || *key != wanted[1].0).cloned().collect();
-    let found = compare(&state(&wanted), &observed(live, Some(owned(&recorded))));
+    let mut desired = state(&wanted);
+    desired.values_mut().for_each(|entry| entry.health = does);
+    let found = compare(&desired, &observed(live, Some(owned(&recorded))));
     let change = found.changes.iter().find(|change| *change.key() == wanted[1].0);
     (change.map(|change| change.action), found.runtime.len())
+}
+
+fn health(live: &[(ResourceKey, Resource)], recorded: bool, by: Programmer) -> (Option<Action>, usize) {
+    health_of(Health::Weight, live, recorded, by)
+}
+
+#[test]
+fn a_weight_that_keepalived_never_sets_is_drift() {
+    let inhibited = [service(Programmer::Keepalived), server(0, Programmer::Keepalived), daemon()];
+    let told = health_of(Health::Presence, &inhibited, true, Programmer::Keepalived);
+    assert_eq!(told, (Some(Action::Update), 0), "keepalived would have removed it");
 }
 
 #[test]

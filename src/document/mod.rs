@@ -11,6 +11,7 @@ mod load;
 mod node;
 mod order;
 mod path;
+mod plain;
 mod read;
 mod scan;
 pub mod shape;
@@ -20,5 +21,6 @@ mod words;
 
 pub use load::{MAXIMUM_BYTES, MAXIMUM_FILES, ReadSource, load};
 pub use node::{Literal, Node, Property, Value};
-pub use read::nodes as parse;
+pub use plain::nodes as parse_plain;
+pub use read::{nodes as parse, nodes_by_library as parse_by_library};
 pub use scan::MAXIMUM_DEPTH;

@@ -3,7 +3,7 @@
 use kdl::{KdlDocument, KdlEntry, KdlError, KdlNode, KdlValue};
 
 use super::scan::{Scan, scan};
-use super::{Literal, Node, Property, Value};
+use super::{Literal, Node, Property, Value, plain};
 use crate::source::{FileId, Problem, Problems, Span, Spanned};
 
 /// The parser's stack: enough for [`super::MAXIMUM_DEPTH`] many times over, even in a build without optimisation.
@@ -14,6 +14,11 @@ const MAXIMUM_SYNTAX_PROBLEMS: usize = 20;
 
 /// Parses a text into nodes; after a syntax error there are none.
 pub fn nodes(file: FileId, text: &str, problems: &mut Problems) -> Vec<Node> {
+    plain::nodes(file, text).unwrap_or_else(|| nodes_by_library(file, text, problems))
+}
+
+/// Parses a text into nodes with the KDL library, whatever the text is like.
+pub fn nodes_by_library(file: FileId, text: &str, problems: &mut Problems) -> Vec<Node> {
     let scan = match scan(file, text) {
         Ok(scan) => scan,
         Err(problem) => {

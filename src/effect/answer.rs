@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey};
-use crate::topology::{Family, MacAddress, SysctlKey};
+use super::{DestinationConfig, DestinationKey, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::topology::{Family, IpvsTimeout, MacAddress, Offload, SyncState, SysctlKey};
 
 /// What a host says to a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,16 @@ pub enum Answer {
     Iptables(Family, String),
     /// The services in the kernel's order; empty if the module is not loaded.
     Ipvs(Vec<LiveService>),
+    /// The timeouts of IPVS in seconds; empty if the module is not loaded.
+    IpvsTimeouts(BTreeMap<IpvsTimeout, u32>),
+    /// The daemons that synchronise connections; none if the module is not loaded.
+    SyncDaemons(BTreeMap<SyncState, SyncDaemonConfig>),
+    /// What an interface offloads; empty if there is no such interface.
+    Offloads(String, BTreeMap<Offload, bool>),
     /// A file, or `None` if there is none.
     File(String, Option<FileState>),
+    /// What a link names, empty for something that is no link, or `None` if there is nothing.
+    Link(String, Option<String>),
     /// The state of keepalived.
     Daemon(DaemonState),
 }
@@ -64,6 +72,12 @@ pub struct Link {
     pub name: String,
     /// The hardware address, if it has one.
     pub mac: Option<MacAddress>,
+    /// The sort, as the kernel calls it (`IFLA_INFO_KIND`), such as `ipip`; a network card has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// Whether it is up (`IFF_UP`).
+    #[serde(default)]
+    pub is_up: bool,
     /// Its addresses in the kernel's order.
     pub addresses: Vec<LinkAddress>,
 }
@@ -129,12 +143,17 @@ pub enum IptablesVariant {
 pub struct Capabilities {
     /// Which iptables is in use, if any is installed.
     pub iptables: Option<IptablesVariant>,
+    /// Whether rules are in the kernel's x_tables as well, while nf_tables is in use: packets pass both.
+    #[serde(default)]
+    pub has_legacy_rules: bool,
     /// keepalived's version, such as `2.2.7`, if it is installed.
     pub keepalived: Option<String>,
     /// Whether systemd runs, and keepalived is its service.
     pub systemd: bool,
     /// Every interface with its hardware address and addresses.
     pub links: Vec<Link>,
+    /// The binary logarithm of the size of IPVS's connection table, if the module is there.
+    pub connection_table_bits: Option<u32>,
 }
 
 impl Capabilities {

@@ -4,11 +4,11 @@
 //! identity (`ip_vs_edit_service`, `ip_vs_edit_dest` in `net/netfilter/ipvs/ip_vs_ctl.c`).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, IpvsTimeout, Protocol, Tunnel};
 
 /// Identifies a virtual service: by protocol, address and port, or by firewall mark and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,12 +115,41 @@ pub struct ServiceConfig {
 pub struct DestinationConfig {
     /// How packets get there.
     pub forwarding: Forwarding,
+    /// How they are wrapped under tunnelling; plain under any other method.
+    #[serde(default, skip_serializing_if = "Tunnel::is_plain")]
+    pub tunnel: Tunnel,
     /// The share; 0 admits no new connection.
     pub weight: u32,
     /// Connections at which the destination is taken out, 0 for no limit.
     pub upper: u32,
     /// Connections at which it is taken in again.
     pub lower: u32,
+}
+
+/// A daemon that synchronises connections; what is `None` is left to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SyncDaemonConfig {
+    /// The interface of the multicast.
+    pub interface: String,
+    /// The sync id.
+    pub id: u8,
+    /// The multicast group.
+    pub group: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+    /// The time to live of a message.
+    pub ttl: u8,
+    /// The longest message.
+    pub maxlen: Option<u16>,
+}
+
+impl SyncDaemonConfig {
+    /// The group where none is said (`IP_VS_SYNC_GROUP` in `ip_vs_sync.c`).
+    pub const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+    /// The port where none is said (`IP_VS_SYNC_PORT`).
+    pub const PORT: u16 = 8848;
+    /// The time to live where none is said.
+    pub const TTL: u8 = 1;
 }
 
 /// Changes the IPVS table; each is one generic netlink message.
@@ -139,6 +168,8 @@ pub enum IpvsCommand {
     SetDestination(ServiceKey, DestinationKey, DestinationConfig),
     /// `IPVS_CMD_SET_DEST` of a destination that keepalived may take away at any moment; one that is gone stays gone.
     SetDestinationIfThere(ServiceKey, DestinationKey, DestinationConfig),
+    /// `IPVS_CMD_SET_CONFIG` of one timeout, in seconds; the others stay.
+    SetTimeout(IpvsTimeout, u32),
     /// `IPVS_CMD_DEL_DEST`; `ENOENT` if it is not there.
     DeleteDestination(ServiceKey, DestinationKey),
 }

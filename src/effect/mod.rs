@@ -13,5 +13,7 @@ pub use answer::{
     Answer, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination, LiveRoute,
     LiveService,
 };
-pub use ipvs::{DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
+pub use ipvs::{
+    DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
+};
 pub use probe::{Effect, Probe};

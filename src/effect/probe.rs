@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationKey, IpvsCommand, ServiceKey};
-use crate::topology::{Family, SecretText, SysctlKey};
+use super::{DestinationKey, IpvsCommand, ServiceKey, SyncDaemonConfig};
+use crate::topology::{Family, Offload, SecretText, SyncState, SysctlKey};
 
 /// Asks a host one thing and changes nothing: no module is loaded, no table or file comes into being.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,16 @@ pub enum Probe {
     Iptables(Family),
     /// The whole IPVS table. Answered by `Answer::Ipvs`.
     Ipvs,
+    /// The timeouts of IPVS. Answered by `Answer::IpvsTimeouts`.
+    IpvsTimeouts,
+    /// What this interface offloads. Answered by `Answer::Offloads`.
+    Offloads(String),
+    /// The daemons that synchronise connections. Answered by `Answer::SyncDaemons`.
+    SyncDaemons,
     /// A file's mode and text. Answered by `Answer::File`.
     File(String),
+    /// What a symbolic link names. Answered by `Answer::Link`.
+    Link(String),
     /// The state of keepalived. Answered by `Answer::Daemon`.
     Keepalived,
 }
@@ -44,6 +52,34 @@ pub enum Effect {
         key: SysctlKey,
         /// The text to write, without a newline.
         value: String,
+    },
+    /// Makes an interface that is down (`RTM_NEWLINK` with `NLM_F_EXCL`).
+    AddLink {
+        /// Its name.
+        device: String,
+        /// The sort, as the kernel calls it (`IFLA_INFO_KIND`), such as `dummy`.
+        sort: String,
+    },
+    /// Takes an interface away with its addresses and parameters (`RTM_DELLINK`).
+    RemoveLink {
+        /// Its name.
+        device: String,
+    },
+    /// Brings an interface up or down.
+    SetLink {
+        /// Its name.
+        device: String,
+        /// Whether it is to be up.
+        is_up: bool,
+    },
+    /// Switches an offload of an interface (`ETHTOOL_MSG_FEATURES_SET`).
+    SetOffload {
+        /// The interface's name.
+        device: String,
+        /// Which one.
+        offload: Offload,
+        /// On or off.
+        on: bool,
     },
     /// Adds an address (`RTM_NEWADDR` with `NLM_F_EXCL`).
     AddAddress {
@@ -87,6 +123,10 @@ pub enum Effect {
     },
     /// Changes the IPVS table. Neighbouring effects of this sort are sent as one batch.
     Ipvs(IpvsCommand),
+    /// Starts a daemon that synchronises connections (`IPVS_CMD_NEW_DAEMON`); `EEXIST` if one of that state runs.
+    StartSyncDaemon(SyncState, SyncDaemonConfig),
+    /// Stops one (`IPVS_CMD_DEL_DAEMON`); `ESRCH` if none of that state runs.
+    StopSyncDaemon(SyncState),
     /// Waits until a service is in the kernel's table, because keepalived is about to add it.
     AwaitService {
         /// The service.
@@ -128,7 +168,16 @@ pub enum Effect {
         /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, unless that exists already.
         keep_previous: bool,
     },
-    /// Removes a file; a missing one is fine.
+    /// Puts a symbolic link in the place of whatever is there, in one step.
+    WriteLink {
+        /// The path.
+        path: String,
+        /// What it names.
+        target: String,
+    },
+    /// Makes systemd read its units again (`systemctl daemon-reload`).
+    ReloadUnits,
+    /// Removes a file or a link; a missing one is fine.
     RemoveFile {
         /// The path.
         path: String,

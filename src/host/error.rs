@@ -10,6 +10,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::rights::Right;
+
 /// Something that could not be done on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,10 +23,12 @@ pub enum HostError {
         what: String,
     },
     /// The kernel or a program wants more rights than this process has.
-    #[error("Cannot {doing}: permission denied")]
+    #[error("Cannot {doing}: permission denied, which takes {right}")]
     MissingRights {
         /// What was tried.
         doing: String,
+        /// The capability, or whose rights it takes.
+        right: &'static str,
     },
     /// A program that lvsctl calls is not installed.
     #[error("Cannot {doing}: the program {program} is not installed")]
@@ -117,7 +121,10 @@ impl HostError {
     pub fn help(&self) -> Option<String> {
         match self {
             HostError::Unsupported { .. } => Some("Use the connection \"local\" or \"netns\"".into()),
-            HostError::MissingRights { .. } => Some("Run as root, or with the capability CAP_NET_ADMIN".into()),
+            HostError::MissingRights { right, .. } if right.starts_with("CAP_") => {
+                Some(format!("Run as root, or with the capability {right}"))
+            }
+            HostError::MissingRights { .. } => Some("Run as root".into()),
             HostError::MissingProgram { package, .. } => Some(format!("apt-get install {package}")),
             HostError::MissingSecret { .. } => {
                 Some("Set the environment variable, or write the file, that the topology names".into())
@@ -139,15 +146,18 @@ impl HostError {
     /// Makes the error of a file operation.
     pub(super) fn file(doing: &str, path: &str, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::PermissionDenied => HostError::MissingRights { doing: format!("{doing} {path}") },
+            io::ErrorKind::PermissionDenied => {
+                HostError::MissingRights { doing: format!("{doing} {path}"), right: "the rights of the file's owner" }
+            }
             _ => HostError::Io { doing: doing.into(), path: path.into(), text: error.to_string() },
         }
     }
 
     /// Makes the error of a refusal by the kernel; `meaning` says what a number means here, if it means something special.
     pub(super) fn kernel(doing: &str, errno: Errno, meaning: impl FnOnce(Errno) -> Option<&'static str>) -> Self {
-        if matches!(errno, Errno::PERM | Errno::ACCESS) {
-            return HostError::MissingRights { doing: doing.into() };
+        let right = Right::NetworkAdministration;
+        if matches!(errno, Errno::PERM | Errno::ACCESS) && right.is_missing() {
+            return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
         }
         HostError::Kernel {
             doing: doing.into(),
@@ -220,8 +230,15 @@ mod tests {
         assert_eq!(refused.errno(), Some("EEXIST"));
         assert!(refused.help().is_some_and(|help| help.contains("plan again")));
         let denied = HostError::kernel("read the IPVS table", Errno::PERM, |_| None);
-        assert_eq!(denied, HostError::MissingRights { doing: "read the IPVS table".into() });
-        assert!(denied.help().is_some_and(|help| help.starts_with("Run as root")));
+        // Who has the right is refused for another reason, and is not told to get it.
+        let text = match Right::NetworkAdministration.is_missing() {
+            true => "Cannot read the IPVS table: permission denied, which takes CAP_NET_ADMIN",
+            false => "Cannot read the IPVS table: Operation not permitted (EPERM)",
+        };
+        assert_eq!(denied.to_string(), text);
+        let right = Right::ModuleLoading.as_str();
+        let denied = HostError::MissingRights { doing: "load the module ip_vs".into(), right };
+        assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
         assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
     }

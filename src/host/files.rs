@@ -14,6 +14,9 @@ use crate::effect::FileState;
 /// The folder that only root may look into: the manifest tells what is on the host.
 const PRIVATE: &str = "/var/lib/lvsctl";
 
+/// The folder that goes with the last file in it.
+const OWN: &str = "/etc/lvsctl/";
+
 /// How many names are tried for a temporary file before something must be wrong.
 const NAMES: u32 = 100;
 
@@ -80,11 +83,35 @@ impl Files {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
-    /// Removes a file; a missing one is fine.
+    /// Returns what a symbolic link names: nothing for something else, `None` if there is nothing at all.
+    pub(super) fn read_link(&self, path: &str) -> Result<Option<String>, HostError> {
+        let place = self.locate(path)?;
+        match fs::read_link(&place) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Some(String::new())),
+            Err(error) => Err(HostError::file("read", path, &error)),
+        }
+    }
+
+    /// Puts a symbolic link in the place of whatever is there, in one step.
+    pub(super) fn link(&self, path: &str, target: &str) -> Result<(), HostError> {
+        let place = self.make_folder_of(path)?;
+        let failed = |error: io::Error| HostError::file("write", path, &error);
+        Temporary::link(&place, target).map_err(failed)?.rename(&place).map_err(failed)?;
+        let folder = place.parent().unwrap_or(&self.root);
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// Removes a file or a link; a missing one is fine.
     pub(super) fn remove(&self, path: &str) -> Result<(), HostError> {
         let place = self.locate(path)?;
         clear(&place).map_err(|error| HostError::file("remove what was left beside", path, &error))?;
         match fs::remove_file(&place) {
+            Ok(()) if path.starts_with(OWN) => {
+                self.remove_empty_folders(&place);
+                Ok(())
+            }
             Ok(()) => {
                 let folder = place.parent().unwrap_or(&self.root);
                 File::open(folder)
@@ -94,6 +121,15 @@ impl Files {
             Err(error) if is_missing(&error) => Ok(()),
             Err(error) => Err(HostError::file("remove", path, &error)),
         }
+    }
+
+    /// Removes the folders above a file that was lvsctl's own, as far as nothing is in them.
+    fn remove_empty_folders(&self, place: &Path) {
+        let own = self.locate(OWN.trim_end_matches('/'));
+        let own =
+            own.iter().flat_map(|own| place.ancestors().skip(1).take_while(move |folder| folder.starts_with(own)));
+        // One that cannot be removed has something in it.
+        own.into_iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
     }
 
     /// Makes the folder of a path that is about to be written by somebody else.
@@ -165,12 +201,21 @@ struct Temporary {
 
 impl Temporary {
     fn create(place: &Path, mode: u32) -> io::Result<(Self, File)> {
+        Self::make(place, |path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path))
+    }
+
+    fn link(place: &Path, target: &str) -> io::Result<Self> {
+        Self::make(place, |path| std::os::unix::fs::symlink(target, path)).map(|(temporary, ())| temporary)
+    }
+
+    /// Makes something under the first name that is free.
+    fn make<T>(place: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(Self, T)> {
         clear(place)?;
         let own = format!("{}{}-", temporary_name(place), std::process::id());
         for attempt in 0..NAMES {
             let path = place.with_file_name(format!("{own}{attempt}"));
-            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
-                Ok(file) => return Ok((Temporary { path, renamed: false }, file)),
+            match make(&path) {
+                Ok(made) => return Ok((Temporary { path, renamed: false }, made)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }

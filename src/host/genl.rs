@@ -3,6 +3,8 @@
 //! Asking the kernel for the family's number loads the module, so a probe asks only where the module is there already.
 //! In a batch nothing is transactional: the kernel goes on after a refusal, and each refusal is given to its command.
 
+use std::collections::BTreeMap;
+
 use neli::consts::nl::{GenlId, NlmF};
 use rustix::io::Errno;
 use rustix::net::netlink;
@@ -10,7 +12,11 @@ use rustix::net::netlink;
 use super::HostError;
 use super::netlink::{ANSWER, Failure, Socket};
 use crate::effect::wire::{self, WireError};
-use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey};
+use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::topology::{IpvsTimeout, SyncState};
+
+/// How long the thread of a new daemon is given: the kernel never answers who stops it before it has run.
+const FIRST_BREATH: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The IPVS table of one network namespace.
 pub(super) struct Table {
@@ -23,7 +29,7 @@ impl Table {
     pub(super) fn open() -> Result<Self, HostError> {
         let doing = "open the IPVS table";
         let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure, None))?;
-        let question = wire::get_family().map_err(|error| malformed(doing, &error))?;
+        let question = wire::get_family(wire::FAMILY).map_err(|error| malformed(doing, &error))?;
         let mut family = Err(WireError::Missing("family number"));
         socket
             .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
@@ -41,6 +47,46 @@ impl Table {
             .dump(self.family, &question, |bytes| Ok(wire::service(bytes)?))
             .map_err(|trouble: Trouble| trouble.error(doing))?;
         services.into_iter().map(|(key, config)| self.with_destinations(key, config)).collect()
+    }
+
+    /// Returns the timeouts in seconds.
+    pub(super) fn timeouts(&mut self) -> Result<BTreeMap<IpvsTimeout, u32>, HostError> {
+        let doing = "read the timeouts of IPVS";
+        let question = wire::get_timeouts().map_err(|error| malformed(doing, &error))?;
+        let mut timeouts = Ok(BTreeMap::new());
+        self.socket
+            .request(self.family, NlmF::empty(), &question, |answer| timeouts = wire::timeouts(answer))
+            .map_err(|failure| refused(doing, failure, None))?;
+        timeouts.map_err(|error| malformed(doing, &error))
+    }
+
+    /// Returns the daemons that synchronise connections.
+    pub(super) fn daemons(&mut self) -> Result<BTreeMap<SyncState, SyncDaemonConfig>, HostError> {
+        let doing = "read the sync daemons";
+        let question = wire::get_daemons().map_err(|error| malformed(doing, &error))?;
+        let daemons = self.socket.dump(self.family, &question, |bytes| Ok(wire::daemon(bytes)?));
+        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing))?.into_iter().collect())
+    }
+
+    /// Starts a daemon, and waits until its thread has begun to run.
+    pub(super) fn start_daemon(&mut self, state: SyncState, config: &SyncDaemonConfig) -> Result<(), HostError> {
+        let doing = format!("start the sync daemon as {state} on {}", config.interface);
+        self.control(&doing, wire::new_daemon(state, config))?;
+        std::thread::sleep(FIRST_BREATH);
+        Ok(())
+    }
+
+    /// Stops a daemon.
+    pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
+        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state))
+    }
+
+    fn control(&mut self, doing: &str, message: Result<Vec<u8>, WireError>) -> Result<(), HostError> {
+        let message = message.map_err(|error| malformed(doing, &error))?;
+        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).map_err(|failure| match failure {
+            Failure::Refused(errno) => HostError::kernel(doing, errno, daemon_meaning),
+            Failure::Silent => refused(doing, failure, None),
+        })
     }
 
     /// Returns one service with its destinations, if it is there.
@@ -141,6 +187,7 @@ pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'s
     Some(match (errno, command) {
         (Errno::EXIST, Command::NewService(..)) => "the service is there already",
         (Errno::EXIST, _) => "the destination is there already",
+        (Errno::INVAL, Command::SetTimeout(..)) => "the timeout is longer than the kernel can count",
         (Errno::SRCH, _) => "the service is not there",
         (Errno::NOENT, Command::NewService(..) | Command::SetService(..)) => {
             "the kernel does not have this scheduler or persistence engine"
@@ -157,6 +204,18 @@ pub(super) fn meaning(errno: Errno, command: Option<&IpvsCommand>) -> Option<&'s
     })
 }
 
+/// Says what a number means for a daemon (`start_sync_thread` in `net/netfilter/ipvs/ip_vs_sync.c`).
+pub(super) fn daemon_meaning(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EXIST => "a daemon of that state runs already",
+        Errno::SRCH => "no daemon of that state runs",
+        Errno::NODEV => "there is no such interface",
+        Errno::INVAL => "the kernel refuses these values, or a service has servers of both address families",
+        Errno::ADDRNOTAVAIL => "the interface has no address of the group's family",
+        _ => return None,
+    })
+}
+
 /// Says what a command does, as an infinitive.
 pub(super) fn describe(command: &IpvsCommand) -> String {
     match command {
@@ -167,6 +226,7 @@ pub(super) fn describe(command: &IpvsCommand) -> String {
         IpvsCommand::SetDestination(key, server, _) | IpvsCommand::SetDestinationIfThere(key, server, _) => {
             format!("change the destination {server} of {key}")
         }
+        IpvsCommand::SetTimeout(timeout, seconds) => format!("set the timeout {timeout} to {seconds} s"),
         IpvsCommand::DeleteDestination(key, server) => format!("delete the destination {server} of {key}"),
     }
 }

@@ -57,6 +57,23 @@ pub(super) fn save(family: Family) -> Result<String, HostError> {
     Ok(without_times(&text))
 }
 
+/// Tells whether somebody has rules in x_tables while the host's programs mean nf_tables.
+pub(super) fn has_legacy_rules() -> Result<bool, HostError> {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        // Asking `iptables-legacy-save` where there is no table makes none, and is spared all the same.
+        let is_hidden = variant(family) == Some(IptablesVariant::Nft) && has_tables(family)? && has_legacy(family);
+        if !is_hidden {
+            continue;
+        }
+        let program = legacy(family, "save");
+        let text = program::succeed(&format!("read the rules of {program}"), &program, &[], None, WITHIN)?;
+        if text.lines().any(|line| line.starts_with("-A ")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes out the comments: they hold the time of day, and the same question is to have the same answer.
 ///
 /// Those about a whole table stay, because such a table looks empty and is not (`__do_output` in

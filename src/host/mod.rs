@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
-//! genl.rs      the IPVS table            rtnetlink.rs  links, addresses, routes      netlink.rs  what both share
+//! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
+//! ethtool.rs   what interfaces offload
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
@@ -15,18 +16,22 @@
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
 mod error;
+mod ethtool;
 pub mod fake;
 mod files;
 mod genl;
 mod iptables;
 mod keepalived;
 mod keepalived_check;
+mod keepalived_stand_in;
+mod links;
 mod local;
 mod lock;
 mod module;
 mod netlink;
 mod process;
 mod program;
+mod rights;
 mod routes;
 mod rtnetlink;
 mod session;

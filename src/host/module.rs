@@ -19,13 +19,23 @@ pub(super) fn is_loadable(name: &str) -> bool {
     !is_present(&name) && listed("modules.dep").lines().any(|line| module_of(line).as_deref() == Some(&name))
 }
 
-/// Loads a module with those that it needs; one that is there already is fine.
-pub(super) fn load(name: &str) -> Result<(), HostError> {
+/// Loads a module with those that it needs; one that is there already is fine. `options` is a folder of modprobe.d(5)
+/// instead of the machine's.
+pub(super) fn load(name: &str, options: Option<&Path>) -> Result<(), HostError> {
     if is_present(name) {
         return Ok(());
     }
     let doing = format!("load the module {name}");
-    program::succeed(&doing, "modprobe", &[&"--", &name], None, Duration::from_secs(30)).map(drop)
+    let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--", &name];
+    if let Some(folder) = &options {
+        arguments.splice(0..0, [&"-C" as &dyn AsRef<std::ffi::OsStr>, folder]);
+    }
+    program::succeed(&doing, "modprobe", &arguments, None, Duration::from_secs(30)).map(drop)
+}
+
+/// Returns the binary logarithm of the size of IPVS's connection table, if the module is there.
+pub(super) fn connection_table_bits() -> Option<u32> {
+    fs::read_to_string("/sys/module/ip_vs/parameters/conn_tab_bits").ok()?.trim().parse().ok()
 }
 
 fn is_loaded(name: &str) -> bool {

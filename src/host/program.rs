@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HostError;
+use super::rights::Right;
 
 /// Where Debian keeps system programs.
 const SYSTEM: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
@@ -126,8 +127,8 @@ pub(super) fn succeed(
 /// Makes the error of a program that failed.
 pub(super) fn failure(doing: &str, program: &str, output: &Output) -> HostError {
     let text = output.text();
-    if ["Permission denied", "you must be root", "Operation not permitted"].iter().any(|sign| text.contains(sign)) {
-        return HostError::MissingRights { doing: doing.into() };
+    if let Some(right) = Right::of_program(program).filter(|right| right.is_missing()) {
+        return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
     }
     HostError::Program { doing: doing.into(), program: program.into(), exit: output.ending(), text }
 }

@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use neli::attr::Attribute;
 use neli::consts::nl::NlmF;
-use neli::consts::rtnl::{Ifa, IfaF, Ifla, RtAddrFamily, RtScope, RtaType, Rtm};
+use neli::consts::rtnl::{Ifa, IfaF, Iff, Ifla, RtAddrFamily, RtScope, RtaType, Rtm};
 use neli::rtnl::{Ifaddrmsg, IfaddrmsgBuilder, Ifinfomsg, IfinfomsgBuilder, Rtattr, RtattrBuilder};
 use neli::types::{Buffer, RtBuffer};
 use neli::{FromBytesWithInput, Size, ToBytes};
 use rustix::io::Errno;
 
-use super::HostError;
 use super::netlink::{ANSWER, Failure, Socket};
+use super::{HostError, links};
 use crate::effect::{Link, LinkAddress};
 use crate::topology::MacAddress;
 
@@ -53,7 +53,8 @@ impl Network {
             let attributes = message.rtattrs().get_attr_handle();
             let name = attributes.get_attr_payload_as_with_len::<String>(Ifla::Ifname).ok()?;
             let mac = attributes.get_attribute(Ifla::Address).and_then(|found| mac(found.payload().as_ref()));
-            Some((u32::try_from(*message.ifi_index()).ok()?, Link { name, mac, addresses: Vec::new() }))
+            let (sort, is_up) = (links::sort(&message), message.ifi_flags().contains(Iff::UP));
+            Some((u32::try_from(*message.ifi_index()).ok()?, Link { name, mac, sort, is_up, addresses: Vec::new() }))
         })
     }
 
@@ -111,6 +112,12 @@ impl Network {
             vec![attribute(doing, Ifa::Local, octets(address))?, attribute(doing, Ifa::Address, octets(address))?];
         if let Some(label) = label.filter(|_| address.is_ipv4()) {
             attributes.push(attribute(doing, Ifa::Label, label)?);
+        }
+        if address.is_ipv6() && prefix == address_bits(address) {
+            // Deprecated (RFC 6724, rule 3): the host must not choose it as a source of its own packets. A real server that
+            // holds the same address would take a tunnelled packet or a check of the director for its own, and drop it.
+            let lifetimes = [0, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat();
+            attributes.push(attribute(doing, Ifa::Cacheinfo, Buffer::from(lifetimes))?);
         }
         // Without duplicate address detection an IPv6 address answers at once; keepalived does the same with its VIPs.
         let address_flags = if address.is_ipv6() { IfaF::NODAD } else { IfaF::empty() };
@@ -225,6 +232,11 @@ pub(super) fn octets(address: IpAddr) -> Buffer {
 /// Returns an address's family as rtnetlink writes it.
 pub(super) fn family(address: IpAddr) -> RtAddrFamily {
     if address.is_ipv4() { RtAddrFamily::Inet } else { RtAddrFamily::Inet6 }
+}
+
+/// Returns how many bits an address has.
+fn address_bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// The loopback interface has a hardware address of zeros, which is none.

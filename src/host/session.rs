@@ -1,15 +1,17 @@
 //! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::ethtool::Ethtool;
 use super::files::Files;
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, in_runs, iptables, keepalived_check, lock, module, sysctl};
+use super::{HostError, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
 use crate::effect::{Answer, Capabilities, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText};
 
@@ -19,6 +21,9 @@ const IPVS: &str = "ip_vs";
 /// The first and the longest pause between two looks at something that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long systemd may take to read its units.
+const UNITS: Duration = Duration::from_secs(30);
 
 /// What is open on a host.
 pub(super) struct Session {
@@ -45,9 +50,11 @@ impl Session {
         }
         Ok(Capabilities {
             iptables: iptables::variant(Family::Ipv4),
+            has_legacy_rules: iptables::has_legacy_rules()?,
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            connection_table_bits: module::connection_table_bits(),
         })
     }
 
@@ -63,7 +70,13 @@ impl Session {
             Probe::Iptables(family) => Answer::Iptables(*family, iptables::save(*family)?),
             Probe::Ipvs if !module::is_present(IPVS) => Answer::Ipvs(Vec::new()),
             Probe::Ipvs => Answer::Ipvs(self.with_table(Table::read)?),
+            Probe::IpvsTimeouts if !module::is_present(IPVS) => Answer::IpvsTimeouts(BTreeMap::new()),
+            Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.with_table(Table::timeouts)?),
+            Probe::SyncDaemons if !module::is_present(IPVS) => Answer::SyncDaemons(BTreeMap::new()),
+            Probe::SyncDaemons => Answer::SyncDaemons(self.with_table(Table::daemons)?),
+            Probe::Offloads(device) => Answer::Offloads(device.clone(), Ethtool::open()?.offloads(device)?),
             Probe::File(path) => Answer::File(path.clone(), self.files.read(path)?),
+            Probe::Link(path) => Answer::Link(path.clone(), self.files.read_link(path)?),
             Probe::Keepalived => Answer::Daemon(self.keepalived().state()?),
         })
     }
@@ -89,8 +102,12 @@ impl Session {
     /// Makes one change, or waits for one.
     pub(super) fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
         match effect {
-            Effect::LoadModule(name) => module::load(name),
+            Effect::LoadModule(name) => module::load(name, self.module_options().as_deref()),
             Effect::WriteSysctl { key, value } => sysctl::write(key, value),
+            Effect::AddLink { device, sort } => self.network()?.add_link(device, sort),
+            Effect::RemoveLink { device } => self.network()?.remove_link(device),
+            Effect::SetLink { device, is_up } => self.network()?.set_link(device, *is_up),
+            Effect::SetOffload { device, offload, on } => Ethtool::open()?.set(device, *offload, *on),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }
@@ -103,12 +120,16 @@ impl Session {
             Effect::RemoveDefaultRoute { via } => self.network()?.remove_default_route(*via),
             Effect::IptablesRestore { family, text } => iptables::restore(*family, text),
             Effect::Ipvs(command) => self.batch(&[command]).into_iter().collect(),
+            Effect::StartSyncDaemon(state, config) => self.with_table(|table| table.start_daemon(*state, config)),
+            Effect::StopSyncDaemon(state) => self.with_table(|table| table.stop_daemon(*state)),
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
             Effect::AwaitDrained { service, destination, within } => self.await_drained(service, destination, *within),
             Effect::AwaitNoAddress { device, address, within } => self.await_no_address(device, *address, *within),
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
+            Effect::WriteLink { path, target } => self.files.link(path, target),
+            Effect::ReloadUnits => self.reload_units(),
             Effect::RemoveFile { path } => self.files.remove(path),
             Effect::StartKeepalived { configuration } => self.keepalived().start(configuration),
             Effect::ReloadKeepalived { configuration } => self.keepalived().reload(configuration),
@@ -134,6 +155,20 @@ impl Session {
         self.files.write(path, &content, mode, keep, |temporary| {
             if test { keepalived_check::test(&doing, temporary, path, text) } else { Ok(()) }
         })
+    }
+
+    /// Returns the folder of modprobe's options where it is not the machine's own.
+    fn module_options(&self) -> Option<PathBuf> {
+        let folder = self.files.locate("/etc/modprobe.d").ok()?;
+        (folder != Path::new("/etc/modprobe.d") && folder.is_dir()).then_some(folder)
+    }
+
+    fn reload_units(&self) -> Result<(), HostError> {
+        if !self.systemd {
+            return Ok(());
+        }
+        let doing = "make systemd read its units again";
+        program::succeed(doing, "systemctl", &[&"daemon-reload"], None, UNITS).map(drop)
     }
 
     fn network(&mut self) -> Result<&mut Network, HostError> {

@@ -47,6 +47,8 @@ pub fn capabilities(links: &[(&str, Option<&str>, &[&str])]) -> Capabilities {
     let links = links.iter().map(|(name, mac, addresses)| Link {
         name: (*name).into(),
         mac: mac.map(|mac| mac.parse().unwrap()),
+        sort: None,
+        is_up: true,
         addresses: addresses
             .iter()
             .map(|text| {

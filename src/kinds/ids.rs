@@ -3,15 +3,31 @@
 use std::net::IpAddr;
 
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::resource::{ResourceId, ResourceKey, Table};
-use crate::topology::{Family, Forwarding, HostName, Listen, Server, Service, SysctlKey, Vip};
+use crate::resource::{OWN_CHAIN_OUT, ResourceId, ResourceKey, Table};
+use crate::source::Spanned;
+use crate::topology::{Family, HostName, Listen, Server, Service, SysctlKey, Vip};
 
 /// The chain that lvsctl owns in every table that it uses.
-pub const CHAIN: &str = "LVSCTL";
+pub use crate::resource::OWN_CHAIN as CHAIN;
 
 /// Names a module.
 pub fn module(host: &HostName, name: &str) -> ResourceId {
-    ResourceId::new(host, ResourceKey::Module(name.replace('-', "_")))
+    ResourceId::new(host, module_key(name))
+}
+
+/// Returns the identity of a module within its host.
+pub fn module_key(name: &str) -> ResourceKey {
+    ResourceKey::Module(name.replace('-', "_"))
+}
+
+/// Names the options of modules.
+pub fn module_options(host: &HostName) -> ResourceId {
+    ResourceId::new(host, ResourceKey::ModuleOptions)
+}
+
+/// Names an interface that lvsctl makes or brings up.
+pub fn link(host: &HostName, device: &str) -> ResourceId {
+    ResourceId::new(host, ResourceKey::Link(device.to_owned()))
 }
 
 /// Names a kernel parameter.
@@ -32,6 +48,11 @@ pub fn default_route(host: &HostName, family: Family) -> ResourceId {
 /// Names lvsctl's chain in a table.
 pub fn chain(host: &HostName, family: Family, table: Table) -> ResourceId {
     ResourceId::new(host, ResourceKey::Chain { family, table, chain: CHAIN.to_owned() })
+}
+
+/// Names lvsctl's chain for packets that go out.
+pub fn chain_out(host: &HostName, family: Family, table: Table) -> ResourceId {
+    ResourceId::new(host, ResourceKey::Chain { family, table, chain: OWN_CHAIN_OUT.to_owned() })
 }
 
 /// Names keepalived's configuration.
@@ -79,7 +100,7 @@ pub fn service_keys<'a>(vip: &Vip, service: &'a Service) -> Vec<(ServiceKey, &'a
 /// Under a mark that is port 0, with which the kernel keeps the packet's own port, wherever no port is rewritten: under
 /// direct routing and tunnelling always (keepalived 2.2 complains of any other), and where the mark covers several ports.
 pub fn destination_key(service: &Service, listen: &Listen, server: &Server) -> DestinationKey {
-    if service.fwmark.is_some() && server.forwarding != Forwarding::Nat {
+    if service.fwmark.is_some() && !server.forwarding.translates() {
         return DestinationKey { address: server.address, port: 0 };
     }
     let listened = match (&service.fwmark, listen.ports.as_single()) {
@@ -90,11 +111,21 @@ pub fn destination_key(service: &Service, listen: &Listen, server: &Server) -> D
     DestinationKey { address: server.address, port: server.port.map_or(listened, |port| port.value) }
 }
 
+/// Returns the identity of a service's sorry server as a destination of the service that a listen stands for.
+pub fn sorry_key(service: &Service, listen: &Listen) -> Option<DestinationKey> {
+    let sorry = service.supervision.sorry?;
+    // It is reached as the service's first server is.
+    let like = service.servers.first()?;
+    let port = sorry.port.map(|port| Spanned::new(port, sorry.span));
+    let server = Server { address: sorry.address, port, ..like.clone() };
+    Some(destination_key(service, listen, &server))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::topology::fixture::*;
-    use crate::topology::{PortRange, Protocol, Role};
+    use crate::topology::{Forwarding, PortRange, Protocol, Role};
 
     fn names(vip: &Vip, service: &Service) -> Vec<String> {
         let keys = service_keys(vip, service);

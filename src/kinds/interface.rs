@@ -1,7 +1,7 @@
 //! Which interface of a director a VIP belongs to; addresses, marks and failover must all name the same one.
 
 use super::Site;
-use crate::topology::{Host, Vip, VipHolder};
+use crate::topology::{Failover, Floating, Host, Vip, VipHolder};
 
 /// Returns the interface of a VIP on a director: the VIP's own, else the failover's, else the director's.
 pub fn of_vip<'a>(site: &Site<'a>, vip: &'a Vip, director: &'a Host) -> Option<&'a str> {
@@ -12,6 +12,27 @@ pub fn of_vip<'a>(site: &Site<'a>, vip: &'a Vip, director: &'a Host) -> Option<&
         VipHolder::Failover(name) => site.topology.failovers.get(&name.value),
         VipHolder::Director(_) => None,
     };
+    of_failover(site, failover, director)
+}
+
+/// Returns the interface of an address that moves with a failover's master.
+pub fn of_floating<'a>(
+    site: &Site<'a>,
+    failover: &'a Failover,
+    floating: Floating<'a>,
+    director: &'a Host,
+) -> Option<&'a str> {
+    match floating {
+        Floating::Vip(vip) => of_vip(site, vip, director),
+        Floating::Further(further) => match &further.interface {
+            Some(interface) => Some(&interface.value),
+            None => of_failover(site, Some(failover), director),
+        },
+    }
+}
+
+/// Returns the interface of a failover on a director.
+pub fn of_failover<'a>(site: &Site<'a>, failover: Option<&'a Failover>, director: &'a Host) -> Option<&'a str> {
     match failover.and_then(|failover| failover.interface.as_ref()) {
         Some(interface) => Some(&interface.value),
         None => site.interface_of(director),

@@ -5,6 +5,7 @@
 //! [`Kind`] and put one line into [`registry`]; `tests/layering.rs` fails if the line is forgotten.
 
 pub mod address;
+pub mod boot;
 pub mod chain;
 pub mod delivery;
 #[cfg(test)]
@@ -14,9 +15,14 @@ pub mod manifest;
 pub mod interface;
 pub mod ipvs;
 pub mod keepalived;
+pub mod link;
 pub mod module;
+pub mod module_options;
+pub mod offload;
 pub mod route;
+pub mod sync_daemon;
 pub mod sysctl;
+pub mod timeout;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,12 +112,18 @@ pub trait Kind: Sync {
 pub fn registry() -> &'static [&'static dyn Kind] {
     &[
         &manifest::ManifestKind,
+        &module_options::ModuleOptionsKind,
         &module::ModuleKind,
+        &link::LinkKind,
         &sysctl::SysctlKind,
+        &timeout::TimeoutKind,
+        &offload::OffloadKind,
         &address::AddressKind,
         &route::RouteKind,
         &chain::ChainKind,
         &ipvs::IpvsKind,
+        &sync_daemon::SyncDaemonKind,
         &keepalived::KeepalivedKind,
+        &boot::BootKind,
     ]
 }

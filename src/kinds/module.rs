@@ -1,7 +1,7 @@
 //! Kernel modules that must be there before anything else is done.
 //!
 //! Only what nothing else loads in time is listed: IPVS and its schedulers, because a sysctl or a service is refused
-//! without them, and connection tracking where the operator sets one of its parameters. The tables of iptables come with
+//! without them, connection tracking where the operator sets one of its parameters, and what makes the end of a tunnel. The tables of iptables come with
 //! `iptables-restore` by themselves.
 //!
 //! A module is never unloaded: it may carry the connections of others, and a host that is a network namespace shares it
@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Kind, ParseError, Scope, Site, ids};
+use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problems, Span};
@@ -18,6 +18,9 @@ use crate::topology::{Host, Role, SysctlKey};
 
 /// The module that balances.
 pub const IP_VS: &str = "ip_vs";
+
+/// The module that tracks connections.
+const CONNTRACK: &str = "nf_conntrack";
 
 /// The kind of modules.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,7 @@ pub fn behind(key: &SysctlKey) -> Option<&'static str> {
     if path.starts_with("net/ipv4/vs/") {
         Some(IP_VS)
     } else if path.starts_with("net/netfilter/nf_conntrack_") || path == "net/nf_conntrack_max" {
-        Some("nf_conntrack")
+        Some(CONNTRACK)
     } else {
         None
     }
@@ -53,6 +56,19 @@ impl Kind for ModuleKind {
             modules.insert(IP_VS.to_owned(), host.name.span);
             for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
                 modules.entry(format!("ip_vs_{}", service.scheduler.name)).or_insert(service.name.span);
+                if let Some(engine) = &service.engine {
+                    modules.entry(format!("ip_vs_pe_{engine}")).or_insert(service.name.span);
+                }
+                if let Some(span) = service.syn_proxy {
+                    modules.entry(CONNTRACK.to_owned()).or_insert(span);
+                }
+            }
+        }
+        for vip in site.topology.vips.values() {
+            for server in delivery::parts(vip, host) {
+                if let Some(end) = delivery::tunnel_end(vip, server) {
+                    modules.entry(end.module.to_owned()).or_insert(server.span);
+                }
             }
         }
         for (key, value) in &host.sysctls {
@@ -64,6 +80,8 @@ impl Kind for ModuleKind {
             .into_iter()
             .map(|(name, span)| {
                 let entry = Entry::new(ResourceKey::Module(name.clone()), Resource::Module).origin(span);
+                let sized = name == IP_VS && host.tuning.connection_table_bits.is_some();
+                let entry = if sized { entry.requires(ids::module_options(&host.name.value)) } else { entry };
                 if name.starts_with("ip_vs_") { entry.requires(ids::module(&host.name.value, IP_VS)) } else { entry }
             })
             .collect()

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::address::served_on_loopback;
-use super::{Context, Kind, ParseError, Scope, Site};
+use super::{Context, Kind, ParseError, Scope, Site, delivery};
 use crate::effect::{Answer, Effect, LiveRoute, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
-use crate::topology::{Family, Forwarding, Host, Server, Topology, Vip, VipHolder};
+use crate::topology::{Family, Floating, Forwarding, Host, Server, Topology, Vip, VipHolder};
 
 /// The kind of default routes.
 #[derive(Clone, Copy, Debug)]
@@ -110,16 +109,20 @@ fn translated<'a>(topology: &'a Topology, host: &'a Host) -> impl Iterator<Item 
 /// Returns what a server's replies must pass.
 ///
 /// Of several floating addresses the lowest is taken, so that all services of one failover agree. One that the server
-/// has on its loopback interface is no gateway for it: the kernel refuses its own addresses.
+/// holds itself is no gateway for it: the kernel refuses its own addresses.
 fn gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> Option<IpAddr> {
     let network = host.addresses.iter().find(|network| network.contains(&server.address));
-    let floats_with = |other: &&Vip| match (&vip.holder, &other.holder) {
-        (VipHolder::Failover(one), VipHolder::Failover(two)) => one == two,
-        _ => false,
+    let failover = match &vip.holder {
+        VipHolder::Failover(name) => topology.failovers.get(&name.value),
+        VipHolder::Director(_) => None,
     };
     let near = |address: &IpAddr| network.is_some_and(|network| network.contains(address));
-    let foreign = |other: &&Vip| served_on_loopback(other, host).is_none();
-    let floating = topology.vips.values().filter(floats_with).filter(foreign).map(|vip| vip.address.value).find(near);
+    let foreign = |floating: &Floating<'_>| match floating {
+        Floating::Vip(vip) => !delivery::parts(vip, host).any(|part| delivery::device(vip, part).is_some()),
+        Floating::Further(_) => true,
+    };
+    let floating = failover.into_iter().flat_map(|failover| topology.floating(failover)).filter(foreign);
+    let floating = floating.map(|floating| floating.address().value).filter(near).min();
     floating.or_else(|| {
         let preferred = topology.hosts.get(*topology.holders(vip).first()?)?;
         preferred.address_near(server.address)

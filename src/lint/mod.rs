@@ -4,6 +4,7 @@
 //! fails if the line is forgotten, if the explanation's example does not trip the rule, or if its repair does. What makes
 //! a topology unusable is no lint: it belongs into `topology`.
 
+mod backup_only;
 mod literal_secret;
 mod nat_gateway;
 
@@ -24,7 +25,7 @@ pub struct Rule {
 
 /// Returns every rule in the order of names.
 pub fn registry() -> &'static [Rule] {
-    &[literal_secret::RULE, nat_gateway::RULE]
+    &[backup_only::RULE, literal_secret::RULE, nat_gateway::RULE]
 }
 
 /// Returns a rule by its name.

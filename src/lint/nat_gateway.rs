@@ -23,9 +23,9 @@ fn staying_gateways(topology: &Topology, problems: &mut Problems) {
                     format!("After a failover {} still routes to the old master", server.host.value),
                 )
                 .label(server.span, "its replies must pass the director that translated the request")
-                .label(vip.address.span, format!("failover {:?} has no VIP in its network", failover.value))
+                .label(vip.address.span, format!("failover {:?} has no address in its network", failover.value))
                 .help(format!(
-                    "Add a VIP in that network that serves as the gateway: vip \"ADDRESS\" failover={:?} {{}}",
+                    "Add an address in that network that serves as the gateway to the failover {:?}: address \"ADDRESS/PREFIX\"",
                     failover.value
                 )),
             );
@@ -33,14 +33,13 @@ fn staying_gateways(topology: &Topology, problems: &mut Problems) {
     }
 }
 
-/// Tells whether a VIP that moves with the one served lies in the server's network.
+/// Tells whether an address that moves with the VIP lies in the server's network.
 fn has_floating_gateway(topology: &Topology, vip: &Vip, server: &Server) -> bool {
     let Some(host) = topology.hosts.get(&server.host.value) else { return true };
     let network = host.addresses.iter().find(|network| network.contains(&server.address));
-    let moves_along = topology.vips.values().filter(|other| match (&other.holder, &vip.holder) {
-        (VipHolder::Failover(one), VipHolder::Failover(two)) => one == two,
-        _ => false,
-    });
-    let mut addresses = moves_along.map(|other| other.address.value);
+    let VipHolder::Failover(name) = &vip.holder else { return true };
+    let failover = topology.failovers.get(&name.value).into_iter();
+    let moves_along = failover.flat_map(|failover| topology.floating(failover));
+    let mut addresses = moves_along.map(|floating| floating.address().value);
     network.is_none_or(|network| addresses.any(|address| network.contains(&address)))
 }

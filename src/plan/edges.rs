@@ -11,9 +11,10 @@
 //! 5. static services are in the table before keepalived brings the VIP;
 //! 6. marks go after the services that they key;
 //! 7. a real server keeps accepting packets until no director sends any, and keeps ARP quiet until the VIP is gone; its
-//!    default route is only changed after that where nothing new needs the route sooner;
+//!    default route is only changed after that where nothing new needs the route sooner. A new way to accept them comes
+//!    before an old one goes, and an interface goes after its addresses;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
-//! 9. the manifest of a host is written when everything else there is done.
+//! 9. what restores a host after a reboot is written when everything else there is done, and the manifest after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -49,6 +50,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     rules.push(Rule { is_soft: true, ..rerouted });
     for host in all.by_host().into_values() {
         let host = Selected { changes, indexes: host };
+        let is_last = |change: &Change| matches!(change.key(), ResourceKey::BootFiles | ResourceKey::Manifest);
         // 2
         rules.push(host.rule(
             |change| is_destination(change, Action::Delete, Some(Programmer::Keepalived)),
@@ -76,7 +78,7 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
         ));
         // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
-            |change| change.action == Action::Delete && !is_parameter(change) && *change.key() != ResourceKey::Manifest,
+            |change| change.action == Action::Delete && !is_parameter(change) && !is_last(change),
             |change| change.action == Action::Delete && is_parameter(change),
         ));
         // keepalived stops before its file goes.
@@ -84,12 +86,25 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedDaemon,
             |change| change.action == Action::Delete && *change.key() == ResourceKey::KeepalivedConfiguration,
         ));
+        // 7, on one host
+        let accepts = |change: &Change| {
+            stops_accepting(change) && matches!(change.key(), ResourceKey::Address { .. } | ResourceKey::Chain { .. })
+        };
+        let taken_over = host.rule(starts_accepting, |change| {
+            accepts(change) && !gateways.iter().any(|gateway| is_own_gateway(change, gateway))
+        });
+        rules.push(Rule { is_soft: true, ..taken_over });
+        rules.push(host.rule(
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Address { .. }),
+            |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Link(_)),
+        ));
         // 8
         rules.push(host.rule(
             |change| gateways.iter().any(|gateway| is_own_gateway(change, gateway)),
             |change| matches!(change.key(), ResourceKey::DefaultRoute(_)),
         ));
         // 9
+        rules.push(host.rule(|change| !is_last(change), |change| matches!(change.key(), ResourceKey::BootFiles)));
         rules.push(
             host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),
         );
@@ -110,25 +125,40 @@ fn vip_rules(all: &Selection<'_>) -> Vec<Rule> {
             all.rule(is_keepalived, takes_vip),
         ];
     }
+    // Sorted by address once: looking through all changes for each VIP would take the square of a large site's time.
+    let mut takes: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut behind: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut marked: Vec<usize> = Vec::new();
+    for (index, change) in all.changes.iter().enumerate() {
+        match (service(change), address(change)) {
+            (Some(ServiceKey::Address { address, .. }), _) => behind.entry(address).or_default().push(index),
+            (Some(ServiceKey::Mark { .. }), _) => marked.push(index),
+            (None, Some(address)) if takes_vip(change) => takes.entry(address).or_default().push(index),
+            _ => {}
+        }
+    }
     let mut rules = Vec::new();
-    for given_up in all.changes.iter().filter(|change| gives_up_vip(change)) {
+    for (index, given_up) in all.changes.iter().enumerate().filter(|(_, change)| gives_up_vip(change)) {
         let Some(vip) = address(given_up) else { continue };
-        let this = |change: &Change| change.id == given_up.id;
-        let takes = |change: &Change| takes_vip(change) && address(change) == Some(vip);
-        let takers: BTreeSet<&HostName> =
-            all.changes.iter().filter(|change| takes(change)).map(|change| &change.id.host).collect();
-        let is_behind = |change: &Change| service(change).is_some_and(|service| may_serve(&service, vip));
-        let here = |change: &Change| change.id.host == given_up.id.host && is_behind(change);
-        rules.push(all.rule(this, takes));
-        rules.push(all.rule(this, |change| here(change) && is_deleted_service(change)));
+        let taking = takes.get(&vip).cloned().unwrap_or_default();
+        let takers: BTreeSet<&HostName> = taking.iter().map(|index| &all.changes[*index].id.host).collect();
+        let serves = |index: &usize| service(&all.changes[*index]).is_some_and(|service| may_serve(&service, vip));
+        let by_address = behind.get(&vip).map(Vec::as_slice).unwrap_or_default();
+        let serving: Vec<usize> = by_address.iter().chain(&marked).copied().filter(serves).collect();
+        let pick = |wanted: &dyn Fn(&Change) -> bool| -> Vec<usize> {
+            serving.iter().copied().filter(|index| wanted(&all.changes[*index])).collect()
+        };
+        let here = |change: &Change| change.id.host == given_up.id.host;
+        let rule = |before: Vec<usize>, after: Vec<usize>| Rule { before, after, is_soft: false };
+        rules.push(rule(vec![index], taking.clone()));
+        rules.push(rule(vec![index], pick(&|change| here(change) && is_deleted_service(change))));
+        let drained = pick(&|change| here(change) && is_deleted_destination(change));
         if takers.is_empty() {
-            rules.push(all.rule(|change| here(change) && is_deleted_destination(change), this));
+            rules.push(rule(drained, vec![index]));
         } else {
-            let is_ready = |change: &Change| {
-                takers.contains(&change.id.host) && is_behind(change) && change.action != Action::Delete
-            };
-            rules.push(all.rule(is_ready, this));
-            rules.push(all.rule(takes, |change| here(change) && is_deleted_destination(change)));
+            let is_ready = |change: &Change| takers.contains(&change.id.host) && change.action != Action::Delete;
+            rules.push(rule(pick(&is_ready), vec![index]));
+            rules.push(rule(taking, drained));
         }
     }
     rules

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Plan, Reading, Step, sorts};
 use crate::compile::Desired;
 use crate::effect::ServiceKey;
-use crate::resource::{Action, Entry, HostState, Resource, ResourceId, ResourceKey};
+use crate::resource::{Action, Entry, Health, HostState, Resource, ResourceId, ResourceKey};
 use crate::topology::HostName;
 
 /// What changes for one virtual service on one director.
@@ -45,6 +45,7 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
     for (host, reading) in observed {
         let Ok(observation) = reading else { continue };
         let wanted = desired.get(host).unwrap_or(&nothing).values();
+        let wanted = wanted.filter(|entry| entry.health != Health::Standby);
         let wanted = tally(wanted.filter(|entry| !unhealthy.contains(&ResourceId::new(host, entry.key.clone()))));
         let live = tally(observation.state.values());
         let services: BTreeSet<&ServiceKey> = live.keys().chain(wanted.keys()).collect();

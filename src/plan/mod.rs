@@ -5,11 +5,13 @@
 
 mod digest;
 mod disruption;
+mod election;
 mod edges;
 mod graph;
 mod impact;
 mod names;
 mod narrow;
+mod reload;
 mod sorts;
 mod undo;
 
@@ -19,12 +21,13 @@ pub use disruption::disruption;
 pub use graph::Cycle;
 pub use impact::Impact;
 pub use names::{Names, ServiceName};
+pub use reload::{ReloadAct, ReloadEffect, reload};
 pub use undo::Undo;
 
 use crate::compile::Desired;
 use crate::diff::{Foreign, RuntimeState, diff};
 use crate::effect::{Effect, ServiceKey};
-use crate::kinds::{Context, Kind, registry};
+use crate::kinds::{Context, Kind, module_options, registry};
 use crate::observe::Observation;
 use crate::resource::{Action, Change, HostState, Programmer, Resource, ResourceId, ResourceKey};
 use crate::topology::HostName;
@@ -118,6 +121,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
                 changes.extend(found.changes);
                 plan.runtime.extend(found.runtime);
                 plan.runtime.extend(held_vips(host, observation));
+                plan.runtime.extend(waiting_options(host, desired.get(host).unwrap_or(&nothing), observation));
                 plan.foreign.extend(found.foreign);
                 plan.unchanged += found.unchanged;
                 HostStatus::Read { digest: digest::observation(observation) }
@@ -141,6 +145,11 @@ fn held_vips<'a>(host: &'a HostName, observation: &'a Observation) -> impl Itera
         id: ResourceId::new(host, ResourceKey::Address { device: device.clone(), address: *address }),
         state: "master: holds the VIP".to_owned(),
     })
+}
+
+fn waiting_options(host: &HostName, desired: &HostState, observation: &Observation) -> Option<RuntimeState> {
+    let state = module_options::waits_for_load(desired, &observation.state, &observation.capabilities)?;
+    Some(RuntimeState { id: ResourceId::new(host, ResourceKey::ModuleOptions), state })
 }
 
 fn steps(

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::effect::ServiceKey;
+use crate::kinds::delivery;
 use crate::resource::{Action, Change, Programmer, Resource, ResourceKey, Table};
 use crate::topology::{Family, HostName};
 
@@ -14,7 +15,7 @@ pub(super) fn service(change: &Change) -> Option<ServiceKey> {
 }
 
 pub(super) fn is_director_address(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Address { device, .. } if device != "lo")
+    matches!(change.key(), ResourceKey::Address { device, .. } if !delivery::is_device(device))
 }
 
 pub(super) fn gives_up_vip(change: &Change) -> bool {
@@ -86,7 +87,8 @@ pub(super) fn forgets_table(change: &Change) -> bool {
 /// Tells whether a change makes a real server stop accepting packets for a VIP.
 pub(super) fn stops_accepting(change: &Change) -> bool {
     let accepts = match change.key() {
-        ResourceKey::Address { device, .. } => device == "lo",
+        ResourceKey::Address { device, .. } => delivery::is_device(device),
+        ResourceKey::Link(_) => true,
         ResourceKey::Chain { table, .. } => *table == Table::Nat,
         ResourceKey::DefaultRoute(_) => true,
         ResourceKey::ChainRemainder { .. } => return true,
@@ -116,6 +118,23 @@ pub(super) fn is_own_gateway(change: &Change, (host, gateway): &(HostName, IpAdd
         && matches!(change.key(), ResourceKey::Address { address, .. } if address == gateway)
 }
 
+/// Tells whether a change lets a real server accept packets for a VIP in a further way.
+pub(super) fn starts_accepting(change: &Change) -> bool {
+    change.action != Action::Delete
+        && match change.key() {
+            ResourceKey::Address { device, .. } => delivery::is_device(device),
+            ResourceKey::Chain { table, .. } => *table == Table::Nat,
+            _ => false,
+        }
+}
+
 pub(super) fn is_parameter(change: &Change) -> bool {
-    matches!(change.key(), ResourceKey::Sysctl(_) | ResourceKey::Module(_))
+    matches!(
+        change.key(),
+        ResourceKey::Sysctl(_)
+            | ResourceKey::IpvsTimeout(_)
+            | ResourceKey::Offload { .. }
+            | ResourceKey::ModuleOptions
+            | ResourceKey::Module(_)
+    )
 }

@@ -8,8 +8,9 @@
 
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::ipvs::RELOAD;
-use crate::kinds::{keepalived, manifest};
+use crate::kinds::{boot, keepalived, manifest};
 use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
+use crate::topology::IpvsTimeout;
 
 /// What takes one effect back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,25 +41,34 @@ pub fn undo(
             }
             Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } | Effect::LoadModule(_) => Undo::default(),
             Effect::WriteSysctl { .. }
+            | Effect::SetOffload { .. }
             | Effect::ReplaceDefaultRoute { .. }
             | Effect::RemoveDefaultRoute { .. }
             | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),
+            Effect::AddLink { device, .. } => Undo::reverse([Effect::RemoveLink { device: device.clone() }]),
+            Effect::RemoveLink { .. } | Effect::SetLink { .. } => Undo::reverse(links(effect, change, observed)),
+            Effect::StartSyncDaemon(state, _) => Undo::reverse([Effect::StopSyncDaemon(*state)]),
+            Effect::StopSyncDaemon(state) => Undo::reverse(match resource(observed, change.key()) {
+                Some(Resource::SyncDaemon(config)) => Some(Effect::StartSyncDaemon(*state, config.clone())),
+                _ => None,
+            }),
             Effect::AddAddress { device, address, prefix, .. } => {
                 let (device, address, prefix) = (device.clone(), *address, *prefix);
                 Undo::reverse([Effect::RemoveAddress { device, address, prefix }])
             }
-            Effect::RemoveAddress { device, address, .. } => {
+            Effect::RemoveAddress { device, address, prefix } => {
                 let key = ResourceKey::Address { device: device.clone(), address: *address };
                 let held = resource(observed, &key).and_then(|held| match held {
-                    Resource::Address { prefix, label } => Some((*prefix, label.clone())),
+                    Resource::Address { label, .. } => Some(label.clone()),
                     _ => None,
                 });
-                let (device, address) = (device.clone(), *address);
-                Undo::reverse(held.map(|(prefix, label)| Effect::AddAddress { device, address, prefix, label }))
+                let (device, address, prefix) = (device.clone(), *address, *prefix);
+                Undo::reverse(held.map(|label| Effect::AddAddress { device, address, prefix, label }))
             }
-            Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => {
+            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
                 Undo::reverse([file(path, change, observed)])
             }
+            Effect::ReloadUnits => Undo { afterwards: vec![Effect::ReloadUnits], ..Undo::default() },
             Effect::StartKeepalived { .. } => {
                 Undo { reverse: vec![Effect::StopKeepalived], afterwards: taken_along(passing, observed) }
             }
@@ -81,6 +91,23 @@ impl Undo {
     }
 }
 
+/// Returns what brings an interface back to how it was; one that came with its module was down.
+fn links(effect: &Effect, change: &Change, observed: &HostState) -> Vec<Effect> {
+    let was = match resource(observed, change.key()) {
+        Some(Resource::Link { sort, is_up }) => (sort.clone(), *is_up),
+        _ => (None, false),
+    };
+    let set = |device: &str, is_up| Effect::SetLink { device: device.to_owned(), is_up };
+    match (effect, was) {
+        (Effect::RemoveLink { device }, (Some(sort), is_up)) => {
+            let made = Effect::AddLink { device: device.clone(), sort };
+            [made].into_iter().chain(is_up.then(|| set(device, true))).collect()
+        }
+        (Effect::SetLink { device, is_up }, (_, was_up)) if *is_up != was_up => vec![set(device, was_up)],
+        _ => Vec::new(),
+    }
+}
+
 /// Returns what puts lvsctl's own services back which keepalived takes along when it lets go of them.
 fn taken_along(passing: &[ServiceKey], observed: &HostState) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -99,6 +126,7 @@ fn taken_along(passing: &[ServiceKey], observed: &HostState) -> Vec<Effect> {
 
 fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
     let command = match command {
+        IpvsCommand::SetTimeout(timeout, _) => IpvsCommand::SetTimeout(*timeout, seconds(*timeout, observed)),
         IpvsCommand::NewService(key, _) => IpvsCommand::DeleteService(*key),
         IpvsCommand::NewDestination(key, server, _) => IpvsCommand::DeleteDestination(*key, *server),
         IpvsCommand::SetService(key, _) => service(observed, *key, IpvsCommand::SetService)?,
@@ -114,6 +142,14 @@ fn table(command: &IpvsCommand, observed: &HostState) -> Option<Effect> {
         }
     };
     Some(Effect::Ipvs(command))
+}
+
+/// Returns how long a timeout was; without the module it was what the kernel starts with.
+fn seconds(timeout: IpvsTimeout, observed: &HostState) -> u32 {
+    match resource(observed, &ResourceKey::IpvsTimeout(timeout)) {
+        Some(Resource::Timeout(seconds)) => *seconds,
+        _ => timeout.kernel_default(),
+    }
 }
 
 fn service<T>(observed: &HostState, key: ServiceKey, make: impl Fn(ServiceKey, ServiceConfig) -> T) -> Option<T> {
@@ -145,7 +181,8 @@ fn file(path: &str, change: &Change, observed: &HostState) -> Effect {
         owned.extend(recorded(&change.before));
         return manifest::write(&Manifest { owned, is_exposed: false });
     }
-    match resource(observed, &ResourceKey::KeepalivedConfiguration) {
+    match resource(observed, change.key()) {
+        Some(Resource::BootFiles(files)) => boot::put_back(path, files),
         Some(Resource::File { text, mode }) => Effect::WriteFile {
             path: path.to_owned(),
             text: text.clone(),

@@ -18,6 +18,7 @@ use rustix::system::RebootCommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::base::Base;
 use super::channel::{GuestEnd, Message};
 use super::{extended_state, keeper};
 
@@ -28,10 +29,7 @@ pub const GUEST_VARIABLE: &str = "LVSCTL_GUEST";
 const WORKER_NAME: &str = "lvsctl-guest-worker";
 
 /// Where the guest sees the work folder.
-const WORK: &str = "/run/lvsctl-work";
-
-/// Where the package user-mode-linux puts the kernel's modules, by release.
-const MODULES: &str = "/usr/lib/uml/modules";
+pub(super) const WORK: &str = "/run/lvsctl-work";
 
 /// The folders that programs write to and that must exist, whatever the host has.
 const FOLDERS: &[&str] = &["/run/netns", "/run/lock", "/run/lab", "/lib/modules", "/root", "/var/log", "/var/lib"];
@@ -82,66 +80,37 @@ pub fn run_if_init(entry: Entry) {
 }
 
 /// Tells whether this process runs in a disposable kernel; what must never touch the host asks this first.
+///
+/// No other kernel is given the variable when it is booted, and nobody can change what it was given.
 pub fn is_guest() -> bool {
-    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
+    let begins = |word: &str| word.strip_prefix(GUEST_VARIABLE).is_some_and(|rest| rest.starts_with('='));
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.split_whitespace().any(begins))
 }
 
 fn first_process(work: &Path) -> Result<(), String> {
-    writable_root()?;
+    let base = Base::find()?;
+    base.enter()?;
     for folder in FOLDERS {
         fs::create_dir_all(folder).map_err(|error| format!("{folder} cannot be made: {error}"))?;
     }
     fs::create_dir_all(WORK).map_err(|error| format!("{WORK} cannot be made: {error}"))?;
-    mount("hostfs", WORK, MountFlags::empty(), &work.to_string_lossy())?;
+    base.mount_work(work)?;
     let channel = GuestEnd::new(WORK);
-    prepare_system()?;
+    prepare_system(base.iptables())?;
     channel.send(&Message::<()>::Booted { milliseconds: uptime().as_millis() as u64 }).map_err(|e| e.to_string())?;
     worker()
 }
 
-/// Lays a memory file system over the root; the module for it is loaded by hand, because modprobe needs the folder that
-/// is only made afterwards.
-fn writable_root() -> Result<(), String> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let module = format!("{MODULES}/{release}/kernel/fs/overlayfs/overlay.ko");
-    let file = fs::File::open(&module).map_err(|error| format!("{module} cannot be read: {error}"))?;
-    rustix::system::finit_module(&file, c"", 0).map_err(|error| format!("{module} cannot be loaded: {error}"))?;
-    mount("tmpfs", "/tmp", MountFlags::empty(), "mode=0755")?;
-    for folder in ["/tmp/upper", "/tmp/work", "/tmp/root"] {
-        fs::create_dir(folder).map_err(|error| format!("{folder} cannot be made: {error}"))?;
-    }
-    mount("overlay", "/tmp/root", MountFlags::empty(), "lowerdir=/,upperdir=/tmp/upper,workdir=/tmp/work")?;
-    let moved = std::env::set_current_dir("/tmp/root")
-        .map_err(|error| error.to_string())
-        .and_then(|()| rustix::mount::mount_move(".", "/").map_err(|error| error.to_string()))
-        .and_then(|()| rustix::process::chroot(".").map_err(|error| error.to_string()))
-        .and_then(|()| std::env::set_current_dir("/").map_err(|error| error.to_string()));
-    moved.map_err(|error| format!("The writable root cannot be entered: {error}"))?;
-    let modules = Path::new("/lib/modules");
-    fs::create_dir_all(modules).map_err(|error| format!("/lib/modules cannot be made: {error}"))?;
-    let _ = symlink(Path::new(MODULES).join(&release), modules.join(&release));
-    // Not /tmp: what the host has there, perhaps this very project, stays in sight, and what is written is gone anyway.
-    for folder in ["/proc", "/sys", "/run", "/tmp", "/dev"] {
-        fs::create_dir_all(folder).map_err(|error| format!("{folder} cannot be made: {error}"))?;
-    }
-    mount("proc", "/proc", MountFlags::empty(), "")?;
-    mount("sysfs", "/sys", MountFlags::empty(), "")?;
-    mount("tmpfs", "/run", MountFlags::empty(), "mode=0755")?;
-    // The kernel may have mounted it already.
-    let _ = mount("devtmpfs", "/dev", MountFlags::empty(), "mode=0755");
-    Ok(())
-}
-
-fn prepare_system() -> Result<(), String> {
+fn prepare_system(iptables: &str) -> Result<(), String> {
     extended_state::hide_in_guest()?;
     fs::create_dir_all("/dev/pts").map_err(|error| format!("/dev/pts cannot be made: {error}"))?;
     mount("devpts", "/dev/pts", MountFlags::empty(), "")?;
     rustix::system::sethostname(b"rehearsal").map_err(|error| format!("The host name cannot be set: {error}"))?;
-    // The guest's kernel has no IPv4 family of nf_tables, so its iptables is the legacy one, whatever the host's is.
+    // Which iptables works is the kernel's matter, whatever the host means by the name.
     for name in ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"] {
         let link = Path::new("/usr/sbin").join(name);
         let _ = fs::remove_file(&link);
-        symlink("xtables-legacy-multi", &link).map_err(|error| format!("{} cannot be set: {error}", link.display()))?;
+        symlink(iptables, &link).map_err(|error| format!("{} cannot be set: {error}", link.display()))?;
     }
     // Nobody waits for a name server that the guest cannot reach.
     for (file, text) in [("/etc/hosts", "127.0.0.1 localhost rehearsal\n"), ("/etc/resolv.conf", "")] {
@@ -184,7 +153,7 @@ fn worker() -> Result<(), String> {
     }
 }
 
-fn mount(kind: &str, target: &str, flags: MountFlags, data: &str) -> Result<(), String> {
+pub(super) fn mount(kind: &str, target: &str, flags: MountFlags, data: &str) -> Result<(), String> {
     let data = std::ffi::CString::new(data).map_err(|error| error.to_string())?;
     rustix::mount::mount(kind, target, kind, flags, Some(data.as_c_str()))
         .map_err(|error| format!("{kind} cannot be mounted on {target}: {error}"))

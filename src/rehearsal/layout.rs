@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::addresses::{self, Outside};
+use crate::kinds::delivery::{self, TunnelEnd};
 use crate::topology::{
     Connection, Delivery, Family, Forwarding, Host, HostName, MacAddress, Role, Topology, VipHolder,
 };
@@ -51,6 +52,8 @@ pub struct Place {
     pub default_routes: Vec<IpAddr>,
     /// VIPs that an operator would have put on `lo`, because lvsctl does not log in there.
     pub vips_by_hand: Vec<IpAddr>,
+    /// The ends of tunnels that an operator would have brought up there.
+    pub tunnels_by_hand: Vec<&'static TunnelEnd>,
     /// Whether it has two interfaces on one segment, of which each shall answer for itself only.
     pub shares_a_segment: bool,
 }
@@ -83,6 +86,7 @@ impl Layout {
                     root: format!("/run/lab/{}", host.name.value),
                     default_routes: default_routes(topology, host, &gateway),
                     vips_by_hand: vips_by_hand(topology, host),
+                    tunnels_by_hand: tunnels_by_hand(topology, host),
                     shares_a_segment,
                     links,
                 };
@@ -144,6 +148,12 @@ fn further_interfaces(topology: &Topology, host: &Host) -> BTreeMap<String, bool
     for failover in topology.failovers_of(name) {
         if let Some(interface) = &failover.interface {
             *found.entry(interface.value.clone()).or_default() |= true;
+        }
+        for interface in failover.options.addresses.iter().filter_map(|further| further.interface.as_ref()) {
+            *found.entry(interface.value.clone()).or_default() |= true;
+        }
+        for interface in &failover.options.tracked_interfaces {
+            *found.entry(interface.value.clone()).or_default() |= false;
         }
         if let Some(interface) = failover.sync_daemon.as_ref().and_then(|daemon| daemon.interface.as_ref()) {
             *found.entry(interface.value.clone()).or_default() |= false;
@@ -210,6 +220,20 @@ fn vips_by_hand(topology: &Topology, host: &Host) -> Vec<IpAddr> {
     serving.map(|(vip, _)| vip.address.value).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+fn tunnels_by_hand(topology: &Topology, host: &Host) -> Vec<&'static TunnelEnd> {
+    if host.managed {
+        return Vec::new();
+    }
+    let mut ends: Vec<&TunnelEnd> = Vec::new();
+    for vip in topology.vips.values() {
+        let needed = delivery::parts(vip, host).filter_map(|server| delivery::tunnel_end(vip, server));
+        ends.extend(needed);
+    }
+    ends.sort_by_key(|end| end.device);
+    ends.dedup();
+    ends
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +242,18 @@ mod tests {
 
     fn place<'a>(layout: &'a Layout, name: &str) -> &'a Place {
         &layout.places[&HostName::new(name)]
+    }
+
+    #[test]
+    fn what_a_failover_names_is_there() {
+        let mut topology = reference_site();
+        let options = &mut topology.failovers.get_mut("ext").unwrap().options;
+        options.tracked_interfaces = vec![at("eth7".into())];
+        let network = at("192.168.1.11/24".parse().unwrap());
+        options.addresses = vec![crate::topology::FloatingAddress { network, interface: Some(at("eth8".into())) }];
+        let layout = Layout::of(&topology);
+        let names: Vec<&str> = place(&layout, "lb02").links.iter().map(|link| link.name.as_str()).collect();
+        assert_eq!(names, ["eth0", "eth7", "eth8"]);
     }
 
     #[test]

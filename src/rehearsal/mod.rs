@@ -8,19 +8,24 @@
 #![allow(clippy::disallowed_methods)]
 
 mod addresses;
+mod archive;
+mod base;
 pub mod channel;
 pub mod client;
 pub mod converge;
+pub mod distribution;
+mod emulated;
 mod extended_state;
 mod failover;
 pub mod guest;
 pub mod init;
 mod judge;
 mod keeper;
+pub mod kernel;
 pub mod layout;
 pub mod live;
 pub mod names;
-mod namespace;
+pub mod namespace;
 pub mod network;
 pub mod phases;
 pub mod prerequisites;
@@ -30,6 +35,7 @@ pub mod servers;
 mod settle;
 pub mod target;
 pub mod traffic;
+mod user_mode;
 pub mod vm;
 mod watch;
 
@@ -38,6 +44,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use guest::Event;
+use kernel::Kernel;
 use prerequisites::MissingPackages;
 use report::Report;
 use request::Request;
@@ -81,10 +88,10 @@ pub fn rehearse(
     timeout: Duration,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, RehearsalError> {
-    prerequisites::check(&[prerequisites::GUEST, prerequisites::REHEARSAL])?;
+    prerequisites::check(&[prerequisites::USER_MODE, prerequisites::GUEST, prerequisites::REHEARSAL])?;
     let memory = u32::try_from(hosts).ok().and_then(|hosts| hosts.checked_mul(MEMORY_PER_HOST)).unwrap_or(0) + MEMORY;
     let mut report = None;
-    let outcome = Machine { memory, timeout }.run(request, &mut |event| match event {
+    let outcome = Machine { kernel: Kernel::UserMode, memory, timeout }.run(request, &mut |event| match event {
         Event::Progress(line) => progress(&line),
         Event::Report(received) => report = Some(*received),
     })?;

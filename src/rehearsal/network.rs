@@ -24,6 +24,9 @@ const FOLDERS: &[&str] = &["etc/keepalived", "var/lib", "var/log", "run"];
 /// Makes everything of the layout.
 pub fn build(layout: &Layout) -> Result<(), String> {
     run("modprobe", &["-a", "veth", "bridge"], "")?;
+    for end in layout.places.values().flat_map(|place| &place.tunnels_by_hand) {
+        run("modprobe", &[end.module], "")?;
+    }
     run("ip", &["-batch", "-"], &between(layout))?;
     run("ip", &["-n", SWITCH, "-batch", "-"], &switch(layout))?;
     for namespace in layout.places.values().map(|place| place.namespace.as_str()).chain([GATEWAY, CLIENT]) {
@@ -119,6 +122,9 @@ fn host(place: &Place) -> String {
     for route in &place.default_routes {
         lines.push(format_args!("route add default via {route}"));
     }
+    for end in &place.tunnels_by_hand {
+        lines.push(format_args!("link set {} up", end.device));
+    }
     for vip in &place.vips_by_hand {
         lines.push(format_args!("address add {vip}/{} dev lo", Family::of(*vip).host_prefix()));
     }
@@ -130,6 +136,9 @@ fn parameters(place: &Place) -> Vec<(String, &'static str)> {
     if place.shares_a_segment {
         let links = place.links.iter().filter(|link| link.segment == 0);
         parameters.extend(links.map(|link| (format!("ipv4/conf/{}/arp_ignore", link.name), "1")));
+    }
+    for end in place.tunnels_by_hand.iter().filter(|end| end.device == "tunl0") {
+        parameters.push((format!("ipv4/conf/{}/rp_filter", end.device), "0"));
     }
     if !place.vips_by_hand.is_empty() {
         parameters.push(("ipv4/conf/all/arp_ignore".to_owned(), "1"));

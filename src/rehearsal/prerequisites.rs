@@ -16,12 +16,15 @@ pub struct Requirement {
     pub package: &'static str,
 }
 
+/// What a guest in User Mode Linux needs on top of [`GUEST`].
+pub const USER_MODE: &[Requirement] = &[Requirement { program: "linux.uml", package: "user-mode-linux" }];
+
+/// What a guest with a distribution's kernel needs on top of [`GUEST`]; the kernel itself is looked for in a folder.
+pub const DISTRIBUTION: &[Requirement] = &[Requirement { program: "qemu-system-x86_64", package: "qemu-system-x86" }];
+
 /// What every guest needs.
-pub const GUEST: &[Requirement] = &[
-    Requirement { program: "linux.uml", package: "user-mode-linux" },
-    Requirement { program: "ip", package: "iproute2" },
-    Requirement { program: "modprobe", package: "kmod" },
-];
+pub const GUEST: &[Requirement] =
+    &[Requirement { program: "ip", package: "iproute2" }, Requirement { program: "modprobe", package: "kmod" }];
 
 /// What a rehearsal needs on top of [`GUEST`].
 pub const REHEARSAL: &[Requirement] = &[
@@ -33,7 +36,8 @@ pub const REHEARSAL: &[Requirement] = &[
 ];
 
 /// What the kernel tests need on top of [`GUEST`] and [`REHEARSAL`], to look at the kernel with other eyes than lvsctl's.
-pub const KERNEL_TESTS: &[Requirement] = &[Requirement { program: "ipvsadm", package: "ipvsadm" }];
+pub const KERNEL_TESTS: &[Requirement] =
+    &[Requirement { program: "ipvsadm", package: "ipvsadm" }, Requirement { program: "nft", package: "nftables" }];
 
 /// Where Debian installs programs.
 const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -77,10 +81,17 @@ mod tests {
     #[test]
     fn names_each_missing_package_once_with_the_command() {
         let absent = ["nginx", "curl", "linux.uml"];
-        let error = missing(&[GUEST, REHEARSAL, REHEARSAL], &|program| !absent.contains(&program)).unwrap_err();
+        let error =
+            missing(&[USER_MODE, GUEST, REHEARSAL, REHEARSAL], &|program| !absent.contains(&program)).unwrap_err();
         assert_eq!(error.packages, ["curl", "nginx-light", "user-mode-linux"]);
         assert_eq!(error.to_string(), "This needs packages that are not installed: curl, nginx-light, user-mode-linux");
         assert_eq!(error.help(), "sudo apt-get install --no-install-recommends curl nginx-light user-mode-linux");
+    }
+
+    #[test]
+    fn an_emulator_that_is_not_there_is_named_by_its_package() {
+        let error = missing(&[DISTRIBUTION], &|_| false).unwrap_err();
+        assert_eq!(error.help(), "sudo apt-get install --no-install-recommends qemu-system-x86");
     }
 
     #[test]
@@ -91,6 +102,6 @@ mod tests {
 
     #[test]
     fn nothing_is_missing_where_everything_is_there() {
-        assert_eq!(missing(&[GUEST, REHEARSAL, KERNEL_TESTS], &|_| true), Ok(()));
+        assert_eq!(missing(&[USER_MODE, DISTRIBUTION, GUEST, REHEARSAL, KERNEL_TESTS], &|_| true), Ok(()));
     }
 }

@@ -146,14 +146,21 @@ pub fn offers(topology: &Topology) -> BTreeMap<HostName, Offer> {
 
 fn add_check(offer: &mut Offer, server: &Server, port: u16) {
     let Some(check) = &server.check else { return };
-    let pages = offer.pages.entry(check.port.unwrap_or(port)).or_default();
+    let port = check.port.unwrap_or(port);
+    if let CheckKind::Udp(_) = check.kind {
+        offer.datagrams.entry(port).or_default().insert(server.address);
+    }
+    if !matches!(check.kind, CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Https(_)) {
+        return;
+    }
+    let pages = offer.pages.entry(port).or_default();
     let page = match &check.kind {
-        CheckKind::Tcp => return,
         CheckKind::Http(page) => page,
         CheckKind::Https(page) => {
             pages.tls = true;
             page
         }
+        _ => return,
     };
     pages.statuses.insert(page.path.clone(), page.status.unwrap_or(200));
 }

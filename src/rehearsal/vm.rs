@@ -1,28 +1,22 @@
-//! Boots a disposable kernel, User Mode Linux, with this very program as its first process.
+//! Boots a disposable kernel ([`Kernel`]) with this very program as its first process.
 //!
-//! The guest's root is the host's own, read-only through hostfs, so there is no image and the guest runs exactly the
-//! programs that are installed. A private work folder carries a request in and lines of JSON out ([`super::channel`]).
-//! The guest is a handful of ordinary processes of an ordinary user: it cannot change anything of the host that the user
-//! could not, and it ends with the [`Keeper`]. What happens inside is [`super::init`].
+//! The guest's root is the host's own, read-only, so there is no image and the guest runs exactly the programs that are
+//! installed. A private work folder carries a request in and lines of JSON out ([`super::channel`]). The guest is a
+//! handful of ordinary processes of an ordinary user: it cannot change anything of the host that the user could not, and
+//! it ends with the [`Keeper`]. What happens inside is [`super::init`].
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::StatVfsMountFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::channel::{HostEnd, Message};
-use super::extended_state;
-use super::init::GUEST_VARIABLE;
 use super::keeper::{Keeper, WORK_PREFIX};
-
-/// Where the package user-mode-linux puts the kernel.
-const KERNEL: &str = "/usr/bin/linux.uml";
+use super::kernel::Kernel;
 
 /// How often the host looks for lines from the guest.
 const POLL: Duration = Duration::from_millis(10);
@@ -34,8 +28,10 @@ const POWER_OFF: Duration = Duration::from_secs(2);
 const CONSOLE_LINES: usize = 40;
 
 /// How a guest is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
+    /// Its kernel.
+    pub kernel: Kernel,
     /// Its memory in mebibytes.
     pub memory: u32,
     /// When to give up.
@@ -74,8 +70,13 @@ pub enum MachineError {
         console: String,
     },
     /// It ended before its work did.
-    #[error("The guest ended before its work was done; the end of its console:\n{0}")]
-    Died(String),
+    #[error("The guest ended before its work was done; the end of its console:\n{console}")]
+    Died {
+        /// The last lines of its console.
+        console: String,
+        /// What is usually the cause.
+        usual_cause: &'static str,
+    },
     /// Its work failed.
     #[error("{message}")]
     Failed {
@@ -92,9 +93,7 @@ impl MachineError {
         match self {
             MachineError::Folder(_) => Some("Set TMPDIR to a folder with a short path, room, and no noexec".to_owned()),
             MachineError::TimedOut { .. } => Some("Allow more time with --timeout".to_owned()),
-            MachineError::Died(_) => Some(
-                "User Mode Linux needs ptrace, which some containers forbid; else the console says more".to_owned(),
-            ),
+            MachineError::Died { usual_cause, .. } => Some((*usual_cause).to_owned()),
             _ => None,
         }
     }
@@ -107,17 +106,14 @@ impl Machine {
         request: &Request,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Outcome, MachineError> {
-        let memory_folder = memory_folder(self.memory)?;
         let work = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir_in(work_folder()?)?;
         let mut lines = HostEnd::create(work.path(), request)?;
         let program = std::env::current_exe()?;
-        // A link keeps spaces in the program's path out of the kernel's command line.
-        std::os::unix::fs::symlink(&program, work.path().join("init"))?;
+        let start = self.kernel.prepare(self.memory, &program, work.path())?;
         let console_path = work.path().join("console");
         let console = File::create(&console_path)?;
         let started = Instant::now();
-        let mut keeper =
-            Keeper::start(Path::new(KERNEL), &self.command_line(work.path()), &memory_folder, work.path(), &console)?;
+        let mut keeper = Keeper::start(&start.program, &start.arguments, &start.temporary, work.path(), &console)?;
 
         let read_console = || String::from_utf8_lossy(&fs::read(&console_path).unwrap_or_default()).into_owned();
         let mut boot = Duration::ZERO;
@@ -131,7 +127,8 @@ impl Machine {
                 }
             }
             if ended {
-                return Err(MachineError::Died(last_lines(&read_console())));
+                let console = last_lines(&read_console());
+                return Err(MachineError::Died { console, usual_cause: self.kernel.usual_cause() });
             }
             if started.elapsed() > self.timeout {
                 return Err(MachineError::TimedOut { timeout: self.timeout, console: last_lines(&read_console()) });
@@ -151,37 +148,6 @@ impl Machine {
             Some(message) => Err(MachineError::Failed { message, console: last_lines(&console) }),
         }
     }
-
-    /// Returns the kernel's arguments; the kernel makes the ones that it does not know its first process's environment.
-    fn command_line(&self, work: &Path) -> Vec<OsString> {
-        let with_path = |name: &str, path: &Path| {
-            let mut argument = OsString::from(format!("{name}="));
-            argument.push(path);
-            argument
-        };
-        let fixed = ["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "panic=-1", "umid=guest"];
-        let console = ["con=null", "con0=null,fd:1"];
-        let mut arguments: Vec<OsString> = fixed.into_iter().chain(console).map(OsString::from).collect();
-        arguments.push(format!("mem={}M", self.memory).into());
-        arguments.extend(extended_state::kernel_argument());
-        arguments.push(with_path("uml_dir", work));
-        arguments.push(with_path("init", &work.join("init")));
-        arguments.push(with_path(GUEST_VARIABLE, work));
-        arguments
-    }
-}
-
-/// Returns the first folder in which the guest can map its memory: User Mode Linux needs one without `noexec`, and a full
-/// one kills it.
-fn memory_folder(mebibytes: u32) -> Result<PathBuf, MachineError> {
-    first_fit([PathBuf::from("/dev/shm"), std::env::temp_dir(), PathBuf::from("/var/tmp")], |folder| {
-        let mounted = rustix::fs::statvfs(folder).ok()?;
-        if mounted.f_flag.contains(StatVfsMountFlags::NOEXEC) {
-            return Some("is mounted with noexec");
-        }
-        let free = mounted.f_bavail.saturating_mul(mounted.f_frsize) >> 20;
-        (free < u64::from(mebibytes)).then_some("has too little room")
-    })
 }
 
 /// Returns the first folder that can hold the files: the guest's kernel starts its first process from there, after it
@@ -196,7 +162,11 @@ fn work_folder() -> Result<PathBuf, MachineError> {
     })
 }
 
-fn first_fit(folders: [PathBuf; 3], unfit: impl Fn(&Path) -> Option<&'static str>) -> Result<PathBuf, MachineError> {
+/// Returns the first folder that can be written and is not unfit; the error says why each is.
+pub(super) fn first_fit(
+    folders: [PathBuf; 3],
+    unfit: impl Fn(&Path) -> Option<&'static str>,
+) -> Result<PathBuf, MachineError> {
     let mut refused = Vec::new();
     for folder in folders {
         let Ok(folder) = folder.canonicalize() else { continue };

@@ -3,6 +3,7 @@
 //! A [`ResourceKey`] says which thing it is and never changes; a [`Resource`] says how it is. An [`Entry`] of the desired
 //! state knows what must be there before it and the span of the topology that asks for it.
 
+mod boot;
 mod change;
 mod key;
 mod manifest;
@@ -11,13 +12,15 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use boot::{BootContent, BootFile};
 pub use change::{Action, Change, Reason};
-pub use key::{ResourceKey, Table};
+pub use key::{OWN_CHAIN, OWN_CHAIN_OUT, OWN_INTERFACE, ResourceKey, Table};
 pub use manifest::{Manifest, Owned};
-pub use rule::{ChainRule, PortMatch, RuleTarget};
+pub use rule::{ChainRule, PortMatch, RuleTarget, ServiceRule};
 pub use value::{Programmer, Resource};
 
 use crate::source::Span;
@@ -45,6 +48,18 @@ impl fmt::Display for ResourceId {
     }
 }
 
+/// In what a live destination may differ from the desired one because of its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It is taken out of the table while its check fails.
+    #[default]
+    Presence,
+    /// It is kept with weight 0 while its check fails.
+    Weight,
+    /// It is in the table only while too few others are well.
+    Standby,
+}
+
 /// A thing on a host, desired or observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -56,19 +71,30 @@ pub struct Entry {
     pub requires: Vec<ResourceId>,
     /// What in the topology asks for it.
     pub origin: Option<Span>,
+    /// How long destinations of this service may finish when they are taken out, where the topology says so.
+    pub drain: Option<Duration>,
     /// Connections that a live destination carries: active and inactive.
     pub connections: Option<(u32, u32)>,
+    /// What keepalived does with a desired destination that it watches.
+    pub health: Health,
 }
 
 impl Entry {
     /// Makes an entry that requires nothing and comes from nowhere, as an observed one.
     pub fn new(key: ResourceKey, resource: Resource) -> Self {
-        Entry { key, resource, requires: Vec::new(), origin: None, connections: None }
+        let requires = Vec::new();
+        Entry { key, resource, requires, origin: None, drain: None, connections: None, health: Health::Presence }
     }
 
     /// Sets the span that asks for it.
     pub fn origin(mut self, span: Span) -> Self {
         self.origin = Some(span);
+        self
+    }
+
+    /// Sets what health does to it.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = health;
         self
     }
 

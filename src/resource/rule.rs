@@ -30,6 +30,25 @@ pub enum RuleTarget {
     Redirect(Option<u16>),
 }
 
+/// What a rule beside a virtual service does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceRule {
+    /// Announces to clients that segments may be at most so large (`TCPMSS`).
+    ClampSegments(u16),
+    /// Gives what IPVS sends to a real server the director's own address as its source (`MASQUERADE`).
+    Masquerade {
+        /// The VIP that it came for (`-m ipvs --vaddr`).
+        vip: IpAddr,
+    },
+    /// Keeps the first packet of a connection out of connection tracking (`CT --notrack`).
+    Untrack,
+    /// Opens the connection in the server's place, with segments of at most this size (`SYNPROXY`).
+    SynProxy(u16),
+    /// Drops what belongs to no connection.
+    DropInvalid,
+}
+
 /// A rule of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +65,15 @@ pub enum ChainRule {
         mac_source: Option<MacAddress>,
         /// What happens.
         target: RuleTarget,
+    },
+    /// A rule that stands beside a virtual service.
+    Service {
+        /// What it does.
+        what: ServiceRule,
+        /// The address that packets go to, or come from where segments are clamped.
+        address: IpAddr,
+        /// Protocol and ports at that address.
+        ports: PortMatch,
     },
     /// The peer-MAC rule of a peer whose address is not known, because no host was contacted.
     UnknownPeer {

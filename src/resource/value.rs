@@ -1,11 +1,12 @@
 //! How a thing on a host is, in canonical form: what is equal here has the same effect there.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChainRule, Manifest};
-use crate::effect::{DestinationConfig, ServiceConfig};
+use super::{BootContent, BootFile, ChainRule, Manifest};
+use crate::effect::{DestinationConfig, ServiceConfig, SyncDaemonConfig};
 use crate::topology::SecretText;
 
 /// Who puts a virtual service into the kernel.
@@ -24,8 +25,21 @@ pub enum Programmer {
 pub enum Resource {
     /// A module that is loaded or built in.
     Module,
+    /// An interface.
+    Link {
+        /// The sort, as the kernel calls it (`IFLA_INFO_KIND`); a network card has none.
+        sort: Option<String>,
+        /// Whether it is up.
+        is_up: bool,
+    },
     /// A parameter's value, its words separated by single spaces.
     Sysctl(String),
+    /// A timeout in seconds.
+    Timeout(u32),
+    /// Something that is on or off.
+    Switch(bool),
+    /// A daemon that synchronises connections.
+    SyncDaemon(SyncDaemonConfig),
     /// An address.
     Address {
         /// The prefix length.
@@ -42,7 +56,7 @@ pub enum Resource {
     Chain {
         /// Its rules in order.
         rules: Vec<ChainRule>,
-        /// How often `PREROUTING` jumps to it without a condition; 1 is wanted.
+        /// How often its hook jumps to it without a condition; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.
@@ -66,6 +80,8 @@ pub enum Resource {
         /// The mode bits.
         mode: u32,
     },
+    /// The files that restore the host's state after a reboot, those of them that are there.
+    BootFiles(BTreeMap<BootFile, BootContent>),
     /// A running keepalived.
     Daemon {
         /// The digest of the configuration that it has read, if that is known. Never shown: the file may hold a secret.

@@ -1,10 +1,11 @@
 //! Failover between directors, as VRRP knows it (RFC 5798).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{HostName, Secret};
-use crate::source::{Span, Spanned};
+use super::{FailoverOptions, HostName, Secret, SyncDaemon};
+use crate::source::Spanned;
 
 /// The version of the protocol that keepalived speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,17 +35,8 @@ pub struct Member {
     pub director: Spanned<HostName>,
     /// 1 to 254; the highest is the preferred master.
     pub priority: Spanned<u8>,
-}
-
-/// Synchronisation of IPVS's connection table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncDaemon {
-    /// The interface of the multicast; `None` means the failover's.
-    pub interface: Option<Spanned<String>>,
-    /// The daemon's sync id, 0 to 255; `None` means the virtual router id.
-    pub id: Option<Spanned<u8>>,
-    /// Where it was asked for.
-    pub span: Span,
+    /// The address that its adverts come from, if one is named.
+    pub source_address: Option<Spanned<IpAddr>>,
 }
 
 /// Directors that keep one set of VIPs alive.
@@ -72,6 +64,8 @@ pub struct Failover {
     pub sync_daemon: Option<SyncDaemon>,
     /// Whether keepalived mails on a transition.
     pub email: bool,
+    /// Everything else.
+    pub options: FailoverOptions,
 }
 
 impl Failover {

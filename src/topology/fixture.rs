@@ -26,6 +26,7 @@ pub fn host(role: Role, name: &str, address: &str, mac: Option<&str>) -> Host {
         connection: at(Connection::Namespace { name: name.into(), root: format!("/run/lab/{name}") }),
         managed: true,
         sysctls: BTreeMap::new(),
+        tuning: Tuning::default(),
     }
 }
 
@@ -39,8 +40,10 @@ pub fn server(host: &Host) -> Server {
         upper: 0,
         lower: 0,
         forwarding: Forwarding::Dr,
+        tunnel: Tunnel::Ipip,
         delivery: Delivery::Loopback,
         check: None,
+        notify: Notify::default(),
         span: span(),
     }
 }
@@ -53,7 +56,12 @@ pub fn service(name: &str, protocol: Protocol, port: u16, servers: Vec<Server>) 
         fwmark: None,
         scheduler: Scheduler { name: "rr".into(), fallback: false, port: false },
         persistence: None,
+        engine: None,
+        one_packet: false,
+        syn_proxy: None,
+        drain: None,
         on_failure: OnFailure::Remove,
+        supervision: Supervision::default(),
         servers,
     }
 }
@@ -68,6 +76,7 @@ pub fn topology(hosts: Vec<Host>, failovers: Vec<Failover>, vips: Vec<Vip>) -> T
     Topology {
         hosts: hosts.into_iter().map(|host| (host.name.value.clone(), host)).collect(),
         failovers: failovers.into_iter().map(|failover| (failover.name.value.clone(), failover)).collect(),
+        sync_groups: BTreeMap::new(),
         vips: vips.into_iter().map(|vip| (vip.address.value, vip)).collect(),
         email: None,
     }
@@ -81,7 +90,12 @@ pub fn reference_site() -> Topology {
     ];
     let web =
         [host(Role::RealServer, "web1", "10.4.1.151/24", None), host(Role::RealServer, "web2", "10.4.1.152/24", None)];
-    let page = HttpCheck { path: "/lbtest.html".into(), status: Some(200), host: Some("www.example.org".into()) };
+    let page = HttpCheck {
+        path: "/lbtest.html".into(),
+        status: Some(200),
+        host: Some("www.example.org".into()),
+        ..HttpCheck::default()
+    };
     let check = |kind| Check {
         kind,
         interval: Duration::from_secs(5),
@@ -109,7 +123,8 @@ pub fn reference_site() -> Topology {
         name: at("ext".into()),
         members: [("lb01", 100), ("lb02", 50)]
             .map(|(name, priority)| {
-                (HostName::new(name), Member { director: at(HostName::new(name)), priority: at(priority) })
+                let director = at(HostName::new(name));
+                (director.value.clone(), Member { director, priority: at(priority), source_address: None })
             })
             .into(),
         virtual_router_id: at(125),
@@ -119,8 +134,9 @@ pub fn reference_site() -> Topology {
         auth_pass: Some(at(Secret::Reference(SecretReference::Environment("VRRP_PASS".into())))),
         version: VrrpVersion::V2,
         unicast: false,
-        sync_daemon: Some(SyncDaemon { interface: None, id: None, span: span() }),
+        sync_daemon: Some(SyncDaemon { interface: None, id: None, options: SyncOptions::default(), span: span() }),
         email: true,
+        options: FailoverOptions::default(),
     };
     let email = Email {
         to: vec!["ops@example.org".into()],

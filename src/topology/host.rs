@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, SysctlKey};
+use super::{HostName, SysctlKey, Tuning};
 use crate::source::Spanned;
 
 /// What a host does in the site.
@@ -112,6 +112,8 @@ pub struct Host {
     pub managed: bool,
     /// Kernel parameters that the operator asks for.
     pub sysctls: BTreeMap<SysctlKey, Spanned<String>>,
+    /// What else the operator turns there.
+    pub tuning: Tuning,
 }
 
 impl Host {

@@ -7,6 +7,8 @@
 mod conceal;
 pub mod decode;
 mod failover;
+mod failover_options;
+mod floating;
 #[cfg(test)]
 pub mod fixture;
 pub mod grammar;
@@ -16,19 +18,27 @@ mod name;
 pub mod resolve;
 mod secret;
 mod service;
+mod supervision;
+mod sync;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use failover::{Email, Failover, Member, Preemption, SyncDaemon, VrrpVersion};
+pub use failover::{Email, Failover, Member, Preemption, VrrpVersion};
+pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Script, StateNotify, SyncGroup};
+pub use floating::Floating;
 pub use host::{Connection, Host, Interface, MacAddress, Role};
 pub use load::{Loaded, load};
 pub use name::{Family, HostName, SysctlKey};
 pub use secret::{Secret, SecretReference, SecretText, SecretValues, TextPiece};
 pub use service::{
-    Check, CheckKind, Delivery, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol, Scheduler,
-    Server, Service, Vip, VipHolder,
+    Check, CheckKind, Delivery, DnsCheck, Forwarding, HttpCheck, Listen, OnFailure, Persistence, PortRange, Protocol,
+    Scheduler, ScriptCheck, Server, Service, Tunnel, UdpCheck, Vip, VipHolder,
 };
+pub use supervision::{Command, Notify, Quorum, SorryServer, Supervision};
+pub use sync::{OwnSyncDaemon, OwnSyncDaemons, SyncDaemon, SyncOptions, SyncState};
+pub use tuning::{IpvsTimeout, Offload, Offloads, Tuning};
 
 use crate::source::Spanned;
 
@@ -39,6 +49,8 @@ pub struct Topology {
     pub hosts: BTreeMap<HostName, Host>,
     /// Failover groups by name.
     pub failovers: BTreeMap<String, Failover>,
+    /// Failovers that move together, by the group's name.
+    pub sync_groups: BTreeMap<String, SyncGroup>,
     /// VIPs by address.
     pub vips: BTreeMap<IpAddr, Vip>,
     /// Where keepalived sends its mail, if anywhere.

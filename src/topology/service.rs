@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostName;
+use super::{HostName, Notify, Supervision};
 use crate::source::{Span, Spanned};
 
 /// A transport protocol that IPVS balances.
@@ -48,10 +48,55 @@ pub enum Forwarding {
     Dr,
     /// IP in IP tunnelling.
     Tun,
+    /// Masquerading with the director's own address as the source as well; to IPVS itself that is [`Forwarding::Nat`].
+    FullNat,
     /// Handled by the director itself (`IP_VS_CONN_F_LOCALNODE`); seen live, never written.
     Local,
     /// Passed on to the original destination (`IP_VS_CONN_F_BYPASS`); seen live, never written.
     Bypass,
+}
+
+impl Forwarding {
+    /// Returns the method as IPVS knows it.
+    pub fn in_kernel(self) -> Self {
+        if self == Forwarding::FullNat { Forwarding::Nat } else { self }
+    }
+
+    /// Tells whether addresses and ports are rewritten.
+    pub fn translates(self) -> bool {
+        self.in_kernel() == Forwarding::Nat
+    }
+}
+
+/// How a packet is wrapped on its way to a real server under tunnelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// The UDP port on the real server.
+        port: u16,
+        /// How it is protected: 1 by the checksum of UDP, 2 by one that is offloaded (`IP_VS_TUNNEL_ENCAP_FLAG_*`).
+        flags: u16,
+    },
+    /// Generic routing encapsulation.
+    Gre {
+        /// How it is protected: 1 by a checksum.
+        flags: u16,
+    },
+}
+
+impl Tunnel {
+    /// The flag for a checksum (`IP_VS_TUNNEL_ENCAP_FLAG_CSUM`).
+    pub const CHECKSUM: u16 = 1;
+
+    /// Tells whether this is the plain form, which is the kernel's default.
+    pub fn is_plain(&self) -> bool {
+        *self == Tunnel::Ipip
+    }
 }
 
 /// How a real server comes to accept packets for the VIP.
@@ -59,6 +104,10 @@ pub enum Forwarding {
 pub enum Delivery {
     /// The VIP is on `lo`, and ARP is kept quiet about it.
     Loopback,
+    /// The VIP is on the interface at which tunnelled packets come out, such as `tunl0`.
+    Tunnel,
+    /// The VIP is on a dummy interface of its own.
+    Dummy,
     /// iptables redirects packets for the VIP to the real server's own address.
     Redirect,
     /// Nothing is done.
@@ -137,7 +186,7 @@ pub enum OnFailure {
 }
 
 /// What an HTTP or HTTPS check asks and expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpCheck {
     /// The path, with its leading slash.
     pub path: String,
@@ -145,6 +194,39 @@ pub struct HttpCheck {
     pub status: Option<u16>,
     /// The `Host` header; keepalived sends the server's address if absent.
     pub host: Option<String>,
+    /// The MD5 digest of the page, 32 hexadecimal digits (`genhash(1)`).
+    pub digest: Option<String>,
+    /// A regular expression that the page must match.
+    pub regex: Option<String>,
+    /// Whether the TLS handshake names `host` (RFC 6066, section 3).
+    pub sni: bool,
+}
+
+/// What a UDP check sends and expects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UdpCheck {
+    /// What is sent, in hexadecimal; keepalived's own bytes if absent.
+    pub payload: Option<String>,
+    /// Whether an answer must come; without one, the server counts as up unless it refuses the datagram.
+    pub reply: bool,
+}
+
+/// What a DNS check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsCheck {
+    /// The name that is asked for.
+    pub name: String,
+    /// The type of record, such as `SOA`.
+    pub record: String,
+}
+
+/// What a script check runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptCheck {
+    /// The program's absolute path and its arguments, split at spaces.
+    pub run: String,
+    /// Who runs it.
+    pub user: String,
 }
 
 /// Which of keepalived's checkers watches a server.
@@ -156,6 +238,37 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// A page is served over TLS (`SSL_GET`).
     Https(HttpCheck),
+    /// A datagram is not refused, or is answered (`UDP_CHECK`).
+    Udp(UdpCheck),
+    /// A name is resolved (`DNS_CHECK`).
+    Dns(DnsCheck),
+    /// A mail server greets (`SMTP_CHECK`), with the name that the client gives itself.
+    Smtp(Option<String>),
+    /// An ICMP echo is answered (`PING_CHECK`).
+    Ping,
+    /// A program on the director exits with 0 (`MISC_CHECK`).
+    Script(ScriptCheck),
+}
+
+impl CheckKind {
+    /// Tells whether the check tries a port.
+    pub fn has_port(&self) -> bool {
+        !matches!(self, CheckKind::Ping | CheckKind::Script(_))
+    }
+
+    /// Returns the word of the language.
+    pub fn word(&self) -> &'static str {
+        match self {
+            CheckKind::Tcp => "tcp",
+            CheckKind::Http(_) => "http",
+            CheckKind::Https(_) => "https",
+            CheckKind::Udp(_) => "udp",
+            CheckKind::Dns(_) => "dns",
+            CheckKind::Smtp(_) => "smtp",
+            CheckKind::Ping => "ping",
+            CheckKind::Script(_) => "script",
+        }
+    }
 }
 
 /// Watches a server.
@@ -194,10 +307,14 @@ pub struct Server {
     pub lower: u32,
     /// How packets get there.
     pub forwarding: Forwarding,
+    /// How they are wrapped under tunnelling.
+    pub tunnel: Tunnel,
     /// How it comes to accept them: the VIP's `delivery`, or what its forwarding method implies.
     pub delivery: Delivery,
     /// What watches it.
     pub check: Option<Check>,
+    /// Who is told that it comes or goes.
+    pub notify: Notify,
     /// Where it was written.
     pub span: Span,
 }
@@ -215,8 +332,18 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Whether clients stay on their server.
     pub persistence: Option<Persistence>,
+    /// The kernel's engine that tells clients apart, such as `sip`; addresses without it.
+    pub engine: Option<String>,
+    /// Whether each packet is balanced by itself; UDP only.
+    pub one_packet: bool,
+    /// Whether the director opens connections in the servers' place, where that is asked for.
+    pub syn_proxy: Option<Span>,
+    /// How long a server that is taken out may finish; a time of lvsctl's own unless written.
+    pub drain: Option<Duration>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
+    /// What the checks of its servers come to.
+    pub supervision: Supervision,
     /// The servers in the order of writing.
     pub servers: Vec<Server>,
 }

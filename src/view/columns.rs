@@ -25,7 +25,7 @@ pub struct Row {
     /// Lines below it, with the colour of an action.
     pub detail: Vec<(Option<Action>, String)>,
     /// What traffic feels of it.
-    pub disruption: Option<&'static str>,
+    pub disruption: Option<String>,
 }
 
 /// Returns the lines of rows, with an indentation in front of each.
@@ -49,7 +49,7 @@ pub fn lines(rows: &[Row], indentation: usize, paint: Paint) -> Vec<String> {
             line.push_str(&format!("{padding}  {}", rest.join("  ")));
         }
         lines.push(line);
-        lines.extend(row.disruption.map(|text| format!("{indent}    {}", paint.bad(&format!("! {text}")))));
+        lines.extend(row.disruption.as_ref().map(|text| format!("{indent}    {}", paint.bad(&format!("! {text}")))));
         lines.extend(row.detail.iter().map(|(action, text)| {
             let text = action.map_or_else(|| paint.faint(text), |action| paint.action(action, text));
             format!("{indent}    {text}").trim_end().to_owned()

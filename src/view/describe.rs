@@ -1,14 +1,27 @@
 //! Says in a few words how a resource is, and what changes of it, in the field's own notation.
 
-use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags};
-use crate::resource::{Action, ChainRule, Change, Programmer, Resource, RuleTarget};
-use crate::topology::Forwarding;
+use std::net::IpAddr;
+
+use crate::effect::{DestinationConfig, ServiceConfig, ServiceFlags, SyncDaemonConfig};
+use crate::resource::{
+    Action, BootFile, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget,
+    ServiceRule,
+};
+use crate::topology::{Forwarding, Tunnel};
 
 /// Returns a few words on how a resource is.
 pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
+        Resource::Link { is_up, .. } => if *is_up { "up" } else { "down" }.to_owned(),
         Resource::Sysctl(value) => clean(value),
+        Resource::Timeout(seconds) => format!("{seconds} s"),
+        Resource::SyncDaemon(config) => {
+            let maxlen = config.maxlen.map(|maxlen| format!(", maxlen {maxlen}")).unwrap_or_default();
+            let SyncDaemonConfig { interface, id, group, port, ttl, .. } = config;
+            format!("{} id {id}, {group} port {port} ttl {ttl}{maxlen}", clean(interface))
+        }
+        Resource::Switch(on) => if *on { "on" } else { "off" }.to_owned(),
         Resource::Address { prefix, label } => match label {
             Some(label) => format!("/{prefix} label {}", clean(label)),
             None => format!("/{prefix}"),
@@ -24,6 +37,7 @@ pub fn resource(resource: &Resource) -> String {
         Resource::File { text, mode } => {
             format!("{}, mode {mode:04o}", count(text.masked().lines().count(), "line"))
         }
+        Resource::BootFiles(files) => count(files.len(), "file"),
         Resource::Daemon { .. } => "running".to_owned(),
         Resource::Manifest(manifest) => count(manifest.owned.len(), "thing") + " owned",
     }
@@ -59,11 +73,28 @@ pub fn change(change: &Change) -> String {
             true => String::new(),
             false => format!("mode {old:04o} → {new:04o}"),
         },
+        (Some(Resource::BootFiles(old)), Some(Resource::BootFiles(new))) => {
+            let names = BootFile::ALL.into_iter().filter(|file| old.get(file) != new.get(file));
+            let names: Vec<&str> = names.map(BootFile::short_name).collect();
+            format!("{} of {} change: {}", names.len(), new.len(), names.join(", "))
+        }
         (Some(before), Some(after)) => {
             let (before, after) = (resource(before), resource(after));
             if before == after { after } else { format!("{before} → {after}") }
         }
-        (Some(before @ (Resource::Sysctl(_) | Resource::DefaultRoute { .. })), None) => given_up(before, change),
+        (Some(before @ Resource::Link { sort, .. }), None) if sort.as_deref() != Some("dummy") => {
+            let previous = change.previous.as_ref().map_or("down".to_owned(), resource);
+            format!("{} → {previous}", resource(before))
+        }
+        (
+            Some(
+                before @ (Resource::Sysctl(_)
+                | Resource::Timeout(_)
+                | Resource::Switch(_)
+                | Resource::DefaultRoute { .. }),
+            ),
+            None,
+        ) => given_up(before, change),
         (Some(one), None) | (None, Some(one)) => resource(one),
         (None, None) => String::new(),
     }
@@ -75,9 +106,15 @@ fn given_up(before: &Resource, change: &Change) -> String {
     match &change.previous {
         Some(previous) if previous == before => format!("{now} stays, as before lvsctl"),
         Some(previous) => format!("{now} → {}, as before lvsctl", resource(previous)),
+        None if is_of_dummy(change.key()) => format!("{now}, goes with its interface"),
+        None if matches!(before, Resource::Timeout(_)) => format!("{now} → the kernel's own"),
         None if matches!(before, Resource::Sysctl(_)) => format!("{now} stays"),
         None => now,
     }
+}
+
+fn is_of_dummy(key: &ResourceKey) -> bool {
+    matches!(key, ResourceKey::Sysctl(key) if key.path().split('/').any(|part| part == OWN_INTERFACE))
 }
 
 fn handed_over(text: String, from: Programmer, to: Programmer) -> String {
@@ -125,6 +162,7 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
         Forwarding::Nat => "nat",
         Forwarding::Dr => "dr",
         Forwarding::Tun => "tun",
+        Forwarding::FullNat => "fullnat",
         Forwarding::Local => "local",
         Forwarding::Bypass => "bypass",
     }
@@ -132,11 +170,22 @@ pub fn forwarding(forwarding: Forwarding) -> &'static str {
 
 /// Returns a destination's configuration.
 pub fn destination(config: &DestinationConfig) -> String {
-    let mut text = format!("{} weight {}", forwarding(config.forwarding), config.weight);
+    let mut text = format!("{} weight {}", way(config), config.weight);
     if config.upper != 0 || config.lower != 0 {
         text.push_str(&format!(" limits {}", limits(config)));
     }
     text
+}
+
+/// Returns the forwarding method and, where it is not plain, the tunnel.
+fn way(config: &DestinationConfig) -> String {
+    let checked = |flags: u16| if flags == 0 { "" } else { " with checksum" };
+    let tunnel = match config.tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" gue port {port}{}", checked(flags)),
+        Tunnel::Gre { flags } => format!(" gre{}", checked(flags)),
+    };
+    format!("{}{tunnel}", forwarding(config.forwarding))
 }
 
 fn limits(config: &DestinationConfig) -> String {
@@ -148,8 +197,8 @@ fn limits(config: &DestinationConfig) -> String {
 
 fn destination_change(old: &DestinationConfig, new: &DestinationConfig) -> String {
     let mut parts = Vec::new();
-    if old.forwarding != new.forwarding {
-        parts.push(format!("{} → {}", forwarding(old.forwarding), forwarding(new.forwarding)));
+    if (old.forwarding, old.tunnel) != (new.forwarding, new.tunnel) {
+        parts.push(format!("{} → {}", way(old), way(new)));
     }
     if old.weight != new.weight {
         parts.push(format!("weight {} → {}", old.weight, new.weight));
@@ -180,9 +229,24 @@ pub fn rule(rule: &ChainRule) -> String {
             });
             parts.join(" ")
         }
+        ChainRule::Service { what, address, ports } => service_rule(what, *address, ports),
         ChainRule::UnknownPeer { peer } => format!("--mac-source (of {peer}, not known yet) -j RETURN"),
         ChainRule::Other(text) => clean(text),
     }
+}
+
+fn service_rule(what: &ServiceRule, address: IpAddr, ports: &PortMatch) -> String {
+    let (end, port, target) = match what {
+        ServiceRule::ClampSegments(size) => ("-s", "--sport", format!("-j TCPMSS --set-mss {size}")),
+        ServiceRule::Masquerade { vip } => ("-d", "--dport", format!("-m ipvs --vaddr {vip} -j MASQUERADE")),
+        ServiceRule::Untrack => ("-d", "--dport", "--syn -j CT --notrack".to_owned()),
+        ServiceRule::SynProxy(size) => {
+            ("-d", "--dport", format!("--ctstate INVALID,UNTRACKED -j SYNPROXY --mss {size}"))
+        }
+        ServiceRule::DropInvalid => ("-d", "--dport", "--ctstate INVALID -j DROP".to_owned()),
+    };
+    let range = ports.ports.map(|ports| format!(" {port} {ports}")).unwrap_or_default();
+    format!("{end} {address} -p {}{range} {target}", ports.protocol)
 }
 
 /// Returns live text without characters that a terminal would act on.
@@ -198,7 +262,9 @@ pub fn reason(change: &Change) -> Option<&'static str> {
         (Reason::RemovedOnHost, _) => Some("gone from the host"),
         // That a parameter or a route has another value to begin with is no news.
         (Reason::Adopted, Action::Update) => match change.before {
-            Some(Resource::Sysctl(_) | Resource::DefaultRoute { .. }) => None,
+            Some(Resource::Sysctl(_) | Resource::Timeout(_) | Resource::Switch(_) | Resource::DefaultRoute { .. }) => {
+                None
+            }
             _ => Some("there before lvsctl"),
         },
         _ => None,

@@ -9,8 +9,8 @@ use super::columns::{self, Row};
 use super::describe;
 use super::paint::{Paint, glyph};
 use crate::effect::{Effect, ServiceKey};
-use crate::plan::{Plan, Step, disruption};
-use crate::resource::{Action, Resource, ResourceKey};
+use crate::plan::{Plan, Step, disruption, reload};
+use crate::resource::{Action, BootContent, BootFile, Resource, ResourceKey};
 use crate::source::SourceMap;
 use crate::topology::HostName;
 
@@ -76,7 +76,12 @@ pub fn service_heading(plan: &Plan, service: &ServiceKey) -> String {
 fn subject(plan: &Plan, step: &Step) -> String {
     match step.change.key() {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
+        ResourceKey::Link(device) => format!("interface {} ", describe::clean(device)),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
+        ResourceKey::SyncDaemon(state) => format!("sync daemon {state} "),
+        ResourceKey::ModuleOptions => "modprobe.d ".to_owned(),
+        ResourceKey::Offload { device, offload } => format!("{offload} of {} ", describe::clean(device)),
+        ResourceKey::IpvsTimeout(timeout) => format!("IPVS timeout {timeout} "),
         ResourceKey::Address { device, address } => {
             let prefix = match step.change.after.as_ref().or(step.change.before.as_ref()) {
                 Some(Resource::Address { prefix, .. }) => format!("/{prefix}"),
@@ -102,6 +107,7 @@ fn subject(plan: &Plan, step: &Step) -> String {
         },
         ResourceKey::KeepalivedConfiguration => "keepalived.conf ".to_owned(),
         ResourceKey::KeepalivedDaemon => "keepalived".to_owned(),
+        ResourceKey::BootFiles => "boot files ".to_owned(),
         ResourceKey::Manifest => "manifest".to_owned(),
     }
 }
@@ -124,7 +130,7 @@ fn row(plan: &Plan, step: &Step, sources: &SourceMap) -> Row {
         hosts: String::new(),
         reason: describe::reason(change),
         place: place.map(|place| format!("{}:{}", place.file, place.line)),
-        detail: detail(step),
+        detail: [reload_lines(plan, step), detail(step)].concat(),
         disruption: disruption(change),
     }
 }
@@ -173,9 +179,28 @@ pub fn listed(names: &[&HostName]) -> Vec<String> {
     columns::separated(&names.iter().map(ToString::to_string).collect::<Vec<_>>(), ",")
 }
 
+/// Says what keepalived does when it reads the new file.
+fn reload_lines(plan: &Plan, step: &Step) -> Vec<(Option<Action>, String)> {
+    let line = |effect: &crate::plan::ReloadEffect| match effect.cuts() {
+        true => (Some(Action::Delete), format!("! {}", effect.text())),
+        false => (None, effect.text()),
+    };
+    let mut lines: Vec<_> = reload(plan, step).iter().map(line).collect();
+    if lines.len() > MOST_LINES {
+        let rest = lines.split_off(MOST_LINES).len();
+        lines.push((None, format!("… {rest} more; all of them: --format json")));
+    }
+    lines
+}
+
 /// Shows what the few words do not: rules, and the changed lines of a file.
 fn detail(step: &Step) -> Vec<(Option<Action>, String)> {
     let (before, after) = (step.change.before.as_ref(), step.change.after.as_ref());
+    if let (Some(Resource::BootFiles(old)), Some(Resource::BootFiles(new))) = (before, after) {
+        // What follows from the rest of the plan is not shown again.
+        let is_news = describe::reason(&step.change).is_some();
+        return if is_news { boot_files(old, new) } else { Vec::new() };
+    }
     let lines = |resource: Option<&Resource>| match resource {
         Some(Resource::Chain { rules, .. }) => Some(rules.iter().map(|rule| describe::rule(rule) + "\n").collect()),
         Some(Resource::File { text, .. }) => Some(text.masked()),
@@ -196,22 +221,41 @@ fn detail(step: &Step) -> Vec<(Option<Action>, String)> {
         let whole = format!("shown by lvsctl compile --host {host}");
         return if new.is_some() { vec![(None, whole)] } else { Vec::new() };
     }
-    let mut shown: Vec<_> = super::textdiff::unified(&old.unwrap_or_default(), &new.unwrap_or_default())
-        .into_iter()
-        .map(|text| {
-            let action = match text.chars().next() {
-                Some('+') => Some(Action::Create),
-                Some('-') => Some(Action::Delete),
-                _ => None,
-            };
-            (action, describe::clean(&text))
-        })
-        .collect();
+    let mut shown = compared(&old.unwrap_or_default(), &new.unwrap_or_default());
     if shown.len() > MOST_LINES {
         let rest = shown.split_off(MOST_LINES).len();
         shown.push((None, format!("… {rest} more lines; the whole file: lvsctl compile --host {host}")));
     }
     shown
+}
+
+/// Shows what was altered of the files that restore a host; one that is only missing is named above.
+fn boot_files(
+    old: &BTreeMap<BootFile, BootContent>,
+    new: &BTreeMap<BootFile, BootContent>,
+) -> Vec<(Option<Action>, String)> {
+    let altered = old.iter().filter(|(file, before)| new.get(file) != Some(before));
+    let shown = altered.flat_map(|(file, before)| {
+        let lines = compared(before.text(), new.get(file).map_or("", BootContent::text));
+        let most = lines.len().saturating_sub(MOST_LINES);
+        let rest = (most > 0).then(|| (None, format!("… {most} more lines")));
+        let lines = lines.into_iter().take(MOST_LINES).chain(rest);
+        std::iter::once((None, file.path().to_owned())).chain(lines)
+    });
+    shown.collect()
+}
+
+/// Compares two texts by lines.
+fn compared(old: &str, new: &str) -> Vec<(Option<Action>, String)> {
+    let lines = super::textdiff::unified(old, new).into_iter().map(|text| {
+        let action = match text.chars().next() {
+            Some('+') => Some(Action::Create),
+            Some('-') => Some(Action::Delete),
+            _ => None,
+        };
+        (action, describe::clean(&text))
+    });
+    lines.collect()
 }
 
 fn manifests(plan: &Plan) -> Vec<String> {

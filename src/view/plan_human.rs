@@ -149,13 +149,22 @@ fn order(plan: &Plan, paint: Paint) -> Vec<String> {
 }
 
 fn several(count: usize, sort: &str) -> String {
-    if count == 1 { sort.to_owned() } else { format!("{count} {sort}s") }
+    match (count, sort) {
+        (1, _) => sort.to_owned(),
+        (_, "address") => format!("{count} addresses"),
+        _ => format!("{count} {sort}s"),
+    }
 }
 
 fn sort_of(key: &ResourceKey) -> Option<&'static str> {
     Some(match key {
         ResourceKey::Module(_) => "module",
+        ResourceKey::Link(_) => "interface",
         ResourceKey::Sysctl(_) => "sysctl",
+        ResourceKey::SyncDaemon(_) => "sync daemon",
+        ResourceKey::ModuleOptions => "modprobe.d",
+        ResourceKey::Offload { .. } => "offload",
+        ResourceKey::IpvsTimeout(_) => "timeout",
         ResourceKey::Address { .. } => "address",
         ResourceKey::DefaultRoute(_) => "route",
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => "chain",
@@ -163,7 +172,7 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
         ResourceKey::IpvsDestination(..) => "server",
         ResourceKey::KeepalivedConfiguration => "keepalived.conf",
         ResourceKey::KeepalivedDaemon => "keepalived",
-        ResourceKey::Manifest => return None,
+        ResourceKey::BootFiles | ResourceKey::Manifest => return None,
     })
 }
 
@@ -179,6 +188,7 @@ fn runtime(plan: &Plan, paint: Paint) -> Vec<String> {
                 let of = plan.names.services.get(service).map(|of| format!("{} ", of.name)).unwrap_or_default();
                 format!("{of}{service} {name}{destination}")
             }
+            ResourceKey::ModuleOptions => "connection table".to_owned(),
             ResourceKey::Address { device, address } => format!("{address} on {}", describe::clean(device)),
             key => key.to_string(),
         };

@@ -7,7 +7,7 @@ use super::FORMAT_VERSION;
 use super::problems::Diagnostic;
 use super::resource_json::{ActionDocument, ReasonDocument, ResourceDocument, resource};
 use crate::effect::ServiceKey;
-use crate::plan::{HostStatus, Plan, Step, disruption};
+use crate::plan::{HostStatus, Plan, ReloadAct, Step, disruption, reload};
 use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::{Problems, SourceMap};
 
@@ -112,6 +112,9 @@ pub struct ChangeDocument {
     pub origin: Option<Origin>,
     /// What traffic feels of it.
     pub impact: ChangeImpact,
+    /// What keepalived does with its virtual servers when it reads the new file; at its reload only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Vec<ReloadDocument>>,
     /// The ids of the changes that come before it.
     pub requires: Vec<String>,
 }
@@ -147,6 +150,23 @@ pub struct ChangeImpact {
     pub disruptive: bool,
     /// In what way, if it does.
     pub disruption: Option<String>,
+}
+
+/// One thing that keepalived does when it reads its new file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReloadDocument {
+    /// `replaces-service`, `removes-service`, `edits-service`, `removes-server-drained` or `removes-server-undrained`.
+    pub does: &'static str,
+    /// The virtual server, as `ipvs` identities write it.
+    pub service: String,
+    /// What comes in its place, if anything does.
+    pub replacement: Option<String>,
+    /// The real server, if one goes.
+    pub server: Option<String>,
+    /// Whether traffic is cut.
+    pub cuts: bool,
+    /// All of this in words.
+    pub text: String,
 }
 
 /// A change that somebody made on a host.
@@ -295,10 +315,30 @@ fn change(plan: &Plan, step: &Step, sources: &SourceMap) -> ChangeDocument {
             connections_drained: if change.action == Action::Delete && !step.is_cut { active } else { 0 },
             connections_cut: if step.is_cut { active.saturating_add(inactive) } else { 0 },
             disruptive: disruption(change).is_some(),
-            disruption: disruption(change).map(str::to_owned),
+            disruption: disruption(change),
         },
+        reload: reloads(plan, step),
         requires: step.requires.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn reloads(plan: &Plan, step: &Step) -> Option<Vec<ReloadDocument>> {
+    let effects = reload(plan, step);
+    let documents = effects.iter().map(|effect| ReloadDocument {
+        does: effect.name(),
+        service: effect.service.to_string(),
+        replacement: match &effect.act {
+            ReloadAct::Replaces(by) => Some(by.to_string()),
+            _ => None,
+        },
+        server: match &effect.act {
+            ReloadAct::RemovesDrained(server) | ReloadAct::RemovesUndrained(server) => Some(server.to_string()),
+            _ => None,
+        },
+        cuts: effect.cuts(),
+        text: effect.text(),
+    });
+    (!effects.is_empty()).then(|| documents.collect())
 }
 
 fn impact(impact: &crate::plan::Impact) -> ImpactDocument {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::describe;
 use crate::effect::ServiceFlags;
-use crate::resource::{Action, Programmer, Reason, Resource};
+use crate::resource::{Action, BootContent, BootFile, Programmer, Reason, Resource};
 
 /// What is done about a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -79,10 +79,42 @@ pub struct ResourceDocument {
 pub enum ResourceValue {
     /// A kernel module that is loaded or built in.
     Module,
+    /// An interface.
+    Link {
+        /// Its sort, as `ip -d link` names it; a network card has none.
+        sort: Option<String>,
+        /// Whether it is up.
+        up: bool,
+    },
     /// A kernel parameter.
     Sysctl {
         /// Its value.
         value: String,
+    },
+    /// A timeout of IPVS.
+    Timeout {
+        /// How long.
+        seconds: u32,
+    },
+    /// Something that is on or off.
+    Switch {
+        /// Whether it is on.
+        on: bool,
+    },
+    /// A daemon that synchronises connections.
+    SyncDaemon {
+        /// The interface of the multicast.
+        interface: String,
+        /// The sync id.
+        id: u8,
+        /// The multicast group.
+        group: String,
+        /// The UDP port.
+        port: u16,
+        /// The time to live of a message.
+        ttl: u8,
+        /// The longest message, if it is not the kernel's choice.
+        maxlen: Option<u16>,
     },
     /// An address on an interface.
     Address {
@@ -100,7 +132,7 @@ pub enum ResourceValue {
     Chain {
         /// Its rules, as iptables shows them.
         rules: Vec<String>,
-        /// How often PREROUTING jumps to it; 1 is wanted.
+        /// How often the built-in chain of its place jumps to it; 1 is wanted.
         jumps: usize,
     },
     /// A virtual service.
@@ -134,6 +166,11 @@ pub enum ResourceValue {
         /// Its content with every secret masked.
         content: String,
     },
+    /// The files that restore a host after a reboot.
+    BootFiles {
+        /// Those of them that are there.
+        files: Vec<BootFileDocument>,
+    },
     /// A running daemon.
     Daemon,
     /// The record of what lvsctl put on a host.
@@ -143,6 +180,17 @@ pub enum ResourceValue {
         /// Whether others than root may read it.
         exposed: bool,
     },
+}
+
+/// A file that restores a host after a reboot.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BootFileDocument {
+    /// Where it is.
+    pub path: String,
+    /// Its mode in octal, such as `0644`; none for a symbolic link.
+    pub mode: Option<String>,
+    /// Its content, or what the link names.
+    pub content: String,
 }
 
 /// Persistence of a virtual service.
@@ -179,7 +227,18 @@ impl From<Programmer> for ProgrammerDocument {
 pub fn resource(resource: &Resource) -> ResourceDocument {
     let value = match resource {
         Resource::Module => ResourceValue::Module,
+        Resource::Link { sort, is_up } => ResourceValue::Link { sort: sort.clone(), up: *is_up },
         Resource::Sysctl(value) => ResourceValue::Sysctl { value: value.clone() },
+        Resource::Timeout(seconds) => ResourceValue::Timeout { seconds: *seconds },
+        Resource::SyncDaemon(config) => ResourceValue::SyncDaemon {
+            interface: config.interface.clone(),
+            id: config.id,
+            group: config.group.to_string(),
+            port: config.port,
+            ttl: config.ttl,
+            maxlen: config.maxlen,
+        },
+        Resource::Switch(on) => ResourceValue::Switch { on: *on },
         Resource::Address { prefix, label } => ResourceValue::Address { prefix: *prefix, label: label.clone() },
         Resource::DefaultRoute { via } => ResourceValue::DefaultRoute { via: via.map(|via| via.to_string()) },
         Resource::Chain { rules, jumps } => {
@@ -203,6 +262,17 @@ pub fn resource(resource: &Resource) -> ResourceDocument {
             programmer: (*programmer).into(),
         },
         Resource::File { text, mode } => ResourceValue::File { mode: format!("{mode:04o}"), content: text.masked() },
+        Resource::BootFiles(files) => {
+            let document = |(file, content): (&BootFile, &BootContent)| BootFileDocument {
+                path: file.path().to_owned(),
+                mode: match content {
+                    BootContent::File { mode, .. } => Some(format!("{mode:04o}")),
+                    BootContent::Link { .. } => None,
+                },
+                content: content.text().to_owned(),
+            };
+            ResourceValue::BootFiles { files: files.iter().map(document).collect() }
+        }
         Resource::Daemon { .. } => ResourceValue::Daemon,
         Resource::Manifest(manifest) => ResourceValue::Manifest {
             owned: manifest.owned.keys().map(ToString::to_string).collect(),

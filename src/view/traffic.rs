@@ -87,8 +87,8 @@ fn verb(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Returns what is disruptive beside the services that are taken away, with where.
-fn disruptions(plan: &Plan) -> Vec<(String, &'static str)> {
-    let mut found: BTreeMap<&'static str, Vec<&HostName>> = BTreeMap::new();
+fn disruptions(plan: &Plan) -> Vec<(String, String)> {
+    let mut found: BTreeMap<String, Vec<&HostName>> = BTreeMap::new();
     for step in &plan.steps {
         let counted = step.change.action == Action::Delete && matches!(step.change.key(), ResourceKey::IpvsService(_));
         if let (Some(text), false) = (disruption(&step.change), counted) {

@@ -57,6 +57,29 @@ pub fn files_are_replaced_whole(bench: &dyn Bench) {
     assert_eq!(read(&mut *host, "/etc/site.conf.before-lvsctl"), Some(kept));
 }
 
+pub fn a_link_takes_the_place_of_anything(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let path = "/etc/systemd/system/multi-user.target.wants/site.service";
+    let names = |host: &mut dyn Host| match ask(host, &Probe::Link(path.into())) {
+        Answer::Link(answered, target) if answered == path => target,
+        other => mismatch(&other),
+    };
+    let link = |target: &str| Effect::WriteLink { path: path.into(), target: target.into() };
+    assert_eq!(names(&mut *host), None);
+    succeed(&mut *host, &[link("/etc/one"), Effect::ReloadUnits]);
+    assert_eq!(names(&mut *host).as_deref(), Some("/etc/one"));
+    succeed(&mut *host, &[link("/etc/two")]);
+    assert_eq!(names(&mut *host).as_deref(), Some("/etc/two"));
+    let remove = Effect::RemoveFile { path: path.into() };
+    succeed(&mut *host, &[remove.clone(), remove.clone()]);
+    assert_eq!(names(&mut *host), None);
+    succeed(&mut *host, &[write(path, SecretText::plain("by hand"), 0o644)]);
+    assert_eq!(names(&mut *host).as_deref(), Some(""), "a file is no link");
+    succeed(&mut *host, &[link("/etc/one")]);
+    assert_eq!(names(&mut *host).as_deref(), Some("/etc/one"));
+    succeed(&mut *host, &[remove]);
+}
+
 pub fn a_refused_configuration_is_not_written(bench: &dyn Bench) {
     let mut host = bench.connect();
     let tested = |text: SecretText| Effect::WriteFile {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lvsctl::effect::{
     Answer, DestinationConfig, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceConfig, ServiceFlags,
-    ServiceKey,
+    ServiceKey, SyncDaemonConfig,
 };
 use lvsctl::host::{Host, HostError};
-use lvsctl::topology::{Family, Forwarding, Protocol};
+use lvsctl::topology::{Family, Forwarding, IpvsTimeout, Protocol, SyncState};
 
 use super::{Bench, ask, failure, mismatch, refusal, succeed};
 
@@ -36,7 +36,7 @@ pub fn server(address: &str, port: u16) -> DestinationKey {
 }
 
 fn weight(forwarding: Forwarding, weight: u32) -> DestinationConfig {
-    DestinationConfig { forwarding, weight, upper: 0, lower: 0 }
+    DestinationConfig { forwarding, tunnel: Default::default(), weight, upper: 0, lower: 0 }
 }
 
 fn new(key: ServiceKey, config: &ServiceConfig) -> Effect {
@@ -256,4 +256,63 @@ pub fn is_waited_for(bench: &dyn Bench) {
         let late = failure(&mut *host, &Effect::AwaitService { service: other, present, within });
         assert!(matches!(late, HostError::Timeout { .. }), "{late}");
     }
+}
+
+pub fn timeouts_are_set_one_by_one(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let read = |host: &mut dyn Host| match ask(host, &Probe::IpvsTimeouts) {
+        Answer::IpvsTimeouts(timeouts) => timeouts.into_values().collect::<Vec<u32>>(),
+        _ => mismatch(&"timeouts"),
+    };
+    let set = |timeout, seconds| Effect::Ipvs(IpvsCommand::SetTimeout(timeout, seconds));
+    succeed(&mut *host, &[Effect::LoadModule("ip_vs".into())]);
+    assert_eq!(read(&mut *host), IpvsTimeout::ALL.map(IpvsTimeout::kernel_default));
+    succeed(&mut *host, &[set(IpvsTimeout::TcpFin, 5)]);
+    assert_eq!(read(&mut *host), [900, 5, 300]);
+    succeed(&mut *host, &[set(IpvsTimeout::Tcp, 1200), set(IpvsTimeout::Udp, 2_147_483), set(IpvsTimeout::TcpFin, 0)]);
+    assert_eq!(read(&mut *host), [1200, 5, 2_147_483], "0 keeps what is there");
+    // A new network namespace begins with the kernel's own again, so nothing is left behind for the next case.
+}
+
+pub fn sync_daemons_start_and_stop(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let read = |host: &mut dyn Host| match ask(host, &Probe::SyncDaemons) {
+        Answer::SyncDaemons(daemons) => daemons,
+        _ => mismatch(&"daemons"),
+    };
+    succeed(&mut *host, &[Effect::LoadModule("ip_vs".into())]);
+    let plain = SyncDaemonConfig {
+        interface: "eth0".into(),
+        id: 7,
+        group: SyncDaemonConfig::GROUP,
+        port: SyncDaemonConfig::PORT,
+        ttl: SyncDaemonConfig::TTL,
+        maxlen: None,
+    };
+    let special = SyncDaemonConfig {
+        group: "ff02::81".parse().expect("a group"),
+        port: 9999,
+        ttl: 3,
+        // A daemon that receives takes at least 1024 and turns less into that without a word.
+        maxlen: Some(1100),
+        ..plain.clone()
+    };
+    let start = |state, config: &SyncDaemonConfig| Effect::StartSyncDaemon(state, config.clone());
+    let stop = Effect::StopSyncDaemon;
+    assert_eq!(refusal(&mut *host, &stop(SyncState::Backup)), "ESRCH");
+    succeed(&mut *host, &[start(SyncState::Master, &plain), start(SyncState::Backup, &special)]);
+    let running = read(&mut *host);
+    assert_eq!(running[&SyncState::Backup], special);
+    assert_eq!(SyncDaemonConfig { maxlen: None, ..running[&SyncState::Master].clone() }, plain);
+    assert!(running[&SyncState::Master].maxlen > Some(1000), "the kernel says what it has worked out");
+    assert_eq!(refusal(&mut *host, &start(SyncState::Master, &special)), "EEXIST");
+    // Stopped and started at once, several times.
+    for _ in 0..3 {
+        succeed(&mut *host, &[stop(SyncState::Master), start(SyncState::Master, &special), stop(SyncState::Master)]);
+        succeed(&mut *host, &[start(SyncState::Master, &plain)]);
+    }
+    succeed(&mut *host, &[stop(SyncState::Master), stop(SyncState::Backup)]);
+    assert!(read(&mut *host).is_empty());
+    let missing = SyncDaemonConfig { interface: "eth9".into(), ..plain };
+    assert_eq!(refusal(&mut *host, &start(SyncState::Master, &missing)), "ENODEV");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lvsctl::effect::{Answer, Effect, Link, LinkAddress, LiveRoute, Probe};
 use lvsctl::host::{Host, HostError};
-use lvsctl::topology::{Family, SysctlKey};
+use lvsctl::topology::{Family, Offload, SysctlKey};
 
 use super::{Bench, ask, failure, mismatch, refusal, succeed};
 
@@ -124,6 +124,25 @@ pub fn sysctls_are_read_and_written(bench: &dyn Bench) {
     let error = failure(&mut *host, &write(&ignore, "word"));
     assert!(error.to_string().contains("net.ipv4.conf.lo.arp_ignore") && error.to_string().contains("word"), "{error}");
     assert_eq!(read(&mut *host)[&ignore].as_deref(), Some("1"));
+}
+
+pub fn offloads_are_switched(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let read = |host: &mut dyn Host, device: &str| match ask(host, &Probe::Offloads(device.into())) {
+        Answer::Offloads(of, offloads) if of == device => offloads.into_values().collect::<Vec<bool>>(),
+        _ => mismatch(&"offloads"),
+    };
+    let set = |offload, on| Effect::SetOffload { device: "eth0".into(), offload, on };
+    // In the order of Offload::ALL: gro, gso, lro, which no such interface has.
+    assert_eq!(read(&mut *host, "eth0"), [true, true, false]);
+    succeed(&mut *host, &[set(Offload::Gro, false), set(Offload::Lro, false)]);
+    assert_eq!(read(&mut *host, "eth0"), [false, true, false]);
+    succeed(&mut *host, &[set(Offload::Gro, true)]);
+    assert_eq!(read(&mut *host, "eth0"), [true, true, false]);
+    assert_eq!(refusal(&mut *host, &set(Offload::Lro, true)), "EOPNOTSUPP");
+    assert!(read(&mut *host, "eth9").is_empty());
+    let missing = Effect::SetOffload { device: "eth9".into(), offload: Offload::Gro, on: true };
+    assert_eq!(refusal(&mut *host, &missing), "ENODEV");
 }
 
 pub fn modules_are_loaded(bench: &dyn Bench) {

@@ -18,9 +18,10 @@ use lvsctl::effect::{Answer, Probe};
 use lvsctl::host::Host;
 use lvsctl::host::fake::FakeHost;
 use lvsctl::lint;
+use lvsctl::resource::BootFile;
 use lvsctl::source::{Problems, SourceMap};
 use lvsctl::survey::{Goal, Hosts, Survey, Surveyed};
-use lvsctl::topology::{Family, HostName, Secret, SecretReference, SecretValues, Topology};
+use lvsctl::topology::{Family, HostName, IpvsTimeout, Secret, SecretReference, SecretValues, Topology};
 use lvsctl::view::plan_json::{Source, SourceDocument};
 use lvsctl::view::problems;
 use serde::Serialize;
@@ -151,17 +152,24 @@ impl Case {
 /// Returns everything that can be seen on a host. Who is asked for its parameters has to be told which, so all are listed.
 pub fn seen(fake: &FakeHost) -> Vec<String> {
     let mut host = fake.clone();
-    let files = ["/etc/keepalived/keepalived.conf", lvsctl::kinds::manifest::PATH];
+    let files = ["/etc/keepalived/keepalived.conf", lvsctl::kinds::manifest::PATH, lvsctl::kinds::module_options::PATH];
     let mut probes = vec![
         Probe::Links,
         Probe::DefaultRoutes,
         Probe::Iptables(Family::Ipv4),
         Probe::Iptables(Family::Ipv6),
         Probe::Ipvs,
+        Probe::IpvsTimeouts,
+        Probe::SyncDaemons,
+        Probe::Offloads("eth0".to_owned()),
         Probe::Keepalived,
         Probe::Sysctls(fake.parameters()),
     ];
     probes.extend(files.map(|path| Probe::File(path.to_owned())));
+    probes.extend(BootFile::ALL.map(|file| match file {
+        BootFile::Enablement => Probe::Link(file.path().to_owned()),
+        _ => Probe::File(file.path().to_owned()),
+    }));
     let answers = probes.iter().map(|probe| match host.probe(probe).unwrap() {
         Answer::File(path, state) => vec![format!("{path} {:?}", state.map(|state| (state.mode, state.text)))],
         Answer::Links(links) => links.iter().map(|link| format!("{link:?}")).collect(),
@@ -175,6 +183,10 @@ pub fn seen(fake: &FakeHost) -> Vec<String> {
             }
             services.iter().map(|service| format!("{service:?}")).collect()
         }
+        // Without the module they are what they are with it to begin with.
+        Answer::IpvsTimeouts(timeouts) => IpvsTimeout::ALL
+            .map(|timeout| format!("{timeout} {}", timeouts.get(&timeout).copied().unwrap_or(timeout.kernel_default())))
+            .into(),
         // A new process is no difference.
         Answer::Daemon(daemon) => vec![format!("{} {:?}", daemon.pid.is_some(), daemon.configuration)],
         Answer::Sysctls(values) => values.iter().map(|(key, value)| format!("{key} = {value:?}")).collect(),

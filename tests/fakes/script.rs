@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use lvsctl::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey};
 use lvsctl::host::fake::FakeHost;
 use lvsctl::host::{Host, HostError};
-use lvsctl::topology::{Family, Forwarding, HostName, Protocol, SecretText};
+use lvsctl::topology::{Family, Forwarding, HostName, IpvsTimeout, Protocol, SecretText};
 
 /// Performs every line.
 pub fn run(fakes: &mut BTreeMap<HostName, FakeHost>, text: &str) {
@@ -100,6 +100,9 @@ fn effect(fake: &FakeHost, words: &[&str]) -> Option<Effect> {
         ["weight", key, server, method, weight] => {
             Effect::Ipvs(IpvsCommand::SetDestination(service(key), destination(server), share(method, weight)))
         }
+        ["timeout", "udp", seconds] => {
+            Effect::Ipvs(IpvsCommand::SetTimeout(IpvsTimeout::Udp, seconds.parse().unwrap()))
+        }
         ["no-server", key, server] => Effect::Ipvs(IpvsCommand::DeleteDestination(service(key), destination(server))),
         ["file", path, line @ ..] => Effect::WriteFile {
             path: (*path).into(),
@@ -139,5 +142,5 @@ fn config(key: &str, scheduler: &str) -> ServiceConfig {
 
 fn share(method: &str, weight: &str) -> DestinationConfig {
     let forwarding = if method == "nat" { Forwarding::Nat } else { Forwarding::Dr };
-    DestinationConfig { forwarding, weight: weight.parse().unwrap(), upper: 0, lower: 0 }
+    DestinationConfig { forwarding, tunnel: Default::default(), weight: weight.parse().unwrap(), upper: 0, lower: 0 }
 }

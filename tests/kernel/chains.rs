@@ -17,10 +17,12 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("chains::what_is_written_is_read_back_and_undone", what_is_written_is_read_back_and_undone),
-        test("chains::a_refused_text_changes_nothing", a_refused_text_changes_nothing),
-        test("chains::every_notation_is_read_as_one_rule", every_notation_is_read_as_one_rule),
-        test("chains::no_packet_is_marked_that_a_rule_does_not_name", no_packet_is_marked_that_a_rule_does_not_name),
+        test("chains::what_is_written_is_read_back_and_undone", what_is_written_is_read_back_and_undone)
+            .on_both_kernels(),
+        test("chains::a_refused_text_changes_nothing", a_refused_text_changes_nothing).on_both_kernels(),
+        test("chains::every_notation_is_read_as_one_rule", every_notation_is_read_as_one_rule).on_both_kernels(),
+        test("chains::no_packet_is_marked_that_a_rule_does_not_name", no_packet_is_marked_that_a_rule_does_not_name)
+            .on_both_kernels(),
     ]
 }
 
@@ -155,11 +157,11 @@ fn every_form(family: Family, table: Table) -> Resource {
     let range = |first, last| Some(PortRange { first, last });
     let target = |number| match table {
         Table::Mangle => RuleTarget::Mark(number),
-        Table::Nat => RuleTarget::Redirect(u16::try_from(number).ok().filter(|port| *port != 0)),
+        _ => RuleTarget::Redirect(u16::try_from(number).ok().filter(|port| *port != 0)),
     };
     let mut rules = match table {
         Table::Mangle => vec![peer()],
-        Table::Nat => vec![rule(family, Protocol::Tcp, range(79, 79), target(0))],
+        _ => vec![rule(family, Protocol::Tcp, range(79, 79), target(0))],
     };
     rules.extend([
         rule(family, Protocol::Tcp, range(80, 80), target(1)),

@@ -13,7 +13,7 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("commands::exit_statuses_and_destroy", exit_statuses).within(90),
+        test("commands::exit_statuses_and_destroy", exit_statuses).within(90).on_both_kernels(),
         test("commands::documents_have_their_fields_and_the_same_bytes", documents).within(90),
         test("commands::a_named_host_alone_is_changed", a_named_host_alone).within(90),
         test("commands::a_host_that_is_not_there_stops_the_apply", dead_hosts).within(90),

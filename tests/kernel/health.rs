@@ -9,6 +9,8 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("health::a_dead_server_is_no_drift", || dies(REMOVE)).within(120),
         test("health::an_inhibited_server_is_no_drift", || dies(INHIBIT)).within(120),
+        test("health::a_weight_of_0_by_hand_is_drift_where_keepalived_removes", quietened).within(120),
+        test("health::a_sorry_server_is_no_drift", too_few_are_left).within(120),
         test("health::a_server_that_never_lived_is_no_drift", never_lived).within(120),
     ]
 }
@@ -124,6 +126,38 @@ fn dies(way: Way) {
     assert_eq!(no_change(&laboratory), None);
     let spread = laboratory.serves("web", 35);
     assert_eq!(spread.values().copied().collect::<Vec<_>>(), [30, 5]);
+}
+
+/// keepalived that removes never sets a weight of 0, so somebody else has, and keepalived would leave it so for good.
+fn quietened() {
+    let laboratory = Laboratory::new(SITE);
+    laboratory.apply();
+    eventually("both servers", || is_up(&laboratory, "10.0.0.11", 10) && is_up(&laboratory, "10.0.0.12", 20));
+    laboratory.run("d1", "ipvsadm -e -t 10.0.0.100:80 -r 10.0.0.11:8080 -m -w 0");
+    let plan = laboratory.lvsctl(&["plan", "--detailed-exitcode", "--format", "json"]).expect(2).json();
+    assert_eq!(texts(&plan["changes"], "id"), [W1], "{plan:#}");
+    laboratory.apply();
+    assert!(is_up(&laboratory, "10.0.0.11", 10), "{:?}", lines(&laboratory, "10.0.0.11"));
+    assert_eq!(no_change(&laboratory), None);
+}
+
+/// The sorry server is in the table while the weight of the living is below the quorum, and they are not.
+fn too_few_are_left() {
+    let sorry = "quorum 30\n        sorry-server \"10.0.0.13\" port=8080\n        server \"w1\" weight";
+    let laboratory = Laboratory::new(&SITE.replace("server \"w1\" weight", sorry));
+    laboratory.apply();
+    eventually("both servers", || is_up(&laboratory, "10.0.0.11", 10) && is_up(&laboratory, "10.0.0.12", 20));
+    assert_eq!(no_change(&laboratory), None);
+    stop(&laboratory, "w1");
+    eventually("the sorry server stands in", || is_up(&laboratory, "10.0.0.13", 1));
+    eventually("nobody else does", || lines(&laboratory, "10.0.0.12").is_empty());
+    assert_eq!(no_change(&laboratory).as_deref(), Some("out of the table: the sorry server stands in"));
+    laboratory.apply();
+    assert!(is_up(&laboratory, "10.0.0.13", 1), "an apply leaves it there");
+    start(&laboratory, "w1");
+    eventually("both are back", || is_up(&laboratory, "10.0.0.11", 10) && is_up(&laboratory, "10.0.0.12", 20));
+    eventually("the sorry server has gone", || lines(&laboratory, "10.0.0.13").is_empty());
+    assert_eq!(no_change(&laboratory), None);
 }
 
 /// A server that is dead when lvsctl first comes, and when keepalived starts anew.

@@ -4,14 +4,14 @@ use lvsctl::host::{Host, LocalHost};
 
 use crate::contract::{Bench, cases};
 use crate::lab::Namespace;
-use crate::runner::{TEST_VARIABLE, Test, test};
+use crate::runner::{Test, running, test};
 
 const PREFIX: &str = "contract::";
 
 pub fn tests() -> Vec<Test> {
     // The names live as long as the process, which runs one test.
-    let shared = cases().into_iter().map(|(name, _)| test(format!("{PREFIX}{name}").leak(), keep_contract).within(60));
-    shared.collect()
+    let named = |name| test(format!("{PREFIX}{name}").leak(), keep_contract).within(60).on_both_kernels();
+    cases().into_iter().map(|(name, _)| named(name)).collect()
 }
 
 impl Bench for Namespace {
@@ -37,7 +37,7 @@ pub fn bench() -> Namespace {
 
 /// Runs the case that this process was started for.
 fn keep_contract() {
-    let name = std::env::var(TEST_VARIABLE).expect("the test's name");
+    let name = running();
     let wanted = name.strip_prefix(PREFIX).expect("a case of the contract");
     let (_, case) = cases().into_iter().find(|(name, _)| *name == wanted).expect("the case");
     case(&bench());

@@ -14,10 +14,11 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("host::keepalived_holds_a_vip", keepalived_holds_a_vip).within(60),
+        test("host::keepalived_holds_a_vip", keepalived_holds_a_vip).within(60).on_both_kernels(),
         test("host::keepalived_is_known_without_a_marker", keepalived_is_known_without_a_marker).within(60),
         test("host::a_killed_keepalived_is_recovered_from", a_killed_keepalived_is_recovered_from).within(60),
         test("host::keepalived_outlives_its_starter", keepalived_outlives_its_starter).within(60),
+        test("host::programs_of_plain_users_pass_the_test", programs_of_plain_users_pass_the_test).within(60),
         test("host::keepalived_says_why_it_fails", keepalived_says_why_it_fails).within(60),
     ]
 }
@@ -93,6 +94,22 @@ fn keepalived_is_known_without_a_marker() {
     let pid = state(&mut host).pid.unwrap();
     fs::write(&marker, format!("{pid} 1 feed\n")).unwrap();
     assert_eq!(state(&mut host), DaemonState { pid: Some(pid), configuration: None });
+}
+
+/// keepalived 2.2.7 ends its own test where a program belongs to a plain user.
+fn programs_of_plain_users_pass_the_test() {
+    let bench = bench();
+    let mut host = open(&bench);
+    let script = "vrrp_script chk {\n    script \"/usr/bin/test -e /x\"\n    interval 1\n    user nobody\n}\n";
+    let text = vrrp("192.0.2.100/32").replace("    state BACKUP\n", "    track_script {\n        chk\n    }\n");
+    let text = format!("global_defs {{\n    enable_script_security\n}}\n{script}{text}");
+    assert_eq!(host.perform(&write(text.clone(), true)), Ok(()));
+    let path = bench.root().join("etc/keepalived/keepalived.conf");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "what is written is what was asked for");
+    let wrong = text.replace("virtual_router_id 51", "virtual_router_idd 51");
+    let refused = host.perform(&write(wrong, true)).unwrap_err().to_string();
+    assert!(refused.contains("virtual_router_idd"), "{refused}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "what was refused has not taken its place");
 }
 
 fn signal(pid: u32, signal: Signal) {

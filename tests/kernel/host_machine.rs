@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use lvsctl::effect::{
-    Answer, DestinationConfig, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceConfig, ServiceFlags,
-    ServiceKey,
+    Answer, DestinationConfig, DestinationKey, Effect, IptablesVariant, IpvsCommand, LiveService, Probe, ServiceConfig,
+    ServiceFlags, ServiceKey,
 };
 use lvsctl::host::{Host, HostError, LocalHost};
 use lvsctl::topology::{Family, Forwarding, Protocol, SecretText, SysctlKey};
@@ -19,9 +19,11 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("host::asking_loads_no_module", asking_loads_no_module).alone().within(60),
+        test("host::asking_loads_no_module", asking_loads_no_module).alone().within(60).on_both_kernels(),
         test("host::a_plain_user_is_told_about_rights", a_plain_user_is_told_about_rights),
-        test("host::what_ipvsadm_writes_is_read", what_ipvsadm_writes_is_read),
+        test("host::what_ipvsadm_writes_is_read", what_ipvsadm_writes_is_read).on_both_kernels(),
+        test("host::what_iptables_cannot_show_is_not_nothing", what_iptables_cannot_show_is_not_taken_for_nothing)
+            .on_distribution_kernel(),
         test("host::draining_ends_at_the_deadline", draining_ends_at_the_deadline),
         test("host::an_address_is_waited_for_until_it_goes", an_address_is_waited_for_until_it_goes),
         test("host::large_tables_are_quick", large_tables_are_quick).within(120),
@@ -150,7 +152,10 @@ fn what_ipvsadm_writes_is_read() {
     assert_eq!(web.config, config);
     let [server] = web.destinations.as_slice() else { panic!("{web:?}") };
     assert_eq!(server.key.to_string(), "10.0.0.2:8080");
-    assert_eq!(server.config, DestinationConfig { forwarding: Forwarding::Nat, weight: 7, upper: 20, lower: 10 });
+    assert_eq!(
+        server.config,
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 7, upper: 20, lower: 10 }
+    );
     let marked = find(ServiceKey::Mark { mark: 9, family: Family::Ipv6 });
     assert_eq!((marked.config.flags.0, marked.config.netmask), (ServiceFlags::ONE_PACKET, 128));
     // And the other way round: ipvsadm shows what was written here.
@@ -177,7 +182,8 @@ fn draining_ends_at_the_deadline() {
     let destination = DestinationKey { address: "192.0.2.1".parse().unwrap(), port: 8080 };
     let config =
         ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
-    let weight = DestinationConfig { forwarding: Forwarding::Nat, weight: 1, upper: 0, lower: 0 };
+    let weight =
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 1, upper: 0, lower: 0 };
     let address =
         Effect::AddAddress { device: "lo".into(), address: "192.0.2.10".parse().unwrap(), prefix: 32, label: None };
     let effects = [
@@ -224,7 +230,8 @@ fn large_tables_are_quick() {
     let mut host = open(&bench);
     let config =
         ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
-    let weight = DestinationConfig { forwarding: Forwarding::Nat, weight: 1, upper: 0, lower: 0 };
+    let weight =
+        DestinationConfig { forwarding: Forwarding::Nat, tunnel: Default::default(), weight: 1, upper: 0, lower: 0 };
     let mut effects = vec![Effect::LoadModule("ip_vs_rr".into())];
     for number in 1..=2000 {
         let key = ServiceKey::Mark { mark: number, family: Family::Ipv4 };
@@ -244,4 +251,16 @@ fn large_tables_are_quick() {
     println!("22,000 messages in {written:?}, read back in {read:?}");
     // A message with an acknowledgement of its own, or a dump that waits, would take many times as long.
     assert!(written < Duration::from_secs(10) && read < Duration::from_secs(20), "{written:?} {read:?}");
+}
+
+/// A table that iptables cannot show is no table without rules: to take it for one would lose what is in it.
+fn what_iptables_cannot_show_is_not_taken_for_nothing() {
+    let bench = bench();
+    let mut host = open(&bench);
+    assert_eq!(host.capabilities().unwrap().iptables, Some(IptablesVariant::Nft));
+    bench.run(&["nft", "add table ip nat; add chain ip nat STRANGE; add rule ip nat STRANGE ct state new drop"]);
+    bench.run(&["iptables", "-t", "mangle", "-N", "MINE"]);
+    let Answer::Iptables(_, text) = host.probe(&Probe::Iptables(Family::Ipv4)).unwrap() else { panic!("rules") };
+    assert!(text.contains("# Table `nat' is incompatible"), "{text}");
+    assert!(text.contains(":MINE - [0:0]"), "{text}");
 }

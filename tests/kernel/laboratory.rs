@@ -239,12 +239,13 @@ impl Drop for Laboratory {
 /// What is looked at on a host. Neither program loads a module that is not there.
 const LOOK: &str = "
 echo ==== ipvs; [ ! -e /proc/net/ip_vs ] || ipvsadm -Sn
-echo ==== iptables; ! grep -qs . /proc/net/ip_tables_names || iptables-save
-echo ==== ip6tables; ! grep -qs . /proc/net/ip6_tables_names || ip6tables-save
+nft() { grep -q '^nf_tables ' /proc/modules; }
+echo ==== iptables; ! { grep -qs . /proc/net/ip_tables_names || nft; } || iptables-save
+echo ==== ip6tables; ! { grep -qs . /proc/net/ip6_tables_names || nft; } || ip6tables-save
 echo ==== addresses; ip -o address
 echo ==== routes; ip route show table all; ip -6 route show table all
 echo ==== parameters; cd /proc/sys/net/ipv4
-grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/send_redirects vs/expire_nodest_conn \\
+grep -s . ip_forward conf/*/arp_ignore conf/*/arp_announce conf/*/rp_filter conf/*/send_redirects vs/expire_nodest_conn \\
     ../ipv6/conf/all/forwarding || :
 ";
 

@@ -7,11 +7,16 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod adopted;
+mod boot;
+mod carried;
 mod chains;
+mod checks;
 mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod fullnat;
 mod health;
 mod host_contract;
 mod host_keepalived;
@@ -30,6 +35,9 @@ mod runner;
 mod secrets;
 mod sites;
 mod smoke;
+mod traffic;
+mod tunnels;
+mod tuning;
 
 use std::process::ExitCode;
 
@@ -47,11 +55,16 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        checks::tests(),
+        adopted::tests(),
         keepalived::tests(),
         native::tests(),
         rehearsal::tests(),
         sites::tests(),
+        traffic::tests(),
         published::tests(),
+        tunnels::tests(),
+        fullnat::tests(),
         order::tests(),
         secrets::tests(),
         health::tests(),
@@ -59,9 +72,11 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),
+        tuning::tests(),
+        boot::tests(),
         random::tests(soak),
     ];
-    files.into_iter().flatten().collect()
+    files.into_iter().flatten().flat_map(Test::by_kernel).collect()
 }
 
 fn main() -> ExitCode {

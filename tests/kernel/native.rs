@@ -17,8 +17,8 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("native::a_directors_files_are_accepted", a_directors_files_are_accepted),
-        test("native::a_real_servers_files_are_accepted", a_real_servers_files_are_accepted),
+        test("native::a_directors_files_are_accepted", a_directors_files_are_accepted).on_both_kernels(),
+        test("native::a_real_servers_files_are_accepted", a_real_servers_files_are_accepted).on_both_kernels(),
     ]
 }
 

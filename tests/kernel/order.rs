@@ -110,6 +110,9 @@ impl Host for Recorded {
 
 fn named(effect: &Effect) -> String {
     match effect {
+        Effect::StartSyncDaemon(state, _) => format!("start sync daemon {state}"),
+        Effect::StopSyncDaemon(state) => format!("stop sync daemon {state}"),
+        Effect::SetOffload { device, offload, on } => format!("switch {offload} of {device} {on}"),
         Effect::WriteSysctl { key, value } => format!("set {key} {value}"),
         Effect::AddAddress { device, address, .. } => format!("add {device} {address}"),
         Effect::RemoveAddress { device, address, .. } => format!("remove {device} {address}"),
@@ -122,6 +125,7 @@ fn named(effect: &Effect) -> String {
             | IpvsCommand::SetDestinationIfThere(key, destination, config) => {
                 format!("set server {key} {destination} {}", config.weight)
             }
+            IpvsCommand::SetTimeout(timeout, seconds) => format!("set timeout {timeout} {seconds}"),
             IpvsCommand::DeleteDestination(key, destination) => format!("delete server {key} {destination}"),
         },
         Effect::AwaitDrained { service, destination, .. } => format!("drain {service} {destination}"),

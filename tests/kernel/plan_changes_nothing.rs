@@ -13,7 +13,7 @@ use crate::runner::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test("plan::changes_nothing_on_empty_hosts", on_empty_hosts).alone().within(90),
-        test("plan::changes_nothing_on_converged_hosts", on_converged_hosts).within(120),
+        test("plan::changes_nothing_on_converged_hosts", on_converged_hosts).within(120).on_both_kernels(),
     ]
 }
 

@@ -1,26 +1,36 @@
 //! Runs kernel tests in a guest a processor and prints them the way libtest does.
 //!
+//! There are two kernels. A test runs in User Mode Linux; one that is made with [`Test::on_both_kernels`] runs once more,
+//! as `distribution::NAME`, on a distribution's kernel with iptables-nft, and one with [`Test::on_distribution_kernel`]
+//! only there. It is for the cases in which that kernel differs: emulation is slow.
+//!
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
 //! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lvsctl::rehearsal::distribution::DistributionKernel;
 use lvsctl::rehearsal::init::{Guest, is_guest};
+use lvsctl::rehearsal::kernel::Kernel;
 use lvsctl::rehearsal::prerequisites;
 use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
+use crate::carried::{self, Carried};
 use crate::lab;
 
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
+
+/// The variable that says that a test goes on in a guest that was booted again.
+const REBOOTED_VARIABLE: &str = "LVSCTL_KERNEL_TEST_REBOOTED";
 
 /// The variable that asks for the long test and says how long; without it there is no such test.
 pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
@@ -38,6 +48,24 @@ const SLACK: u32 = 4;
 /// How many guests run at once at most; `--test-threads` says otherwise.
 const MAXIMUM_GUESTS: usize = 4;
 
+/// Where tools/fetch-kernel puts the distribution's kernel.
+const DISTRIBUTION_KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/distribution-kernel");
+
+/// What the names of the tests on the distribution's kernel begin with.
+pub const DISTRIBUTION: &str = "distribution::";
+
+/// The kernels' memory in mebibytes; the emulated one begins with its initial root in it, twice for a moment.
+const USER_MODE_MEMORY: u32 = 512;
+const DISTRIBUTION_MEMORY: u32 = 1024;
+
+/// The kernels on which a test runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernels {
+    UserMode,
+    Distribution,
+    Both,
+}
+
 /// A test that runs in the guest.
 #[derive(Clone, Copy)]
 pub struct Test {
@@ -45,11 +73,14 @@ pub struct Test {
     run: fn(),
     deadline: Duration,
     alone: bool,
+    kernels: Kernels,
+    after_reboot: Option<fn()>,
 }
 
 /// Makes a test that may take half a minute.
 pub fn test(name: &'static str, run: fn()) -> Test {
-    Test { name, run, deadline: Duration::from_secs(30), alone: false }
+    let deadline = Duration::from_secs(30);
+    Test { name, run, deadline, alone: false, kernels: Kernels::UserMode, after_reboot: None }
 }
 
 impl Test {
@@ -64,6 +95,44 @@ impl Test {
     pub fn alone(self) -> Self {
         Test { alone: true, ..self }
     }
+
+    /// Boots another guest when the test has passed and goes on there, with what it kept ([`carried`]).
+    pub fn then_after_reboot(self, run: fn()) -> Self {
+        Test { after_reboot: Some(run), ..self }
+    }
+
+    /// Lets the test run on the distribution's kernel as well.
+    pub fn on_both_kernels(self) -> Self {
+        Test { kernels: Kernels::Both, ..self }
+    }
+
+    /// Lets the test run on the distribution's kernel only.
+    #[allow(dead_code)]
+    pub fn on_distribution_kernel(self) -> Self {
+        Test { kernels: Kernels::Distribution, ..self }
+    }
+
+    /// Returns the test once for each of its kernels, under a name of its own; the names live as long as the process,
+    /// which runs one test.
+    pub fn by_kernel(self) -> Vec<Test> {
+        let name = || format!("{DISTRIBUTION}{}", self.name).leak();
+        let distribution = || Test { name: name(), kernels: Kernels::Distribution, ..self };
+        match self.kernels {
+            Kernels::UserMode => vec![self],
+            Kernels::Distribution => vec![distribution()],
+            Kernels::Both => vec![Test { kernels: Kernels::UserMode, ..self }, distribution()],
+        }
+    }
+
+    fn is_emulated(&self) -> bool {
+        self.kernels == Kernels::Distribution
+    }
+}
+
+/// Returns the name of the test that this process runs, without the kernel.
+pub fn running() -> String {
+    let name = std::env::var(TEST_VARIABLE).expect("the test's name");
+    name.strip_prefix(DISTRIBUTION).map(str::to_owned).unwrap_or(name)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +140,8 @@ struct Request {
     names: Vec<String>,
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    /// What the tests kept before the guest was booted again; `None` in the first one.
+    rebooted: Option<Vec<Carried>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +150,8 @@ struct Finished {
     failure: Option<String>,
     output: String,
     milliseconds: u64,
+    /// What it kept for the next guest.
+    carried: Vec<Carried>,
 }
 
 /// Runs the tests that the command line asks for; what cargo and libtest know, as far as it makes sense here.
@@ -90,9 +163,18 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
         println!("\n{} tests, 0 benchmarks", chosen.len());
         return ExitCode::SUCCESS;
     }
-    let lists = [prerequisites::GUEST, prerequisites::REHEARSAL, prerequisites::KERNEL_TESTS];
+    let mut lists = vec![prerequisites::GUEST, prerequisites::REHEARSAL, prerequisites::KERNEL_TESTS];
+    let is_emulated = chosen.iter().any(|test| test.is_emulated());
+    lists.extend(is_emulated.then_some(prerequisites::DISTRIBUTION));
+    lists.extend(chosen.iter().any(|test| !test.is_emulated()).then_some(prerequisites::USER_MODE));
     if let Err(error) = prerequisites::check(&lists) {
         eprintln!("error: {error}\n  help: {}", error.help());
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = distribution_kernel().map(drop)
+        && is_emulated
+    {
+        eprintln!("error: {error}\n  help: tools/fetch-kernel");
         return ExitCode::FAILURE;
     }
     if chosen.is_empty() {
@@ -120,34 +202,74 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
 /// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
 /// own come first.
 fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
-    let (alone, mut together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
-    together.sort_by_key(|test| std::cmp::Reverse(test.deadline));
-    let mut shares: Vec<Vec<&Test>> = vec![Vec::new(); guests];
-    for test in together {
-        if let Some(share) =
-            shares.iter_mut().min_by_key(|share| share.iter().map(|test| test.deadline).sum::<Duration>())
-        {
-            share.push(test);
+    let (alone, together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
+    let mut shares: Vec<Vec<&Test>> = alone.into_iter().map(|test| vec![test]).collect();
+    let (mut emulated, mut user_mode): (Vec<&Test>, Vec<&Test>) = together.iter().partition(|test| test.is_emulated());
+    for tests in [&mut emulated, &mut user_mode] {
+        tests.sort_by_key(|test| std::cmp::Reverse(test.deadline));
+        let mut hands: Vec<Vec<&Test>> = vec![Vec::new(); guests];
+        for test in tests {
+            let length = |hand: &Vec<&Test>| hand.iter().map(|test| test.deadline).sum::<Duration>();
+            if let Some(hand) = hands.iter_mut().min_by_key(|hand| length(hand)) {
+                hand.push(test);
+            }
         }
+        shares.extend(hands.into_iter().filter(|hand| !hand.is_empty()));
     }
-    shares.retain(|share| !share.is_empty());
-    alone.into_iter().map(|test| vec![test]).chain(shares).collect()
+    shares
+}
+
+fn distribution_kernel() -> Result<Kernel, String> {
+    DistributionKernel::find(Path::new(DISTRIBUTION_KERNEL))
+        .map(Kernel::Distribution)
+        .map_err(|error| error.to_string())
 }
 
 fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
+    let mut halves = Vec::new();
+    let outcome = boot(share, None, &mut |test: Finished| {
+        let goes_on = share.iter().find(|one| one.name == test.name && one.after_reboot.is_some());
+        match goes_on.filter(|_| test.failure.is_none()) {
+            Some(one) => halves.push((*one, test)),
+            None => finish(test, finished),
+        }
+    })?;
+    for (test, first) in halves {
+        let Finished { carried, output, milliseconds, .. } = first;
+        boot(&[test], Some(carried), &mut |second: Finished| {
+            let output = format!("{output}---- rebooted ----\n{}", second.output);
+            finish(Finished { output, milliseconds: milliseconds + second.milliseconds, ..second }, finished);
+        })?;
+    }
+    Ok(outcome)
+}
+
+fn finish(test: Finished, finished: &Mutex<Vec<Finished>>) {
+    let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
+    println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
+    finished.lock().expect("no panic").push(test);
+}
+
+fn boot(
+    share: &[&Test],
+    rebooted: Option<Vec<Carried>>,
+    on_end: &mut dyn FnMut(Finished),
+) -> Result<Outcome, MachineError> {
     let request = Request {
         names: share.iter().map(|test| test.name.to_owned()).collect(),
         folder: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
+        rebooted,
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());
     let longest = share.iter().map(|test| test.deadline).max().unwrap_or_default();
-    let machine = Machine { memory: 512, timeout: seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs) };
-    machine.run(&request, &mut |test: Finished| {
-        let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
-        println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
-        finished.lock().expect("no panic").push(test);
-    })
+    let timeout = seconds.map_or(TIMEOUT + longest * SLACK, Duration::from_secs);
+    let (memory, kernel) = match share.iter().any(|test| test.is_emulated()) {
+        true => (DISTRIBUTION_MEMORY, distribution_kernel().expect("it was there a moment ago")),
+        false => (USER_MODE_MEMORY, Kernel::UserMode),
+    };
+    let machine = Machine { kernel, memory, timeout };
+    machine.run(&request, on_end)
 }
 
 fn summarise(
@@ -201,10 +323,14 @@ pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Resul
     for name in &request.names {
         let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
         let started = Instant::now();
+        if let Some(kept) = &request.rebooted {
+            carried::given(kept);
+        }
         let (failure, output) = run_process(test, &request)?;
         lab::clear();
         let milliseconds = started.elapsed().as_millis() as u64;
-        guest.emit(Finished { name: name.clone(), failure, output, milliseconds })?;
+        let carried = carried::taken();
+        guest.emit(Finished { name: name.clone(), failure, output, milliseconds, carried })?;
     }
     Ok(())
 }
@@ -214,7 +340,10 @@ pub fn run_if_test(tests: &[Test]) {
     let Ok(name) = std::env::var(TEST_VARIABLE) else { return };
     assert!(is_guest(), "kernel tests run in a disposable kernel only");
     let test = tests.iter().find(|test| test.name == name).expect("the test that was asked for");
-    (test.run)();
+    match test.after_reboot.filter(|_| std::env::var_os(REBOOTED_VARIABLE).is_some()) {
+        Some(run) => run(),
+        None => (test.run)(),
+    }
     std::process::exit(0);
 }
 
@@ -224,6 +353,7 @@ fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String
     let mut child = Command::new("/proc/self/exe")
         .env(TEST_VARIABLE, test.name)
         .envs(request.variables.iter().cloned())
+        .envs(request.rebooted.iter().map(|_| (REBOOTED_VARIABLE, "1")))
         .current_dir(&request.folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(|error| error.to_string())?)

@@ -7,9 +7,9 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("smoke::ipvs_tables_belong_to_their_namespace", ipvs_tables_belong_to_their_namespace),
-        test("smoke::iptables_works", iptables_works),
-        test("smoke::the_host_is_out_of_reach", the_host_is_out_of_reach),
+        test("smoke::ipvs_tables_belong_to_their_namespace", ipvs_tables_belong_to_their_namespace).on_both_kernels(),
+        test("smoke::iptables_works", iptables_works).on_both_kernels(),
+        test("smoke::the_host_is_out_of_reach", the_host_is_out_of_reach).on_both_kernels(),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Answers from bytes, in canonical form.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,9 +11,14 @@ use neli::genl::{Genlmsghdr, Nlattr};
 use neli::types::{Buffer, GenlBuffer};
 
 use super::encode::{forwarding_number, protocol_number};
-use super::{AF_INET, AF_INET6, Command, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute, WireError};
-use crate::effect::{DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use super::{
+    AF_INET, AF_INET6, Command, DaemonAttribute, DestinationAttribute, FORWARDING_MASK, Outer, ServiceAttribute,
+    TUNNEL_GRE, TUNNEL_GUE, WireError, state_number,
+};
+use crate::effect::{
+    DestinationConfig, DestinationKey, LiveDestination, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
+};
+use crate::topology::{Family, Forwarding, IpvsTimeout, Protocol, SyncState, Tunnel};
 
 type Message = Genlmsghdr<Command, Outer>;
 type Handle<'a, T> = AttrHandle<'a, GenlBuffer<T, Buffer>, Nlattr<T, Buffer>>;
@@ -56,13 +62,16 @@ pub fn destination(bytes: &[u8], service: Family) -> Result<LiveDestination, Wir
         None => service,
     };
     let flags = number32(&attributes, Attribute::Forwarding, "forwarding method")?;
+    let forwarding = forwarding(flags & FORWARDING_MASK)?;
+    let tunnel = if forwarding == Forwarding::Tun { tunnel(&attributes)? } else { Tunnel::Ipip };
     Ok(LiveDestination {
         key: DestinationKey {
             address: address(payload(&attributes, Attribute::Address, "address")?, family)?,
             port: u16::from_be(number16(&attributes, Attribute::Port, "port")?),
         },
         config: DestinationConfig {
-            forwarding: forwarding(flags & FORWARDING_MASK)?,
+            forwarding,
+            tunnel,
             weight: number32(&attributes, Attribute::Weight, "weight")?,
             upper: number32(&attributes, Attribute::Upper, "upper threshold")?,
             lower: number32(&attributes, Attribute::Lower, "lower threshold")?,
@@ -70,6 +79,44 @@ pub fn destination(bytes: &[u8], service: Family) -> Result<LiveDestination, Wir
         active: number32(&attributes, Attribute::Active, "active connections")?,
         inactive: number32(&attributes, Attribute::Inactive, "inactive connections")?,
     })
+}
+
+/// Decodes a daemon of a dump; what a kernel before 4.3 does not say is as it always was there.
+pub fn daemon(bytes: &[u8]) -> Result<(SyncState, SyncDaemonConfig), WireError> {
+    use DaemonAttribute as Attribute;
+    let message = message(bytes)?;
+    let attributes: Handle<'_, Attribute> = nested(&message, Outer::Daemon, "daemon")?;
+    let number = number32(&attributes, Attribute::State, "daemon state")?;
+    let state = SyncState::ALL.into_iter().find(|state| state_number(*state) == number);
+    let id = number32(&attributes, Attribute::Id, "sync id")?;
+    let group = match (optional(&attributes, Attribute::Group6), optional(&attributes, Attribute::Group)) {
+        (Some(octets), _) => address(octets, Family::Ipv6)?,
+        (None, Some(octets)) => address(octets, Family::Ipv4)?,
+        (None, None) => SyncDaemonConfig::GROUP,
+    };
+    let short = |attribute, name| match optional(&attributes, attribute) {
+        Some(_) => number16(&attributes, attribute, name).map(Some),
+        None => Ok(None),
+    };
+    let config = SyncDaemonConfig {
+        interface: text(payload(&attributes, Attribute::Interface, "interface of the daemon")?),
+        id: u8::try_from(id).map_err(|_| WireError::Unknown("sync id", id.to_string()))?,
+        group,
+        port: short(Attribute::Port, "port of the daemon")?.unwrap_or(SyncDaemonConfig::PORT),
+        ttl: optional(&attributes, Attribute::TimeToLive)
+            .and_then(|payload| payload.first().copied())
+            .unwrap_or(SyncDaemonConfig::TTL),
+        maxlen: short(Attribute::MaximumLength, "length of messages")?,
+    };
+    Ok((state.ok_or_else(|| WireError::Unknown("daemon state", number.to_string()))?, config))
+}
+
+/// Decodes the timeouts, in seconds; a kernel without a protocol leaves its timeouts out.
+pub fn timeouts(bytes: &[u8]) -> Result<BTreeMap<IpvsTimeout, u32>, WireError> {
+    let message = message(bytes)?;
+    let attributes = message.attrs().get_attr_handle();
+    let there = IpvsTimeout::ALL.into_iter().filter(|timeout| optional(&attributes, Outer::from(*timeout)).is_some());
+    there.map(|timeout| Ok((timeout, number32(&attributes, Outer::from(timeout), "timeout")?))).collect()
 }
 
 /// Decodes the number that the kernel gave the family.
@@ -149,6 +196,24 @@ fn forwarding(number: u32) -> Result<Forwarding, WireError> {
         .into_iter()
         .find(|forwarding| forwarding_number(*forwarding) == number)
         .ok_or_else(|| WireError::Unknown("forwarding method", number.to_string()))
+}
+
+/// How packets are wrapped; a kernel that does not say knows IP in IP only.
+fn tunnel(attributes: &Handle<'_, DestinationAttribute>) -> Result<Tunnel, WireError> {
+    use DestinationAttribute as Attribute;
+    let Some(kind) = optional(attributes, Attribute::TunnelType).and_then(<[u8]>::first) else {
+        return Ok(Tunnel::Ipip);
+    };
+    let flags = || number16(attributes, Attribute::TunnelFlags, "tunnel's flags");
+    match *kind {
+        0 => Ok(Tunnel::Ipip),
+        TUNNEL_GUE => {
+            let port = u16::from_be(number16(attributes, Attribute::TunnelPort, "tunnel's port")?);
+            Ok(Tunnel::Gue { port, flags: flags()? })
+        }
+        TUNNEL_GRE => Ok(Tunnel::Gre { flags: flags()? }),
+        other => Err(WireError::Unknown("tunnel's type", other.to_string())),
+    }
 }
 
 /// An address of either family fills 16 bytes in a dump (`union nf_inet_addr`), of which IPv4 uses the first four.

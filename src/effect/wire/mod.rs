@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+pub mod ethtool;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,16 @@ use neli::consts::genl::{Cmd, NlAttrType};
 use neli::neli_enum;
 use thiserror::Error;
 
-pub use decode::{destination, family_number, service};
-pub use encode::{command, get_destinations, get_family, get_info, get_service, get_services};
+use crate::topology::{IpvsTimeout, SyncState};
+
+pub use decode::{daemon, destination, family_number, service, timeouts};
+pub use encode::{
+    command, delete_daemon, get_daemons, get_destinations, get_family, get_info, get_service, get_services,
+    get_timeouts, new_daemon,
+};
 
 /// The name under which the kernel registers the family (`IPVS_GENL_NAME`).
-const FAMILY: &str = "IPVS";
+pub const FAMILY: &str = "IPVS";
 
 /// The family's version (`IPVS_GENL_VERSION`), and that of the controller which knows the families.
 const VERSION: u8 = 1;
@@ -31,6 +37,10 @@ const AF_INET6: u16 = 10;
 
 /// `IP_VS_CONN_F_FWD_MASK`: the bits of the connection flags that say how packets are forwarded.
 const FORWARDING_MASK: u32 = 0x7;
+
+/// `IP_VS_CONN_F_TUNNEL_TYPE_GUE` and `_GRE`; 0 is IP in IP.
+const TUNNEL_GUE: u8 = 1;
+const TUNNEL_GRE: u8 = 2;
 
 /// A message that could not be made or read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -57,6 +67,11 @@ pub(crate) enum Command {
     SetDestination = 6,
     DeleteDestination = 7,
     GetDestination = 8,
+    NewDaemon = 9,
+    DeleteDaemon = 10,
+    GetDaemon = 11,
+    SetConfig = 12,
+    GetConfig = 13,
     GetInfo = 15,
 }
 impl Cmd for Command {}
@@ -66,8 +81,22 @@ impl Cmd for Command {}
 pub(crate) enum Outer {
     Service = 1,
     Destination = 2,
+    Daemon = 3,
+    TimeoutTcp = 4,
+    TimeoutTcpFin = 5,
+    TimeoutUdp = 6,
 }
 impl NlAttrType for Outer {}
+
+impl From<IpvsTimeout> for Outer {
+    fn from(timeout: IpvsTimeout) -> Self {
+        match timeout {
+            IpvsTimeout::Tcp => Outer::TimeoutTcp,
+            IpvsTimeout::TcpFin => Outer::TimeoutTcpFin,
+            IpvsTimeout::Udp => Outer::TimeoutUdp,
+        }
+    }
+}
 
 /// `IPVS_SVC_ATTR_*`.
 #[neli_enum(serialized_type = "u16")]
@@ -85,6 +114,28 @@ pub(crate) enum ServiceAttribute {
 }
 impl NlAttrType for ServiceAttribute {}
 
+/// `IPVS_DAEMON_ATTR_*`.
+#[neli_enum(serialized_type = "u16")]
+pub(crate) enum DaemonAttribute {
+    State = 1,
+    Interface = 2,
+    Id = 3,
+    MaximumLength = 4,
+    Group = 5,
+    Group6 = 6,
+    Port = 7,
+    TimeToLive = 8,
+}
+impl NlAttrType for DaemonAttribute {}
+
+/// `IP_VS_STATE_MASTER` and `IP_VS_STATE_BACKUP`.
+fn state_number(state: SyncState) -> u32 {
+    match state {
+        SyncState::Master => 1,
+        SyncState::Backup => 2,
+    }
+}
+
 /// `IPVS_DEST_ATTR_*`.
 #[neli_enum(serialized_type = "u16")]
 pub(crate) enum DestinationAttribute {
@@ -97,5 +148,8 @@ pub(crate) enum DestinationAttribute {
     Active = 7,
     Inactive = 8,
     Family = 11,
+    TunnelType = 13,
+    TunnelPort = 14,
+    TunnelFlags = 15,
 }
 impl NlAttrType for DestinationAttribute {}

@@ -42,7 +42,10 @@ fn destinations() -> impl Strategy<Value = (DestinationKey, DestinationConfig)> 
     ];
     (any::<IpAddr>(), any::<u16>(), forwarding, any::<[u32; 3]>()).prop_map(
         |(address, port, forwarding, [weight, upper, lower])| {
-            (DestinationKey { address, port }, DestinationConfig { forwarding, weight, upper, lower })
+            (
+                DestinationKey { address, port },
+                DestinationConfig { forwarding, tunnel: Default::default(), weight, upper, lower },
+            )
         },
     )
 }
@@ -142,7 +145,8 @@ fn a_dumped_destination_of_the_kernel_is_read() {
     let bytes = dumped(2, &inner.iter().map(|(kind, payload)| (*kind, payload.as_slice())).collect::<Vec<_>>());
     let read = destination(&bytes, Family::Ipv4).unwrap();
     assert_eq!(read.key.to_string(), "10.0.0.2:8080");
-    let config = DestinationConfig { forwarding: Forwarding::Dr, weight: 100, upper: 9, lower: 8 };
+    let config =
+        DestinationConfig { forwarding: Forwarding::Dr, tunnel: Default::default(), weight: 100, upper: 9, lower: 8 };
     assert_eq!((read.config, read.active, read.inactive), (config, 7, 6));
 }
 

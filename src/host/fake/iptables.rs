@@ -9,15 +9,29 @@ use crate::host::HostError;
 use crate::topology::Family;
 
 /// The tables with their own chains, each of which starts with the policy ACCEPT.
-const TABLES: [(&str, &[&str]); 3] = [
+const TABLES: [(&str, &[&str]); 4] = [
+    ("raw", &["PREROUTING", "OUTPUT"]),
     ("filter", &["INPUT", "FORWARD", "OUTPUT"]),
     ("mangle", &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]),
     ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
 ];
 
 /// Targets that are no chains.
-const TARGETS: [&str; 10] =
-    ["ACCEPT", "DROP", "RETURN", "MARK", "REDIRECT", "DNAT", "SNAT", "MASQUERADE", "CONNMARK", "LOG"];
+const TARGETS: [&str; 13] = [
+    "ACCEPT",
+    "DROP",
+    "RETURN",
+    "MARK",
+    "REDIRECT",
+    "DNAT",
+    "SNAT",
+    "MASQUERADE",
+    "CONNMARK",
+    "LOG",
+    "CT",
+    "SYNPROXY",
+    "TCPMSS",
+];
 
 /// The tables that somebody has touched.
 #[derive(Clone, Debug, Default)]

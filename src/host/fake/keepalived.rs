@@ -10,7 +10,7 @@ use crate::effect::{
     DaemonState, DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey,
 };
 use crate::host::{HostError, program};
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
 const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
 
@@ -222,17 +222,37 @@ fn virtual_server(node: &Node) -> Option<VirtualServer> {
     let flag = |names: [&str; 2], flag: u32| if names.iter().any(|name| node.value(name).is_some()) { flag } else { 0 };
     let flags = flag(["mh-fallback", "sh-fallback"], ServiceFlags::SCHED_1)
         | flag(["mh-port", "sh-port"], ServiceFlags::SCHED_2)
+        | flag(["ops", "ops"], ServiceFlags::ONE_PACKET)
         | if timeout > 0 { ServiceFlags::PERSISTENT } else { 0 };
+    let engine = node.value("persistence_engine").map(str::to_owned);
     let netmask = node.value("persistence_granularity").map_or(Some(key.family().host_prefix()), prefix)?;
     let scheduler = node.value("lb_algo").or_else(|| node.value("lvs_sched")).unwrap_or("wlc").to_owned();
-    let config = ServiceConfig { scheduler, flags: ServiceFlags(flags), timeout, netmask, engine: None };
-    let forwarding = match node.value("lb_kind").or_else(|| node.value("lvs_method"))? {
+    let config = ServiceConfig { scheduler, flags: ServiceFlags(flags), timeout, netmask, engine };
+    let forwarding = method(node.value("lb_kind").or_else(|| node.value("lvs_method"))?);
+    let servers = node.children.iter().filter_map(|child| real_server(child, forwarding)).collect();
+    Some(VirtualServer { key, config, servers })
+}
+
+fn method(name: &str) -> Forwarding {
+    match name {
         "NAT" => Forwarding::Nat,
         "TUN" => Forwarding::Tun,
         _ => Forwarding::Dr,
-    };
-    let servers = node.children.iter().filter_map(|child| real_server(child, forwarding)).collect();
-    Some(VirtualServer { key, config, servers })
+    }
+}
+
+/// Reads `TUN type gue port 6080 csum` and the like.
+fn tunnel(node: &Node) -> Option<Tunnel> {
+    let words = node.children.iter().find(|child| child.words.first().is_some_and(|word| word == "lvs_method"))?;
+    let words: Vec<&str> = words.words.iter().map(String::as_str).collect();
+    let flags = |word: Option<&&str>| u16::from(word == Some(&"csum"));
+    match words.as_slice() {
+        [_, _, "type", "gue", "port", port, rest @ ..] => {
+            Some(Tunnel::Gue { port: port.parse().ok()?, flags: flags(rest.first()) })
+        }
+        [_, _, "type", "gre", rest @ ..] => Some(Tunnel::Gre { flags: flags(rest.first()) }),
+        _ => None,
+    }
 }
 
 fn real_server(node: &Node, forwarding: Forwarding) -> Option<(DestinationKey, DestinationConfig)> {
@@ -246,7 +266,8 @@ fn real_server(node: &Node, forwarding: Forwarding) -> Option<(DestinationKey, D
     }
     let key = DestinationKey { address: address.parse().ok()?, port };
     let config = DestinationConfig {
-        forwarding,
+        forwarding: node.value("lvs_method").map_or(forwarding, method),
+        tunnel: tunnel(node).unwrap_or_default(),
         weight: node.number("weight").unwrap_or(1),
         upper: node.number("uthreshold").unwrap_or(0),
         lower: node.number("lthreshold").unwrap_or(0),

@@ -39,6 +39,7 @@ struct State {
     rules: BTreeMap<Family, Rules>,
     table: Table,
     files: BTreeMap<String, FileState>,
+    links: BTreeMap<String, String>,
     daemon: Daemon,
     iptables: Option<IptablesVariant>,
     keepalived: Option<String>,
@@ -71,6 +72,7 @@ impl FakeHost {
             rules: BTreeMap::new(),
             table: Table::default(),
             files: BTreeMap::new(),
+            links: BTreeMap::new(),
             daemon: Daemon::default(),
             iptables: Some(IptablesVariant::Legacy),
             keepalived: Some("2.2.7".into()),
@@ -92,7 +94,7 @@ impl FakeHost {
         let addresses = addresses.map(|network| LinkAddress { network, label: None }).collect();
         let mac = mac.and_then(|text| text.parse().ok());
         let mut state = self.state();
-        state.network.links.push(Link { name: name.into(), mac, addresses });
+        state.network.links.push(Link { name: name.into(), mac, sort: None, is_up: true, addresses });
         state.add_interface_sysctls(name);
         drop(state);
         self
@@ -177,9 +179,11 @@ impl Host for FakeHost {
         state.reach()?;
         Ok(Capabilities {
             iptables: state.iptables,
+            has_legacy_rules: false,
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),
+            connection_table_bits: state.modules.contains("ip_vs").then_some(12),
         })
     }
 
@@ -239,7 +243,15 @@ impl State {
                 Answer::Iptables(*family, self.rules.get(family).map(Rules::save).unwrap_or_default())
             }
             Probe::Ipvs => Answer::Ipvs(self.table.services.clone()),
+            Probe::IpvsTimeouts if !self.modules.contains("ip_vs") => Answer::IpvsTimeouts(BTreeMap::new()),
+            Probe::IpvsTimeouts => Answer::IpvsTimeouts(self.table.timeouts.clone()),
+            Probe::SyncDaemons => Answer::SyncDaemons(self.table.daemons.clone()),
+            Probe::Offloads(device) => Answer::Offloads(device.clone(), self.network.offloads(device)),
             Probe::File(path) => Answer::File(path.clone(), self.files.get(path).cloned()),
+            Probe::Link(path) => {
+                let file = self.files.get(path).map(|_| String::new());
+                Answer::Link(path.clone(), self.links.get(path).cloned().or(file))
+            }
             Probe::Keepalived => Answer::Daemon(self.daemon.state()),
         }
     }
@@ -248,6 +260,10 @@ impl State {
         match effect {
             Effect::LoadModule(name) => self.load_module(name),
             Effect::WriteSysctl { key, value } => self.write_sysctl(key, value),
+            Effect::AddLink { device, sort } => self.add_link(device, sort),
+            Effect::RemoveLink { device } => self.remove_link(device),
+            Effect::SetLink { device, is_up } => self.network.set_link(device, *is_up),
+            Effect::SetOffload { device, offload, on } => self.network.set_offload(device, *offload, *on),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network.add_address(device, *address, *prefix, label.as_deref())
             }
@@ -262,6 +278,11 @@ impl State {
                 self.load_module("ip_vs")?;
                 self.table.perform(command)
             }
+            Effect::StartSyncDaemon(state, config) => {
+                self.load_module("ip_vs")?;
+                self.table.start_daemon(*state, config, &self.network)
+            }
+            Effect::StopSyncDaemon(state) => self.table.stop_daemon(*state),
             Effect::AwaitService { service, present, within } => {
                 if self.table.find(service).is_some() == *present {
                     return Ok(());
@@ -273,8 +294,15 @@ impl State {
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
+            Effect::WriteLink { path, target } => {
+                self.files.remove(path);
+                self.links.insert(path.clone(), target.clone());
+                Ok(())
+            }
+            Effect::ReloadUnits => Ok(()),
             Effect::RemoveFile { path } => {
                 self.files.remove(path);
+                self.links.remove(path);
                 Ok(())
             }
             Effect::StartKeepalived { configuration } => self.start_keepalived(configuration),

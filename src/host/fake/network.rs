@@ -1,5 +1,6 @@
 //! Interfaces, addresses and default routes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::effect::{Link, LinkAddress, LiveRoute};
 use crate::host::HostError;
-use crate::topology::Family;
+use crate::topology::{Family, Offload};
 
 /// The kernel's metric of a route that names none (`IP6_RT_PRIO_USER`).
 const METRIC_IPV6: u32 = 1024;
@@ -17,9 +18,57 @@ const METRIC_IPV6: u32 = 1024;
 pub(super) struct Network {
     pub(super) links: Vec<Link>,
     pub(super) routes: Vec<LiveRoute>,
+    /// Offloads that are not as they are to begin with.
+    switched: BTreeMap<(String, Offload), bool>,
 }
 
 impl Network {
+    /// Makes an interface that is down.
+    pub(super) fn add_link(&mut self, device: &str, sort: &str) -> Result<(), HostError> {
+        let doing = format!("make the interface {device}");
+        if self.links.iter().any(|link| link.name == device) {
+            return Err(HostError::kernel(&doing, Errno::EXIST, |_| Some("another interface has this name")));
+        }
+        let (name, sort) = (device.to_owned(), Some(sort.to_owned()));
+        self.links.push(Link { name, mac: None, sort, is_up: false, addresses: Vec::new() });
+        Ok(())
+    }
+
+    /// Takes an interface away with its addresses.
+    pub(super) fn remove_link(&mut self, device: &str) -> Result<(), HostError> {
+        self.link(&format!("remove the interface {device}"), device)?;
+        self.links.retain(|link| link.name != device);
+        Ok(())
+    }
+
+    /// Brings an interface up or down.
+    pub(super) fn set_link(&mut self, device: &str, is_up: bool) -> Result<(), HostError> {
+        let doing = format!("bring {device} {}", if is_up { "up" } else { "down" });
+        self.link(&doing, device)?.is_up = is_up;
+        Ok(())
+    }
+
+    /// Returns what an interface offloads; to begin with everything but what breaks forwarding.
+    pub(super) fn offloads(&self, device: &str) -> BTreeMap<Offload, bool> {
+        let is_on = |offload: Offload| {
+            let switched = self.switched.get(&(device.to_owned(), offload));
+            switched.copied().unwrap_or(offload != Offload::Lro)
+        };
+        let is_there = self.links.iter().any(|link| link.name == device);
+        Offload::ALL.into_iter().filter(|_| is_there).map(|offload| (offload, is_on(offload))).collect()
+    }
+
+    /// Switches an offload.
+    pub(super) fn set_offload(&mut self, device: &str, offload: Offload, on: bool) -> Result<(), HostError> {
+        let doing = format!("switch {offload} of {device}");
+        self.link(&doing, device)?;
+        if on && offload == Offload::Lro {
+            return Err(HostError::kernel(&doing, Errno::OPNOTSUPP, |_| Some("the interface cannot do that")));
+        }
+        self.switched.insert((device.to_owned(), offload), on);
+        Ok(())
+    }
+
     /// Adds an address.
     pub(super) fn add_address(
         &mut self,

@@ -51,9 +51,30 @@ impl State {
                 text: format!("modprobe: FATAL: Module {name} not found"),
             });
         }
-        if self.modules.insert(name.into()) && name == "ip_vs" {
-            self.sysctls.extend(IPVS_SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())));
+        if !self.modules.insert(name.into()) {
+            return Ok(());
         }
+        match name {
+            "ip_vs" => {
+                self.sysctls.extend(IPVS_SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())));
+                Ok(())
+            }
+            "ipip" => self.add_link("tunl0", "ipip"),
+            "ip6_tunnel" => self.add_link("ip6tnl0", "ip6tnl"),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn add_link(&mut self, device: &str, sort: &str) -> Result<(), HostError> {
+        self.network.add_link(device, sort)?;
+        self.add_interface_sysctls(device);
+        Ok(())
+    }
+
+    pub(super) fn remove_link(&mut self, device: &str) -> Result<(), HostError> {
+        self.network.remove_link(device)?;
+        let folder = format!("net/ipv4/conf/{device}/");
+        self.sysctls.retain(|key, _| !key.path().starts_with(&folder));
         Ok(())
     }
 
@@ -97,6 +118,7 @@ impl State {
             let kept = FileState { mode: previous.mode & 0o600, ..previous };
             self.files.entry(format!("{path}.before-lvsctl")).or_insert(kept);
         }
+        self.links.remove(path);
         self.files.insert(path.into(), FileState { mode, text: content });
         Ok(())
     }

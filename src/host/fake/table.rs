@@ -1,16 +1,18 @@
 //! The IPVS table with the checks of `ip_vs_ctl.c`, in the order in which the kernel makes them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rustix::io::Errno;
 
+use super::network::Network;
 use crate::effect::{
     DestinationConfig, DestinationKey, IpvsCommand, LiveDestination, LiveService, ServiceConfig, ServiceFlags,
-    ServiceKey,
+    ServiceKey, SyncDaemonConfig,
 };
 use crate::host::HostError;
-use crate::host::genl::{describe, is_no_failure, meaning};
-use crate::topology::{Family, Forwarding};
+use crate::host::genl::{daemon_meaning, describe, is_no_failure, meaning};
+use crate::topology::{Family, Forwarding, IpvsTimeout, SyncState};
 
 /// The schedulers of the kernel's own modules.
 const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
@@ -19,12 +21,51 @@ const SCHEDULERS: [&str; 13] = ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh",
 const ENGINES: [&str; 1] = ["sip"];
 
 /// The table, in the order in which services and destinations came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     pub(super) services: Vec<LiveService>,
+    pub(super) timeouts: BTreeMap<IpvsTimeout, u32>,
+    pub(super) daemons: BTreeMap<SyncState, SyncDaemonConfig>,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        let timeouts = IpvsTimeout::ALL.map(|timeout| (timeout, timeout.kernel_default()));
+        Table { services: Vec::new(), timeouts: timeouts.into(), daemons: BTreeMap::new() }
+    }
+}
+
+/// The longest message where none is said: what fits into an ordinary Ethernet frame.
+const MAXLEN: u16 = 1464;
+
 impl Table {
+    /// Starts a daemon that synchronises connections.
+    pub(super) fn start_daemon(
+        &mut self,
+        state: SyncState,
+        config: &SyncDaemonConfig,
+        network: &Network,
+    ) -> Result<(), HostError> {
+        let refused =
+            |errno| Err(HostError::kernel(&format!("start the sync daemon as {state}"), errno, daemon_meaning));
+        if self.daemons.contains_key(&state) {
+            return refused(Errno::EXIST);
+        }
+        if !network.links.iter().any(|link| link.name == config.interface) {
+            return refused(Errno::NODEV);
+        }
+        let maxlen = Some(config.maxlen.unwrap_or(MAXLEN));
+        self.daemons.insert(state, SyncDaemonConfig { maxlen, ..config.clone() });
+        Ok(())
+    }
+
+    /// Stops a daemon that synchronises connections.
+    pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
+        let stopped = self.daemons.remove(&state).map(drop);
+        stopped
+            .ok_or_else(|| HostError::kernel(&format!("stop the sync daemon as {state}"), Errno::SRCH, daemon_meaning))
+    }
+
     /// Performs a command as the kernel does.
     pub(super) fn perform(&mut self, command: &IpvsCommand) -> Result<(), HostError> {
         let result = match command {
@@ -34,6 +75,12 @@ impl Table {
             IpvsCommand::NewDestination(key, server, config) => self.new_destination(key, server, config),
             IpvsCommand::SetDestination(key, server, config)
             | IpvsCommand::SetDestinationIfThere(key, server, config) => self.set_destination(key, server, config),
+            // 0 keeps what is there (`ip_vs_set_timeout`).
+            IpvsCommand::SetTimeout(_, 0) => Ok(()),
+            IpvsCommand::SetTimeout(timeout, seconds) => {
+                self.timeouts.insert(*timeout, *seconds);
+                Ok(())
+            }
             IpvsCommand::DeleteDestination(key, server) => self.delete_destination(key, server),
         };
         let result = match result {

@@ -102,15 +102,21 @@ fn links() -> Vec<Link> {
 }
 
 #[test]
-fn addresses_in_scope_and_what_could_be_a_vip_on_lo_are_seen() {
+fn addresses_in_scope_and_what_could_be_a_vip_are_seen() {
     let seen = |keys: &[ResourceKey]| listing(&parse(&AddressKind, keys, &[Answer::Links(links())]).unwrap());
     let left_over = r#"address/lo/192.0.2.100 Address { prefix: 32, label: Some("lo:0") }"#;
-    assert_eq!(seen(&[]), [left_over]);
+    let stray = "address/eth0/192.0.2.100 Address { prefix: 32, label: None }";
+    assert_eq!(seen(&[]), [stray, left_over]);
+    // A label makes one, single IPv6 addresses come from DHCP, and a label that is the interface's name is none.
+    let others: &[&str] = &["192.0.2.9/24 eth1:1", "192.0.2.8/24 eth1", "2001:db8::1/128"];
+    let labelled = capabilities(&[("eth1", None, others)]).links;
+    let seen_there = parse(&AddressKind, &[], &[Answer::Links(labelled)]).unwrap();
+    assert_eq!(listing(&seen_there), [r#"address/eth1/192.0.2.9 Address { prefix: 24, label: Some("eth1:1") }"#]);
     assert_eq!(
         seen(&[key("eth0", "192.0.2.1"), key("eth0", "192.0.2.100"), key("eth0", "192.0.2.3"), key("lo", "192.0.2.7")]),
         [
             "address/eth0/192.0.2.1 Address { prefix: 24, label: None }",
-            "address/eth0/192.0.2.100 Address { prefix: 32, label: None }",
+            "address/eth0/192.0.2.100 Address { prefix: 24, label: None }",
             "address/lo/192.0.2.7 Address { prefix: 24, label: None }",
             left_over,
         ]
@@ -157,4 +163,23 @@ fn a_creation_is_undone() {
     assert_eq!(effects(&AddressKind, &create), std::slice::from_ref(&add));
     assert_eq!(effects(&AddressKind, &create.inverse()), [remove]);
     assert_eq!(effects(&AddressKind, &create.inverse().inverse()), [add]);
+}
+
+#[test]
+fn an_address_with_two_prefixes_is_seen_and_put_right() {
+    let key = ResourceKey::Address { device: "lo".into(), address: ip("192.0.2.9") };
+    let links = capabilities(&[("lo", None, &["192.0.2.9/32 lo:0", "192.0.2.9/24"])]).links;
+    let seen = parse(&AddressKind, std::slice::from_ref(&key), &[Answer::Links(links.clone())]).unwrap();
+    assert_eq!(seen[0].resource, Resource::Address { prefix: 24, label: None }, "the whole network would be local");
+    let wanted = Resource::Address { prefix: 32, label: Some("lo:0".into()) };
+    let made = |after: Option<Resource>| {
+        let change = change(&key, Some(seen[0].resource.clone()), after);
+        let capabilities = crate::effect::Capabilities { links: links.clone(), ..Default::default() };
+        let (changed, nothing) = (Default::default(), Default::default());
+        let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+        AddressKind.effects(&change, &context)
+    };
+    let removed = |prefix| Effect::RemoveAddress { device: "lo".into(), address: ip("192.0.2.9"), prefix };
+    assert_eq!(made(Some(wanted)), [removed(24)], "adding the other again would be refused");
+    assert_eq!(made(None), [removed(32), removed(24)]);
 }

@@ -5,13 +5,11 @@
 
 use std::fmt::Write;
 
-use super::save::PREROUTING;
 use super::{State, rule};
-use crate::kinds::ids::CHAIN;
 use crate::resource::{ChainRule, Table};
 
 /// The chains that the kernel has by itself (`NF_INET_*` in `uapi/linux/netfilter.h`); they cannot be removed.
-const BUILT_IN: [&str; 5] = [PREROUTING, "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /// Returns the text that brings a chain from one state to another, `None` being its absence.
 ///
@@ -25,18 +23,19 @@ pub(super) fn restore(
     if BUILT_IN.contains(&chain) {
         return exchange(table, chain, before, after);
     }
+    let hook = table.hook(chain);
     let (had, wanted) = (before.map_or(0, |state| state.jumps), after.map_or(0, |state| state.jumps));
     let mut lines = Vec::new();
     match after {
         Some(after) => {
             lines.push(format!(":{chain} - [0:0]"));
             lines.extend(appended(chain, after.rules)?);
-            lines.extend((had..wanted).map(|_| format!("-I {PREROUTING} 1 -j {chain}")));
-            lines.extend((wanted..had).map(|_| format!("-D {PREROUTING} -j {chain}")));
+            lines.extend((had..wanted).map(|_| format!("-I {hook} 1 -j {chain}")));
+            lines.extend((wanted..had).map(|_| format!("-D {hook} -j {chain}")));
         }
         None => {
             before?;
-            lines.extend((0..had).map(|_| format!("-D {PREROUTING} -j {chain}")));
+            lines.extend((0..had).map(|_| format!("-D {hook} -j {chain}")));
             lines.push(format!("-F {chain}"));
             lines.push(format!("-X {chain}"));
         }
@@ -47,18 +46,27 @@ pub(super) fn restore(
 /// Returns the text that makes lvsctl's chain from nothing, for people to read.
 ///
 /// The rule of a peer whose hardware address is not known becomes a comment.
-pub fn creation(table: Table, rules: &[ChainRule]) -> String {
-    let mut lines = vec![format!(":{CHAIN} - [0:0]")];
+pub fn creation(table: Table, chain: &str, rules: &[ChainRule]) -> String {
+    let mut lines = vec![format!(":{chain} - [0:0]")];
     lines.extend(rules.iter().map(|rule| match (rule::render(rule), rule) {
-        (Some(text), _) => format!("-A {CHAIN} {text}"),
+        (Some(text), _) => format!("-A {chain} {text}"),
         (None, ChainRule::UnknownPeer { peer }) => {
             let peer: String = peer.chars().filter(|character| !character.is_control()).collect();
-            format!("# -A {CHAIN} -m mac --mac-source {peer} -j RETURN: the hardware address is not known")
+            format!("# -A {chain} -m mac --mac-source {peer} -j RETURN: the hardware address is not known")
         }
-        (None, _) => format!("# a rule of {CHAIN} has no text"),
+        (None, _) => format!("# a rule of {chain} has no text"),
     }));
-    lines.push(format!("-I {PREROUTING} 1 -j {CHAIN}"));
+    lines.push(format!("-I {} 1 -j {chain}", table.hook(chain)));
     whole(table, &lines)
+}
+
+/// Returns the text that makes a chain with its rules, or empties and fills it, without a jump to it.
+///
+/// There is no text if a rule cannot be written.
+pub fn contents(table: Table, chain: &str, rules: &[ChainRule]) -> Option<String> {
+    let made = std::iter::once(format!(":{chain} - [0:0]"));
+    let lines: Vec<String> = made.chain(appended(chain, rules)?).collect();
+    Some(whole(table, &lines))
 }
 
 /// Changes the rules of a built-in chain one by one, since flushing it would take the jumps along.

@@ -1,7 +1,8 @@
-//! Chains of iptables: marks in `mangle` on directors, redirections in `nat` on real servers.
+//! Chains of iptables: marks in `mangle` on directors, redirections in `nat` on real servers, and what stands beside a
+//! service (`services`).
 //!
-//! lvsctl owns one chain of each table, `LVSCTL`, with one jump from `PREROUTING`; every other chain is foreign and only
-//! listed. A live text becomes entries in `save`, one rule of it a typed value or its text in `rule`, and rules whose order
+//! lvsctl owns one chain of a table, `LVSCTL`, with one jump from `PREROUTING` (from `INPUT` in `filter`), and `LVSCTL-OUT`
+//! with one from `POSTROUTING`; every other chain is foreign and only listed. A live text becomes entries in `save`, one rule of it a typed value or its text in `rule`, and rules whose order
 //! has no effect are put into one order in `order`; a change becomes one text for `iptables-restore --noflush` in
 //! `effects`, which the kernel takes whole or not at all. To let lvsctl write a further form of rule, extend
 //! [`ChainRule`], and `rule` in both directions.
@@ -12,6 +13,8 @@ mod order;
 mod peers;
 mod rule;
 mod save;
+mod service_rule;
+mod services;
 mod words;
 
 use super::{Context, Kind, ParseError, Scope, Site};
@@ -20,7 +23,7 @@ use crate::resource::{ChainRule, Change, Entry, Resource, ResourceKey, Table};
 use crate::source::Problems;
 use crate::topology::{Family, Host};
 
-pub use effects::creation;
+pub use effects::{contents, creation};
 pub use peers::keep_unknown_peers;
 
 /// The kind of iptables chains.
@@ -40,7 +43,9 @@ impl Kind for ChainKind {
         if !host.managed {
             return Vec::new();
         }
-        compile::marks(site, host, problems).into_iter().chain(compile::redirections(site, host, problems)).collect()
+        let marks = compile::marks(site, host, problems).into_iter();
+        let redirections = compile::redirections(site, host, problems);
+        marks.chain(redirections).chain(services::compile(site, host, problems)).collect()
     }
 
     /// Asks for both families where iptables is installed, because foreign chains are listed even if lvsctl has none.

@@ -4,6 +4,8 @@
 //! by such exchanges only, the canonical one always takes the smallest rule that nothing before it holds back. A chain
 //! that somebody has rearranged without effect is then no difference.
 
+use std::mem::discriminant;
+
 use crate::resource::{ChainRule, PortMatch};
 use crate::topology::PortRange;
 
@@ -27,6 +29,10 @@ pub(super) fn exchangeable(one: &ChainRule, two: &ChainRule) -> bool {
         (ChainRule::Known { target: one_target, .. }, ChainRule::Known { target: two_target, .. }) => {
             one_target == two_target || disjoint(one, two)
         }
+        (
+            ChainRule::Service { what: one, address: at, ports: of },
+            ChainRule::Service { what: two, address: at_too, ports: of_too },
+        ) => discriminant(one) == discriminant(two) || at != at_too || apart(*of, *of_too),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::service_rule;
 use super::words::{quote, split};
 use crate::resource::{ChainRule, PortMatch, RuleTarget};
 use crate::topology::{Family, MacAddress, PortRange, Protocol};
@@ -15,7 +16,8 @@ const EVERY_PORT: PortRange = PortRange { first: 0, last: u16::MAX };
 
 /// Reads what follows `-A CHAIN `.
 pub(super) fn parse(family: Family, text: &str) -> ChainRule {
-    split(text).and_then(|words| known(family, &words)).unwrap_or_else(|| ChainRule::Other(text.to_owned()))
+    let typed = split(text).and_then(|words| known(family, &words).or_else(|| service_rule::parse(family, &words)));
+    typed.unwrap_or_else(|| ChainRule::Other(text.to_owned()))
 }
 
 /// Writes what follows `-A CHAIN `, as `iptables-save` would; `None` for a peer whose hardware address is not known.
@@ -23,6 +25,7 @@ pub(super) fn render(rule: &ChainRule) -> Option<String> {
     let ChainRule::Known { destination, interface, ports, mac_source, target } = rule else {
         return match rule {
             ChainRule::Other(text) => Some(text.clone()),
+            ChainRule::Service { what, address, ports } => Some(service_rule::render(what, *address, ports)),
             _ => None,
         };
     };
@@ -124,7 +127,7 @@ fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
 }
 
 /// Reads an address that stands for itself alone, with or without its full mask.
-fn single_address(family: Family, text: &str) -> Option<IpAddr> {
+pub(super) fn single_address(family: Family, text: &str) -> Option<IpAddr> {
     let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
     let address: IpAddr = address.parse().ok()?;
     let full = match mask {
@@ -145,7 +148,7 @@ fn interface(text: &str) -> Option<String> {
 }
 
 /// Reads a protocol by name or number (`IPPROTO_*` in `uapi/linux/in.h`).
-fn protocol(text: &str) -> Option<Protocol> {
+pub(super) fn protocol(text: &str) -> Option<Protocol> {
     match text {
         "tcp" | "6" => Some(Protocol::Tcp),
         "udp" | "17" => Some(Protocol::Udp),
@@ -155,7 +158,7 @@ fn protocol(text: &str) -> Option<Protocol> {
 }
 
 /// Reads `80` or `80:90`; an end that is left out is the lowest or highest port.
-fn port_range(text: &str) -> Option<PortRange> {
+pub(super) fn port_range(text: &str) -> Option<PortRange> {
     let end = |text: &str, open: u16| if text.is_empty() { Some(open) } else { text.parse().ok() };
     match text.split_once(':') {
         None => text.parse().ok().map(PortRange::single),

@@ -1,18 +1,14 @@
 //! What `iptables-save` prints, as entries.
 //!
 //! Every chain that is user-defined and every built-in one with rules of its own becomes an entry, so that foreign ones
-//! can be listed. The unconditional jumps from `PREROUTING` belong to the chain that they lead to. Tables other than
-//! `mangle` and `nat` are passed over; a text that breaks off is refused, because what it lacks would look deleted.
+//! can be listed. The unconditional jumps from its hook belong to the chain that they lead to. Of `raw` and `filter` only
+//! lvsctl's own chains are taken, and other tables are passed over; a text that breaks off is refused, because what it lacks would look deleted.
 
 use std::collections::BTreeMap;
 
 use super::{order, rule, words};
-use crate::kinds::ids::CHAIN;
-use crate::resource::{ChainRule, Entry, Resource, ResourceKey, Table};
+use crate::resource::{ChainRule, Entry, OWN_CHAIN, OWN_CHAIN_OUT, Resource, ResourceKey, Table};
 use crate::topology::Family;
-
-/// The built-in chain that every packet from outside passes first.
-pub(super) const PREROUTING: &str = "PREROUTING";
 
 #[derive(Default)]
 struct SavedChain {
@@ -59,7 +55,7 @@ pub(super) fn parse(family: Family, text: &str, needed: impl Fn(Table) -> bool) 
             };
             chains.entry(chain.to_owned()).or_default().built_in = policy != "-";
         } else {
-            add(family, chains, without_counters(line)).ok_or_else(wrong)?;
+            add((family, table(name)), chains, without_counters(line)).ok_or_else(wrong)?;
         }
     }
     match open {
@@ -76,7 +72,7 @@ fn unreadable(comment: &str) -> Option<&str> {
 }
 
 fn table(name: &str) -> Option<Table> {
-    [Table::Mangle, Table::Nat].into_iter().find(|table| table.as_str() == name)
+    Table::ALL.into_iter().find(|table| table.as_str() == name)
 }
 
 /// Removes the `[packets:bytes]` that `iptables-save -c` puts in front of a rule.
@@ -85,11 +81,11 @@ fn without_counters(line: &str) -> &str {
     rest.map_or(line, |(_, rule)| rule)
 }
 
-fn add(family: Family, chains: &mut Chains, line: &str) -> Option<()> {
+fn add((family, table): (Family, Option<Table>), chains: &mut Chains, line: &str) -> Option<()> {
     let appended = line.strip_prefix("-A ")?;
     let (name, text) = appended.split_once(' ').unwrap_or((appended, ""));
-    if name == PREROUTING
-        && let Some(target) = words::split(text).and_then(|words| unconditional(&words))
+    if let Some(target) = words::split(text).and_then(|words| unconditional(&words))
+        && table.is_some_and(|table| table.hook(&target) == name)
         && let Some(chain) = chains.get_mut(&target).filter(|chain| !chain.built_in)
     {
         chain.jumps += 1;
@@ -111,7 +107,11 @@ fn entry(family: Family, table: Table, name: String, chain: SavedChain) -> Optio
     if chain.built_in && chain.rules.is_empty() {
         return None;
     }
-    let rules = if name == CHAIN { order::canonical(chain.rules) } else { chain.rules };
+    let is_own = [OWN_CHAIN, OWN_CHAIN_OUT].contains(&name.as_str());
+    if !is_own && matches!(table, Table::Raw | Table::Filter) {
+        return None;
+    }
+    let rules = if is_own { order::canonical(chain.rules) } else { chain.rules };
     let key = ResourceKey::Chain { family, table, chain: name };
     Some(Entry::new(key, Resource::Chain { rules, jumps: chain.jumps }))
 }

@@ -9,15 +9,15 @@
 //! - it compares with its previous configuration and not with the kernel: a service that somebody deleted comes back only
 //!   after a reload without it and another one with it, and a destination that somebody deleted does not come back at all.
 //!
-//! A weight of 0 or a missing destination is health there and is left alone.
+//! A missing destination is health there and is left alone, and so is a weight of 0 where keepalived is to inhibit.
 
 use std::time::Duration;
 
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::{Context, keepalived};
-use crate::resource::{Change, Programmer, Reason, Resource, ResourceKey};
+use crate::resource::{Change, Health, Programmer, Reason, Resource, ResourceKey};
 
-/// How long a destination may keep its connections; `policy { drain }` will set it.
+/// How long a destination may keep its connections where its service does not say.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long keepalived may take to act on a reload, which it reads asynchronously.
@@ -68,7 +68,7 @@ pub(super) fn destination(
         (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
         (Some((live, programmer)), None) => {
-            let mut effects = drained((live, programmer), service, key);
+            let mut effects = drained((live, programmer), service, key, context);
             if programmer == Programmer::Lvsctl || !reloads(context) {
                 effects.push(delete);
             }
@@ -76,7 +76,7 @@ pub(super) fn destination(
         }
         (None, Some((_, Programmer::Keepalived))) => Vec::new(),
         (Some((live, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => {
-            adjusted(live, config, context).map(set_if_there).into_iter().collect()
+            adjusted(change, live, config, context).map(set_if_there).into_iter().collect()
         }
         // The destination went with keepalived's service.
         (Some((_, Programmer::Keepalived)), Some((config, Programmer::Lvsctl))) if reloads(context) => {
@@ -89,11 +89,21 @@ pub(super) fn destination(
 }
 
 /// Returns what is left to be set of a destination that keepalived programs.
-fn adjusted(live: &DestinationConfig, wanted: &DestinationConfig, context: &Context<'_>) -> Option<DestinationConfig> {
+fn adjusted(
+    change: &Change,
+    live: &DestinationConfig,
+    wanted: &DestinationConfig,
+    context: &Context<'_>,
+) -> Option<DestinationConfig> {
+    let inhibits = context.desired.get(change.key()).is_some_and(|entry| entry.health == Health::Weight);
     let inhibited = live.weight == 0;
     if !reloads(context) {
-        let weight = if inhibited { 0 } else { wanted.weight };
+        // Where keepalived does not inhibit, somebody else has set the weight to 0, and keepalived would leave it so.
+        let weight = if inhibited && inhibits { 0 } else { wanted.weight };
         return Some(DestinationConfig { weight, ..wanted.clone() });
+    }
+    if inhibited && !inhibits && change.reason == Reason::AlteredOnHost {
+        return Some(wanted.clone());
     }
     // Whether a weight of 0 was asked for or is health cannot be told from here. keepalived can, and it writes the
     // thresholds together with the next weight that it sets.
@@ -131,13 +141,15 @@ fn drained(
     (live, programmer): (&DestinationConfig, Programmer),
     service: ServiceKey,
     destination: DestinationKey,
+    context: &Context<'_>,
 ) -> Vec<Effect> {
+    let within = context.desired.get(&ResourceKey::IpvsService(service)).and_then(|entry| entry.drain).unwrap_or(DRAIN);
     let quiet = DestinationConfig { weight: 0, ..live.clone() };
     let set = Effect::Ipvs(match programmer {
         Programmer::Lvsctl => IpvsCommand::SetDestination(service, destination, quiet),
         Programmer::Keepalived => IpvsCommand::SetDestinationIfThere(service, destination, quiet),
     });
-    let wait = Effect::AwaitDrained { service, destination, within: DRAIN };
+    let wait = Effect::AwaitDrained { service, destination, within };
     if live.weight == 0 { vec![wait] } else { vec![set, wait] }
 }
 

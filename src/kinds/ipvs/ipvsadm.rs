@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::dotted_mask;
 use crate::effect::{DestinationConfig, DestinationKey, ServiceConfig, ServiceFlags, ServiceKey};
 use crate::resource::{HostState, Programmer, Resource, ResourceKey};
-use crate::topology::{Family, Forwarding, Protocol};
+use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
 /// Returns a service's identity, such as `-t 10.0.0.1:80` or `-f 1 -6`.
 pub fn service(key: ServiceKey) -> String {
@@ -63,11 +63,16 @@ pub fn destination(key: DestinationKey) -> String {
 /// Returns a destination's configuration, such as `-m -w 100 -x 50`.
 pub fn destination_options(config: &DestinationConfig) -> String {
     let method = match config.forwarding {
-        Forwarding::Nat => "-m",
+        Forwarding::Nat | Forwarding::FullNat => "-m",
         Forwarding::Tun => "-i",
         Forwarding::Dr | Forwarding::Local | Forwarding::Bypass => "-g",
     };
-    let mut text = format!("{method} -w {}", config.weight);
+    let wrapped = match config.tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" --tun-type gue --tun-port {port}{}", checksum(flags)),
+        Tunnel::Gre { flags } => format!(" --tun-type gre{}", checksum(flags)),
+    };
+    let mut text = format!("{method}{wrapped} -w {}", config.weight);
     if config.upper > 0 {
         let _ = write!(text, " -x {}", config.upper);
     }
@@ -75,6 +80,14 @@ pub fn destination_options(config: &DestinationConfig) -> String {
         let _ = write!(text, " -y {}", config.lower);
     }
     text
+}
+
+fn checksum(flags: u16) -> &'static str {
+    match flags {
+        Tunnel::CHECKSUM => " --tun-csum",
+        0 => " --tun-nocsum",
+        _ => " --tun-remcsum",
+    }
 }
 
 /// Returns the lines for `ipvsadm -R` that make the services that lvsctl itself programs.
@@ -129,7 +142,13 @@ mod tests {
         let whole = ServiceConfig { netmask: 32, engine: Some("sip".into()), ..config("sh", 0x15) };
         assert_eq!(service_options(&whole, Family::Ipv4), "-s sh -p 300 --pe sip -o -b sh-port");
         assert_eq!(service_options(&config("rr", 0x18), Family::Ipv4), "-s rr -b flag-1,flag-2");
-        let limits = DestinationConfig { forwarding: Forwarding::Tun, weight: 0, upper: 9, lower: 3 };
+        let limits = DestinationConfig {
+            forwarding: Forwarding::Tun,
+            tunnel: Default::default(),
+            weight: 0,
+            upper: 9,
+            lower: 3,
+        };
         assert_eq!(destination_options(&limits), "-i -w 0 -x 9 -y 3");
     }
 }

@@ -16,7 +16,7 @@ use crate::resource::{Change, Entry, Programmer, Resource, ResourceKey};
 use crate::source::Problems;
 use crate::topology::Host;
 
-pub use compile::{destination_config, dotted_mask, programmer, service_config};
+pub use compile::{CONNECTION_TRACKING, LOOSE_TRACKING, destination_config, dotted_mask, programmer, service_config};
 pub use effects::{DRAIN, RELOAD};
 
 /// The kind of virtual services and destinations.

@@ -82,7 +82,8 @@ fn a_live_table_is_read_in_canonical_form() {
     let flags = ServiceFlags(ServiceFlags::HASHED);
     let config = ServiceConfig { scheduler: "rr".into(), flags, timeout: 360, netmask: 0, engine: Some(String::new()) };
     let destination = DestinationKey { address: "10.0.0.2".parse().unwrap(), port: 80 };
-    let to = DestinationConfig { forwarding: Forwarding::Dr, weight: 0, upper: 0, lower: 0 };
+    let to =
+        DestinationConfig { forwarding: Forwarding::Dr, tunnel: Default::default(), weight: 0, upper: 0, lower: 0 };
     let live = LiveDestination { key: destination, config: to, active: 3, inactive: 4 };
     let answer = Answer::Ipvs(vec![LiveService { key, config: config.clone(), destinations: vec![live] }]);
     let (capabilities, keys) = (Capabilities::default(), BTreeSet::new());
@@ -169,7 +170,7 @@ fn destination_of(programmer: Programmer, weight: u32, upper: u32) -> Option<Res
 }
 
 fn to(weight: u32, upper: u32) -> DestinationConfig {
-    DestinationConfig { forwarding: Forwarding::Dr, weight, upper, lower: 0 }
+    DestinationConfig { forwarding: Forwarding::Dr, tunnel: Default::default(), weight, upper, lower: 0 }
 }
 
 fn set(weight: u32, upper: u32) -> Effect {
@@ -190,6 +191,21 @@ fn await_drained() -> Effect {
 }
 
 use Programmer::{Keepalived, Lvsctl};
+
+#[test]
+fn a_service_says_how_long_its_servers_may_finish() {
+    let mut stage = Stage::quiet();
+    let config =
+        ServiceConfig { scheduler: "rr".into(), flags: ServiceFlags(0), timeout: 0, netmask: 32, engine: None };
+    let key = ResourceKey::IpvsService(SERVICE);
+    let mut service = Entry::new(key.clone(), Resource::IpvsService { config, programmer: Lvsctl });
+    service.drain = Some(std::time::Duration::from_secs(5));
+    stage.desired.insert(key, service);
+    let key = ResourceKey::IpvsDestination(SERVICE, destination_key());
+    let effects = stage.effects(key, Reason::RemovedFromTopology, destination_of(Lvsctl, 0, 0), None);
+    let within = std::time::Duration::from_secs(5);
+    assert_eq!(effects[0], Effect::AwaitDrained { service: SERVICE, destination: destination_key(), within });
+}
 
 #[test]
 fn a_static_destination_is_edited_in_place_and_drained_before_it_goes() {

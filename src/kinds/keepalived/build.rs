@@ -5,7 +5,7 @@
 
 use super::model::{Configuration, GlobalDefs, Mail, SyncDaemon};
 use super::quote::{Refusal, Word};
-use super::{instance, server};
+use super::{instance, script, server};
 use crate::kinds::Site;
 use crate::source::{Problem, Problems, Span};
 use crate::topology::{Failover, Host, Role, Service, Vip};
@@ -37,7 +37,9 @@ pub(super) fn configuration(site: &Site<'_>, host: &Host, problems: &mut Problem
     let instances = failovers.filter_map(|failover| instance::build(site, host, failover, problems)).collect();
     let checked = checked(site, host).into_iter();
     let servers = checked.flat_map(|(vip, service)| server::build(vip, service, problems)).collect();
-    Some(Configuration { global: global?, instances, servers })
+    let scripts = script::scripts(site, host, problems);
+    let sync_groups = sync_groups(site, host, problems)?;
+    Some(Configuration { global: global?, scripts: scripts?, sync_groups, instances, servers })
 }
 
 fn global_defs(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<GlobalDefs> {
@@ -62,6 +64,23 @@ fn mail(site: &Site<'_>, problems: &mut Problems) -> Option<Mail> {
     })
 }
 
+/// Returns the groups of the failovers that a director takes part in; their members have the same directors.
+fn sync_groups(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<Vec<(Word, Vec<Word>)>> {
+    let own: Vec<&str> =
+        site.topology.failovers_of(&host.name.value).map(|failover| failover.name.value.as_str()).collect();
+    let mut groups = Vec::new();
+    for group in site.topology.sync_groups.values() {
+        let here = group.failovers.iter().filter(|name| own.contains(&name.value.as_str()));
+        let members: Vec<_> =
+            here.map(|name| word(Word::new(&name.value), "failover's name", name.span, problems)).collect();
+        if !members.is_empty() {
+            let name = word(Word::new(&group.name.value), "sync group's name", group.name.span, problems)?;
+            groups.push((name, members.into_iter().collect::<Option<_>>()?));
+        }
+    }
+    Some(groups)
+}
+
 /// Returns the synchronisation of connections; the kernel has one per direction, so keepalived takes one.
 fn sync_daemon(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<SyncDaemon> {
     let mut wanted = site
@@ -84,7 +103,7 @@ fn sync_daemon(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Option<
     let interface = word(Word::solid(interface?), "interface of the sync daemon", daemon.span, problems);
     let instance = word(Word::new(&failover.name.value), "failover's name", failover.name.span, problems);
     let id = daemon.id.as_ref().map_or(failover.virtual_router_id.value, |id| id.value);
-    Some(SyncDaemon { interface: interface?, instance: instance?, id })
+    Some(SyncDaemon { interface: interface?, instance: instance?, id, options: daemon.options.clone() })
 }
 
 /// Returns the interface of a failover's adverts on a director.

@@ -5,10 +5,10 @@ use proptest::prelude::ProptestConfig;
 use super::tests::{compiled, failover, text};
 use crate::resource::Resource;
 use crate::topology::fixture::*;
-use crate::topology::{CheckKind, HttpCheck, Secret, Topology, VipHolder};
+use crate::topology::{CheckKind, DnsCheck, HttpCheck, Script, ScriptCheck, Secret, Topology, VipHolder};
 
 /// Each case is one text in one of this many fields.
-const FIELDS: usize = 8;
+const FIELDS: usize = 19;
 
 /// Two hundred texts a field.
 const CASES: u32 = 200 * FIELDS as u32;
@@ -22,8 +22,10 @@ proptest::proptest! {
         hostile in "(?s)([a-z/@~$_]|SEQ|[{}!#\"'\\\\\n\r\t ;=\u{0}\u{85}\u{2028}é]){0,12}",
         field in 0..FIELDS,
     ) {
-        let plain = text(&reference_site(), "lb01");
-        let mut topology = reference_site();
+        let mut harmless = full_site();
+        set_field(&mut harmless, field, "plain");
+        let plain = text(&harmless, "lb01");
+        let mut topology = full_site();
         set_field(&mut topology, field, &hostile);
         let (entries, problems) = compiled(&topology, "lb01");
         if problems.has_errors() {
@@ -42,6 +44,25 @@ proptest::proptest! {
     }
 }
 
+/// Returns the reference site with the words that it does without.
+fn full_site() -> Topology {
+    let mut topology = reference_site();
+    let options = &mut failover(&mut topology).options;
+    options.tracked_interfaces = vec![at("eth1".into())];
+    options.tracked_scripts = vec![at("chk".into())];
+    options.scripts = vec![Script {
+        name: at("chk".into()),
+        run: at("/bin/true".into()),
+        interval: std::time::Duration::from_secs(1),
+        weight: at(0),
+        rise: 1,
+        fall: 1,
+        user: "nobody".into(),
+    }];
+    options.notify.any = Some(at("/bin/true".into()));
+    topology
+}
+
 /// Puts a text where an operator's own words can stand.
 fn set_field(topology: &mut Topology, field: usize, text: &str) {
     let page = |topology: &mut Topology, change: &dyn Fn(&mut HttpCheck)| {
@@ -52,7 +73,19 @@ fn set_field(topology: &mut Topology, field: usize, text: &str) {
             }
         }
     };
+    let kind = |topology: &mut Topology, kind: CheckKind| {
+        let services = topology.vips.values_mut().flat_map(|vip| &mut vip.services);
+        for check in services.flat_map(|service| &mut service.servers).filter_map(|server| server.check.as_mut()) {
+            check.kind = kind.clone();
+        }
+    };
     match field {
+        7 => page(topology, &|page| page.regex = Some(text.into())),
+        8 => kind(topology, CheckKind::Script(ScriptCheck { run: text.into(), user: "nobody".into() })),
+        9 => kind(topology, CheckKind::Script(ScriptCheck { run: "/bin/true".into(), user: text.into() })),
+        10 => kind(topology, CheckKind::Dns(DnsCheck { name: text.into(), record: "A".into() })),
+        11 => kind(topology, CheckKind::Smtp(Some(text.into()))),
+        12 => page(topology, &|page| page.digest = Some(text.into())),
         0 => page(topology, &|page| page.path = text.into()),
         1 => page(topology, &|page| page.host = Some(text.into())),
         2 => topology.email.as_mut().unwrap().value.to = vec![text.into()],
@@ -60,6 +93,11 @@ fn set_field(topology: &mut Topology, field: usize, text: &str) {
         4 => topology.email.as_mut().unwrap().value.smtp = text.into(),
         5 => failover(topology).auth_pass = Some(at(Secret::Literal(text.into()))),
         6 => failover(topology).interface = Some(at(text.into())),
+        13 => failover(topology).options.tracked_interfaces = vec![at(text.into())],
+        14 => failover(topology).options.scripts[0].run = at(text.into()),
+        15 => failover(topology).options.scripts[0].user = text.into(),
+        16 => failover(topology).options.notify.any = Some(at(text.into())),
+        17 => failover(topology).options.notify.user = Some(text.into()),
         _ => {
             let mut group = topology.failovers.remove("ext").unwrap();
             group.name = at(text.into());

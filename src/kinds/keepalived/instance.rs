@@ -3,19 +3,12 @@
 use std::net::IpAddr;
 
 use super::build::{interface, word};
-use super::model::{Unicast, VirtualAddress, VrrpInstance};
-use super::quote::{SecretWord, Word};
+use super::model::{Unicast, VirtualAddress, VirtualRoute, VrrpInstance};
+use super::quote::{RawLine, SecretWord, Word};
+use super::script;
 use crate::kinds::{Site, interface as vip_interface};
 use crate::source::{Problem, Problems};
-use crate::topology::{Failover, Family, Host, Preemption, Vip, VipHolder, VrrpVersion};
-
-/// Returns the VIPs of a failover in the order of their addresses.
-pub(super) fn vips<'a>(site: &Site<'a>, failover: &'a Failover) -> impl Iterator<Item = &'a Vip> {
-    site.topology
-        .vips
-        .values()
-        .filter(|vip| matches!(&vip.holder, VipHolder::Failover(name) if name.value == failover.name.value))
-}
+use crate::topology::{Failover, Family, Floating, FloatingRoute, Host, Preemption, VrrpVersion};
 
 /// Makes the instance.
 pub(super) fn build(
@@ -35,8 +28,24 @@ pub(super) fn build(
     };
     let auth_pass = auth_pass(site, failover, version, problems);
     let unicast = if failover.unicast { unicast(site, host, failover, family, problems) } else { None };
-    let addresses: Vec<Option<VirtualAddress>> =
-        vips(site, failover).map(|vip| address(site, host, vip, problems)).collect();
+    let options = &failover.options;
+    let mut lines = |advertised: bool| -> Option<Vec<VirtualAddress>> {
+        let floating = site.topology.floating(failover);
+        let wanted = floating.filter(|one| options.advertises(one.address().value) == advertised);
+        let lines: Vec<_> = wanted.map(|one| address(site, host, failover, one, problems)).collect();
+        lines.into_iter().collect()
+    };
+    let (addresses, excluded) = (lines(true), lines(false));
+    let tracked = options.tracked_interfaces.iter();
+    let tracked: Vec<_> =
+        tracked.map(|device| word(Word::solid(&device.value), "interface's name", device.span, problems)).collect();
+    let raw: Vec<_> =
+        options.raw.iter().map(|line| word(RawLine::new(&line.value), "raw line", line.span, problems)).collect();
+    let routes: Vec<_> = options.routes.iter().map(|one| route(site, host, failover, one, problems)).collect();
+    let tracked_scripts = options.tracked_scripts.iter();
+    let tracked_scripts: Vec<_> =
+        tracked_scripts.map(|name| word(Word::solid(&name.value), "script's name", name.span, problems)).collect();
+    let notify = script::notify(&options.notify, problems);
     Some(VrrpInstance {
         name: name?,
         starts_as_master: failover.preemption == Preemption::Immediate
@@ -50,15 +59,23 @@ pub(super) fn build(
         auth_pass,
         unicast,
         smtp_alert: failover.email && site.topology.email.is_some(),
-        addresses: addresses.into_iter().collect::<Option<_>>()?,
+        source: failover.source_address(&host.name.value, host).map(|source| source.value),
+        garp: options.garp,
+        tracked_interfaces: tracked.into_iter().collect::<Option<_>>()?,
+        tracked_scripts: tracked_scripts.into_iter().collect::<Option<_>>()?,
+        notify: notify?,
+        addresses: addresses?,
+        excluded: excluded?,
+        routes: routes.into_iter().collect::<Option<_>>()?,
+        raw: raw.into_iter().collect::<Option<_>>()?,
     })
 }
 
 /// Returns the one family of a failover's VIPs: keepalived drops those of another from the adverts.
 fn family(site: &Site<'_>, failover: &Failover, problems: &mut Problems) -> Option<Family> {
     let name = &failover.name.value;
-    let mut vips = vips(site, failover);
-    let Some(first) = vips.next() else {
+    let mut advertised = site.topology.advertised(failover).map(|floating| floating.address());
+    let Some(first) = advertised.next() else {
         problems.push(
             Problem::error("failover-without-vip", format!("Failover {name} has no VIP"))
                 .label(failover.name.span, "nothing fails over here")
@@ -66,12 +83,12 @@ fn family(site: &Site<'_>, failover: &Failover, problems: &mut Problems) -> Opti
         );
         return None;
     };
-    let family = Family::of(first.address.value);
-    if let Some(other) = vips.find(|vip| Family::of(vip.address.value) != family) {
+    let family = Family::of(first.value);
+    if let Some(other) = advertised.find(|address| Family::of(address.value) != family) {
         problems.push(
             Problem::error("failover-mixes-families", format!("Failover {name} has VIPs of both families"))
-                .label(other.address.span, "VRRP speaks one family per virtual router")
-                .label(first.address.span, "the other family")
+                .label(other.span, "VRRP speaks one family per virtual router")
+                .label(first.span, "the other family")
                 .help("Make a failover each for IPv4 and IPv6"),
         );
         return None;
@@ -131,10 +148,12 @@ fn unicast(
     family: Family,
     problems: &mut Problems,
 ) -> Option<Unicast> {
-    let near = vips(site, failover).next().map(|vip| vip.address.value);
+    let near = site.topology.advertised(failover).next().map(|floating| floating.address().value);
     let own = |host: &Host| -> Option<IpAddr> {
         let declared = || host.addresses.iter().map(|network| network.addr());
-        near.and_then(|vip| host.address_near(vip)).or_else(|| declared().find(|own| Family::of(*own) == family))
+        let written = failover.source_address(&host.name.value, host).map(|source| source.value);
+        let nearby = || near.and_then(|vip| host.address_near(vip));
+        written.or_else(nearby).or_else(|| declared().find(|own| Family::of(*own) == family))
     };
     let source = own(host);
     let others = failover.members.keys().filter(|name| **name != host.name.value);
@@ -158,15 +177,45 @@ fn unicast(
     Some(Unicast { source: source?, peers })
 }
 
-fn address(site: &Site<'_>, host: &Host, vip: &Vip, problems: &mut Problems) -> Option<VirtualAddress> {
+fn address(
+    site: &Site<'_>,
+    host: &Host,
+    failover: &Failover,
+    floating: Floating<'_>,
+    problems: &mut Problems,
+) -> Option<VirtualAddress> {
+    let address = floating.address();
     // An unknown interface is the failover's problem, reported once by `interface`.
-    let device = vip_interface::of_vip(site, vip, host)?;
-    let device = word(Word::solid(device), "interface's name", vip.address.span, problems);
-    let label = match &vip.label {
-        Some(label) if Family::of(vip.address.value) == Family::Ipv4 => {
-            Some(word(Word::solid(&label.value), "label", label.span, problems)?)
-        }
-        _ => None,
+    let device = vip_interface::of_floating(site, failover, floating, host)?;
+    let device = word(Word::solid(device), "interface's name", address.span, problems);
+    let label = match floating {
+        Floating::Vip(vip) => vip.label.as_ref().filter(|_| Family::of(address.value) == Family::Ipv4),
+        Floating::Further(_) => None,
     };
-    Some(VirtualAddress { address: vip.address.value, prefix: vip.prefix, device: device?, label })
+    let label = match label {
+        Some(label) => Some(word(Word::solid(&label.value), "label", label.span, problems)?),
+        None => None,
+    };
+    Some(VirtualAddress { address: address.value, prefix: floating.prefix(), device: device?, label })
+}
+
+/// Makes a route over the interface on which its gateway is: that of a further address, one of the live host, or the failover's.
+fn route(
+    site: &Site<'_>,
+    host: &Host,
+    failover: &Failover,
+    route: &FloatingRoute,
+    problems: &mut Problems,
+) -> Option<VirtualRoute> {
+    let via = route.via.value;
+    let floating = failover.options.addresses.iter().find(|further| further.network.contains(&via));
+    let floating = floating.and_then(|further| further.interface.as_ref()).map(|interface| interface.value.as_str());
+    let live = || {
+        let mut links = site.facts.get(&host.name.value)?.links.iter();
+        let near = links.find(|link| link.addresses.iter().any(|address| address.network.contains(&via)));
+        near.map(|link| link.name.as_str())
+    };
+    let device = floating.or_else(live).or_else(|| vip_interface::of_failover(site, Some(failover), host))?;
+    let device = word(Word::solid(device), "interface's name", route.via.span, problems)?;
+    Some(VirtualRoute { network: route.network.value, via, device })
 }

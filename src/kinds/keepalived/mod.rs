@@ -8,12 +8,17 @@ mod build;
 #[cfg(test)]
 mod hostile;
 mod instance;
+mod instance_text;
 pub mod model;
 mod observe;
 mod order;
+pub mod parse;
 mod quote;
+mod read;
 mod render;
+mod script;
 mod server;
+mod supervision;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +39,7 @@ use crate::topology::{Host, SecretText, TextPiece};
 
 pub use observe::{addresses, masked};
 pub use quote::{Refusal, SecretWord, Word};
+pub use read::{Block, blocks};
 pub use render::{HEADER, render, without};
 
 /// Where keepalived looks for its configuration.

@@ -6,15 +6,21 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::quote::{SecretWord, Word};
+use ipnet::IpNet;
+
+use super::quote::{RawLine, SecretWord, Word};
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Forwarding, Preemption, Scheduler, VrrpVersion};
+use crate::topology::{Forwarding, Garp, Preemption, Scheduler, SyncOptions, Tunnel, VrrpVersion};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// `global_defs`.
     pub global: GlobalDefs,
+    /// Each `vrrp_script`.
+    pub scripts: Vec<VrrpScript>,
+    /// Each `vrrp_sync_group`, with its instances.
+    pub sync_groups: Vec<(Word, Vec<Word>)>,
     /// Each `vrrp_instance`.
     pub instances: Vec<VrrpInstance>,
     /// Each `virtual_server`.
@@ -56,6 +62,8 @@ pub struct SyncDaemon {
     pub instance: Word,
     /// The sync id.
     pub id: u8,
+    /// How messages travel.
+    pub options: SyncOptions,
 }
 
 /// `vrrp_instance`.
@@ -83,8 +91,24 @@ pub struct VrrpInstance {
     pub unicast: Option<Unicast>,
     /// `smtp_alert`.
     pub smtp_alert: bool,
+    /// `mcast_src_ip`.
+    pub source: Option<IpAddr>,
+    /// `garp_master_delay`, `garp_master_repeat` and `garp_master_refresh`.
+    pub garp: Garp,
+    /// `track_interface`.
+    pub tracked_interfaces: Vec<Word>,
+    /// `track_script`.
+    pub tracked_scripts: Vec<Word>,
+    /// `notify_master` and its like.
+    pub notify: Vec<StateNotify>,
     /// `virtual_ipaddress`.
     pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`.
+    pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`.
+    pub routes: Vec<VirtualRoute>,
+    /// What the operator wrote in keepalived's own language.
+    pub raw: Vec<RawLine>,
 }
 
 /// Adverts to named peers.
@@ -109,6 +133,47 @@ pub struct VirtualAddress {
     pub label: Option<Word>,
 }
 
+/// A line of `virtual_routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRoute {
+    /// Where it leads.
+    pub network: IpNet,
+    /// `via`.
+    pub via: IpAddr,
+    /// `dev`; without it `keepalived -t` complains that it cannot track the route.
+    pub device: Word,
+}
+
+/// `vrrp_script`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpScript {
+    /// Its name.
+    pub name: Word,
+    /// `script`.
+    pub run: Word,
+    /// `interval`.
+    pub interval: Duration,
+    /// `weight`.
+    pub weight: i16,
+    /// `rise`.
+    pub rise: u32,
+    /// `fall`.
+    pub fall: u32,
+    /// `user`.
+    pub user: Word,
+}
+
+/// A line such as `notify_master`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateNotify {
+    /// The keyword.
+    pub keyword: &'static str,
+    /// The program with its arguments.
+    pub run: Word,
+    /// Who runs it.
+    pub user: Word,
+}
+
 /// `virtual_server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
@@ -120,10 +185,51 @@ pub struct VirtualServer {
     pub scheduler: Scheduler,
     /// `lb_kind`.
     pub forwarding: Forwarding,
+    /// `ops`.
+    pub one_packet: bool,
+    /// `persistence_engine`.
+    pub engine: Option<Word>,
     /// `persistence_timeout` in seconds and `persistence_granularity` as a prefix.
     pub persistence: Option<(u32, Option<u8>)>,
+    /// `alpha`.
+    pub alpha: bool,
+    /// `omega`.
+    pub omega: bool,
+    /// `quorum`, `hysteresis`, `quorum_up` and `quorum_down`.
+    pub quorum: Option<Quorum>,
+    /// `sorry_server`.
+    pub sorry: Option<DestinationKey>,
     /// Each `real_server`.
     pub servers: Vec<RealServer>,
+}
+
+/// What makes a virtual server usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// `quorum`.
+    pub weight: u32,
+    /// `hysteresis`.
+    pub hysteresis: u32,
+    /// `quorum_up` and `quorum_down`.
+    pub notify: Notify,
+}
+
+/// A program with its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program with its arguments.
+    pub line: Word,
+    /// The user.
+    pub user: Word,
+}
+
+/// Who is told of a transition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `notify_up` or `quorum_up`.
+    pub up: Option<Program>,
+    /// `notify_down` or `quorum_down`.
+    pub down: Option<Program>,
 }
 
 /// `real_server`.
@@ -133,14 +239,16 @@ pub struct RealServer {
     pub key: DestinationKey,
     /// `weight`.
     pub weight: u32,
-    /// `lvs_method`, where it differs from the service's.
-    pub forwarding: Option<Forwarding>,
+    /// `lvs_method`, where it differs from the service's or is not plain.
+    pub method: Option<(Forwarding, Tunnel)>,
     /// `inhibit_on_failure`.
     pub inhibit: bool,
     /// `uthreshold`, 0 for none.
     pub upper: u32,
     /// `lthreshold`, 0 for none.
     pub lower: u32,
+    /// `notify_up` and `notify_down`.
+    pub notify: Notify,
     /// What watches it.
     pub checker: Option<Checker>,
 }
@@ -150,9 +258,9 @@ pub struct RealServer {
 pub struct Checker {
     /// What is tried.
     pub kind: CheckerKind,
-    /// `connect_port`.
-    pub port: u16,
-    /// `connect_timeout`.
+    /// `connect_port`, where a port is tried.
+    pub port: Option<u16>,
+    /// `connect_timeout`, or `misc_timeout`.
     pub timeout: Duration,
     /// `delay_loop`, where it differs from the service's.
     pub interval: Option<Duration>,
@@ -171,6 +279,16 @@ pub enum CheckerKind {
     Http(Page),
     /// `SSL_GET`.
     Https(Page),
+    /// `UDP_CHECK` with its `payload` and `require_reply`.
+    Udp(Option<Word>, bool),
+    /// `DNS_CHECK` with its `name` and `type`.
+    Dns(Word, Word),
+    /// `SMTP_CHECK` with its `helo_name`.
+    Smtp(Option<Word>),
+    /// `PING_CHECK`.
+    Ping,
+    /// `MISC_CHECK` with its `misc_path` and `user`.
+    Script(Word, Word),
 }
 
 /// `url`.
@@ -182,4 +300,10 @@ pub struct Page {
     pub status: Option<u16>,
     /// `virtualhost`.
     pub host: Option<Word>,
+    /// `digest`.
+    pub digest: Option<Word>,
+    /// `regex`.
+    pub regex: Option<Word>,
+    /// `enable_sni`, of the whole checker.
+    pub sni: bool,
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::instance::vips;
 use crate::kinds::Site;
 use crate::topology::{Failover, HostName};
 
@@ -30,7 +29,8 @@ pub(super) fn before<'a>(site: &Site<'a>, host: &HostName) -> BTreeSet<&'a HostN
 fn master<'a>(site: &Site<'a>, failover: &'a Failover) -> Option<&'a HostName> {
     let holds = |director: &HostName| {
         let facts = site.facts.get(director);
-        vips(site, failover).any(|vip| facts.is_some_and(|facts| facts.link_with(vip.address.value).is_some()))
+        let mut floating = site.topology.floating(failover).map(|floating| floating.address().value);
+        floating.any(|address| facts.is_some_and(|facts| facts.link_with(address).is_some()))
     };
     let directors = failover.by_priority();
     directors.iter().copied().find(|director| holds(director)).or_else(|| directors.first().copied())

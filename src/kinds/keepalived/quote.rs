@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use crate::topology::{SecretText, TextPiece};
+use crate::topology::{SecretText, TextPiece, grammar};
 
 /// keepalived reads lines into a buffer of 1024 bytes (`MAXBUF` in `lib/parser.h`); this leaves room for the rest of one.
 const LONGEST: usize = 512;
@@ -32,6 +32,9 @@ pub enum Refusal {
     /// A space where the text must be one word.
     #[error("holds a space")]
     Space,
+    /// A line that would not stay in its block.
+    #[error("is not one keyword with its values and matching braces")]
+    NotALine,
 }
 
 /// A text that stands in `keepalived.conf` for itself.
@@ -55,12 +58,42 @@ impl Word {
         &self.0
     }
 
+    /// Returns the text in quotes.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
     /// Returns the text as it is written, in quotes where it needs them.
     pub fn written(&self) -> String {
         let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:%+=,?&@".contains(character);
         // A line that starts with `@` holds for the director of that name only.
         let bare = self.0.chars().all(plain) && !self.0.starts_with('@');
-        if bare { self.0.clone() } else { format!("\"{}\"", self.0) }
+        if bare { self.0.clone() } else { self.quoted() }
+    }
+}
+
+/// A line of the operator's own that stays in the block where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawLine(String);
+
+impl RawLine {
+    /// Takes a line with matching braces and without anything that ends it early.
+    pub fn new(text: &str) -> Result<Self, Refusal> {
+        if grammar::is_raw_line(text) { Ok(RawLine(text.to_owned())) } else { Err(Refusal::NotALine) }
+    }
+
+    /// Returns the lines as keepalived reads them best, a brace at the end of one and on a line of its own.
+    pub fn lines(&self) -> Vec<String> {
+        let broken = self.0.replace('{', "{\n").replace('}', "\n}\n");
+        let lines = broken.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let mut depth = 0_usize;
+        let lines = lines.filter(|line| !line.is_empty()).map(|line| {
+            depth = depth.saturating_sub(usize::from(line == "}"));
+            let indented = format!("{}{line}", "    ".repeat(depth));
+            depth += usize::from(line.ends_with('{'));
+            indented
+        });
+        lines.collect()
     }
 }
 
@@ -134,6 +167,15 @@ mod tests {
         assert_eq!(refused(" a"), Refusal::Space);
         assert_eq!(refused(&"a".repeat(513)), Refusal::TooLong(512));
         assert_eq!(Word::solid("a b").unwrap_err(), Refusal::Space);
+    }
+
+    #[test]
+    fn a_line_of_the_operators_own_is_laid_out() {
+        let lines = |text: &str| RawLine::new(text).unwrap().lines();
+        assert_eq!(lines("track_bfd {b1}"), ["track_bfd {", "    b1", "}"]);
+        assert_eq!(lines("dont_track_primary"), ["dont_track_primary"]);
+        assert_eq!(lines("a { b { c 1 } d }"), ["a {", "    b {", "        c 1", "    }", "    d", "}"]);
+        assert_eq!(RawLine::new("a }").unwrap_err(), Refusal::NotALine);
     }
 
     #[test]

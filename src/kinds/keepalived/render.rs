@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, RealServer, VirtualServer, VrrpInstance};
+use super::instance_text::{vrrp_instance, vrrp_script};
+use super::model::{Checker, CheckerKind, Configuration, GlobalDefs, Page, RealServer, VirtualServer};
+use super::supervision;
 use crate::effect::{DestinationKey, ServiceKey};
-use crate::topology::{Family, Forwarding, Preemption, SecretText, TextPiece, VrrpVersion};
+use crate::topology::{Family, Forwarding, SecretText, SyncOptions, TextPiece, Tunnel};
 
 /// The first line of a configuration that lvsctl wrote.
 pub const HEADER: &str = "# Written by lvsctl; changes here are overwritten";
@@ -18,6 +20,16 @@ pub fn render(configuration: &Configuration) -> SecretText {
     writer.line(HEADER);
     writer.line("");
     global_defs(&mut writer, &configuration.global);
+    for script in &configuration.scripts {
+        writer.line("");
+        vrrp_script(&mut writer, script);
+    }
+    for (name, instances) in &configuration.sync_groups {
+        writer.line("");
+        writer.block(&format!("vrrp_sync_group {}", name.written()), |writer| {
+            writer.block("group", |writer| instances.iter().for_each(|one| writer.line(&one.written())));
+        });
+    }
     for instance in &configuration.instances {
         writer.line("");
         vrrp_instance(&mut writer, instance);
@@ -51,14 +63,16 @@ pub fn without(text: &SecretText, service: ServiceKey) -> Option<SecretText> {
     cut.then_some(rest)
 }
 
+/// A text that grows line by line.
 #[derive(Default)]
-struct Writer {
+pub(super) struct Writer {
     text: SecretText,
     depth: usize,
 }
 
 impl Writer {
-    fn line(&mut self, line: &str) {
+    /// Writes a line, indented.
+    pub(super) fn line(&mut self, line: &str) {
         if !line.is_empty() {
             self.text.push_str(&"    ".repeat(self.depth));
         }
@@ -66,7 +80,8 @@ impl Writer {
         self.text.push_str("\n");
     }
 
-    fn secret_line(&mut self, keyword: &str, pieces: &[TextPiece]) {
+    /// Writes a keyword with a secret.
+    pub(super) fn secret_line(&mut self, keyword: &str, pieces: &[TextPiece]) {
         self.text.push_str(&"    ".repeat(self.depth));
         self.text.push_str(keyword);
         self.text.push_str(" ");
@@ -74,7 +89,8 @@ impl Writer {
         self.text.push_str("\n");
     }
 
-    fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
+    /// Writes a block in braces.
+    pub(super) fn block(&mut self, head: &str, body: impl FnOnce(&mut Self)) {
         self.line(&format!("{head} {{"));
         self.depth += 1;
         body(self);
@@ -95,48 +111,14 @@ fn global_defs(writer: &mut Writer, global: &GlobalDefs) {
         }
         if let Some(daemon) = &global.sync_daemon {
             let (interface, instance) = (daemon.interface.written(), daemon.instance.written());
-            writer.line(&format!("lvs_sync_daemon {interface} {instance} id {}", daemon.id));
+            let mut line = format!("lvs_sync_daemon {interface} {instance} id {}", daemon.id);
+            let SyncOptions { group, port, ttl, maxlen } = &daemon.options;
+            line.extend(maxlen.map(|maxlen| format!(" maxlen {maxlen}")));
+            line.extend(port.map(|port| format!(" port {port}")));
+            line.extend(ttl.map(|ttl| format!(" ttl {ttl}")));
+            line.extend(group.map(|group| format!(" group {group}")));
+            writer.line(&line);
         }
-    });
-}
-
-fn vrrp_instance(writer: &mut Writer, instance: &VrrpInstance) {
-    writer.block(&format!("vrrp_instance {}", instance.name.written()), |writer| {
-        writer.line(if instance.starts_as_master { "state MASTER" } else { "state BACKUP" });
-        writer.line(&format!("interface {}", instance.interface.written()));
-        writer.line(&format!("virtual_router_id {}", instance.virtual_router_id));
-        writer.line(&format!("priority {}", instance.priority));
-        writer.line(&format!("advert_int {}", seconds(instance.advert_interval)));
-        writer.line(match instance.version {
-            VrrpVersion::V2 => "version 2",
-            VrrpVersion::V3 => "version 3",
-        });
-        match instance.preemption {
-            Preemption::Immediate => {}
-            Preemption::After(delay) => writer.line(&format!("preempt_delay {}", seconds(delay))),
-            Preemption::Never => writer.line("nopreempt"),
-        }
-        if instance.smtp_alert {
-            writer.line("smtp_alert");
-        }
-        if let Some(auth_pass) = &instance.auth_pass {
-            writer.block("authentication", |writer| {
-                writer.line("auth_type PASS");
-                writer.secret_line("auth_pass", auth_pass.written());
-            });
-        }
-        if let Some(unicast) = &instance.unicast {
-            writer.line(&format!("unicast_src_ip {}", unicast.source));
-            writer.block("unicast_peer", |writer| unicast.peers.iter().for_each(|peer| writer.line(&peer.to_string())));
-        }
-        writer.block("virtual_ipaddress", |writer| {
-            for address in &instance.addresses {
-                let label =
-                    address.label.as_ref().map(|label| format!(" label {}", label.written())).unwrap_or_default();
-                let device = address.device.written();
-                writer.line(&format!("{}/{} dev {device}{label}", address.address, address.prefix));
-            }
-        });
     });
 }
 
@@ -170,12 +152,19 @@ fn virtual_server(writer: &mut Writer, server: &VirtualServer) {
         writer.line(&format!("{}-port", scheduler.name));
     }
     writer.line(&format!("lb_kind {}", method(server.forwarding)));
+    if server.one_packet {
+        writer.line("ops");
+    }
     if let Some((timeout, granularity)) = server.persistence {
         writer.line(&format!("persistence_timeout {timeout}"));
+        if let Some(engine) = &server.engine {
+            writer.line(&format!("persistence_engine {}", engine.written()));
+        }
         if let Some(prefix) = granularity {
             writer.line(&format!("persistence_granularity {}", granularity_text(server.key.family(), prefix)));
         }
     }
+    supervision::write(writer, server);
     server.servers.iter().for_each(|real| real_server(writer, server.key, real));
     writer.depth -= 1;
     writer.line("}");
@@ -197,8 +186,8 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
     };
     writer.block(&head, |writer| {
         writer.line(&format!("weight {}", real.weight));
-        if let Some(forwarding) = real.forwarding {
-            writer.line(&format!("lvs_method {}", method(forwarding)));
+        if let Some((forwarding, tunnel)) = real.method {
+            writer.line(&format!("lvs_method {}{}", method(forwarding), wrapped(tunnel)));
         }
         if real.inhibit {
             writer.line("inhibit_on_failure");
@@ -209,6 +198,7 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
         if real.lower > 0 {
             writer.line(&format!("lthreshold {}", real.lower));
         }
+        supervision::write_notify(writer, "notify", &real.notify);
         if let Some(checker) = &real.checker {
             check(writer, checker);
         }
@@ -216,25 +206,28 @@ fn real_server(writer: &mut Writer, service: ServiceKey, real: &RealServer) {
 }
 
 fn check(writer: &mut Writer, checker: &Checker) {
-    let (keyword, page) = match &checker.kind {
-        CheckerKind::Tcp => ("TCP_CHECK", None),
-        CheckerKind::Http(page) => ("HTTP_GET", Some(page)),
-        CheckerKind::Https(page) => ("SSL_GET", Some(page)),
+    let keyword = match &checker.kind {
+        CheckerKind::Tcp => "TCP_CHECK",
+        CheckerKind::Http(_) => "HTTP_GET",
+        CheckerKind::Https(_) => "SSL_GET",
+        CheckerKind::Udp(..) => "UDP_CHECK",
+        CheckerKind::Dns(..) => "DNS_CHECK",
+        CheckerKind::Smtp(_) => "SMTP_CHECK",
+        CheckerKind::Ping => "PING_CHECK",
+        CheckerKind::Script(..) => "MISC_CHECK",
     };
     writer.block(keyword, |writer| {
-        if let Some(page) = page {
-            writer.block("url", |writer| {
-                writer.line(&format!("path {}", page.path.written()));
-                if let Some(status) = page.status {
-                    writer.line(&format!("status_code {status}"));
-                }
-                if let Some(host) = &page.host {
-                    writer.line(&format!("virtualhost {}", host.written()));
-                }
-            });
+        checked(writer, &checker.kind);
+        if let Some(port) = checker.port {
+            writer.line(&format!("connect_port {port}"));
         }
-        writer.line(&format!("connect_port {}", checker.port));
-        writer.line(&format!("connect_timeout {}", seconds(checker.timeout)));
+        match checker.kind {
+            // keepalived refuses a fraction here.
+            CheckerKind::Script(..) => {
+                writer.line(&format!("misc_timeout {}", checker.timeout.as_millis().div_ceil(1000)));
+            }
+            _ => writer.line(&format!("connect_timeout {}", seconds(checker.timeout))),
+        }
         if let Some(interval) = checker.interval {
             writer.line(&format!("delay_loop {}", seconds(interval)));
         }
@@ -243,16 +236,80 @@ fn check(writer: &mut Writer, checker: &Checker) {
     });
 }
 
+/// Writes what a checker asks and expects.
+fn checked(writer: &mut Writer, kind: &CheckerKind) {
+    match kind {
+        CheckerKind::Tcp | CheckerKind::Ping => {}
+        CheckerKind::Http(page) | CheckerKind::Https(page) => {
+            writer.block("url", |writer| url(writer, page));
+            if page.sni {
+                writer.line("enable_sni");
+            }
+        }
+        CheckerKind::Udp(payload, reply) => {
+            if let Some(payload) = payload {
+                writer.line(&format!("payload {}", payload.written()));
+            }
+            if *reply {
+                writer.line("require_reply");
+            }
+        }
+        CheckerKind::Dns(name, record) => {
+            writer.line(&format!("type {}", record.written()));
+            writer.line(&format!("name {}", name.written()));
+        }
+        CheckerKind::Smtp(helo) => {
+            if let Some(helo) = helo {
+                writer.line(&format!("helo_name {}", helo.written()));
+            }
+        }
+        CheckerKind::Script(run, user) => {
+            writer.line(&format!("misc_path {}", run.written()));
+            writer.line(&format!("user {}", user.written()));
+        }
+    }
+}
+
+fn url(writer: &mut Writer, page: &Page) {
+    writer.line(&format!("path {}", page.path.written()));
+    if let Some(digest) = &page.digest {
+        writer.line(&format!("digest {}", digest.written()));
+    }
+    if let Some(status) = page.status {
+        writer.line(&format!("status_code {status}"));
+    }
+    if let Some(host) = &page.host {
+        writer.line(&format!("virtualhost {}", host.written()));
+    }
+    if let Some(regex) = &page.regex {
+        writer.line(&format!("regex {}", regex.written()));
+    }
+}
+
+/// Writes how packets are wrapped; IP in IP is what keepalived takes by itself.
+fn wrapped(tunnel: Tunnel) -> String {
+    let checksum = |flags| match flags {
+        0 => " nocsum",
+        Tunnel::CHECKSUM => " csum",
+        _ => " remcsum",
+    };
+    match tunnel {
+        Tunnel::Ipip => String::new(),
+        Tunnel::Gue { port, flags } => format!(" type gue port {port}{}", checksum(flags)),
+        Tunnel::Gre { flags } => format!(" type gre{}", checksum(flags)),
+    }
+}
+
 fn method(forwarding: Forwarding) -> &'static str {
     match forwarding {
-        Forwarding::Nat => "NAT",
+        Forwarding::Nat | Forwarding::FullNat => "NAT",
         Forwarding::Tun => "TUN",
         Forwarding::Dr | Forwarding::Local | Forwarding::Bypass => "DR",
     }
 }
 
 /// Writes seconds with as many decimals as are needed, at most six, which is what keepalived keeps.
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     let text = format!("{}.{:06}", duration.as_secs(), duration.subsec_micros());
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -8,8 +8,9 @@ use crate::effect::{Capabilities, DaemonState, FileState, Link, LinkAddress};
 use crate::source::Problem;
 use crate::topology::fixture::*;
 use crate::topology::{
-    Check, CheckKind, Failover, Forwarding, HostName, HttpCheck, Listen, OnFailure, Persistence, PortRange, Preemption,
-    Protocol, Role, Scheduler, Secret, SecretReference, SecretValues, Topology, VipHolder, VrrpVersion,
+    Check, CheckKind, Failover, FailoverOptions, FloatingAddress, FloatingRoute, Forwarding, Garp, HostName, HttpCheck,
+    Listen, OnFailure, Persistence, PortRange, Preemption, Protocol, Role, Scheduler, Script, Secret, SecretReference,
+    SecretValues, StateNotify, Topology, VipHolder, VrrpVersion,
 };
 
 pub(super) fn compiled(topology: &Topology, host: &str) -> (Vec<Entry>, Problems) {
@@ -60,7 +61,7 @@ fn varied_site() -> Topology {
         port,
         span: span(),
     };
-    let page = HttpCheck { path: "/a b".replace(' ', "#"), status: None, host: None };
+    let page = HttpCheck { path: "/a b".replace(' ', "#"), status: None, host: None, ..HttpCheck::default() };
     let mut mapped = service("mapped", Protocol::Tcp, 80, vec![server(&a), server(&b)]);
     mapped.scheduler = Scheduler { name: "mh".into(), fallback: true, port: true };
     mapped.persistence = Some(Persistence { timeout: Duration::from_secs(300), netmask: Some(24) });
@@ -141,7 +142,7 @@ fn the_file_waits_for_marks_sysctls_and_real_servers_and_the_master_for_the_back
 #[test]
 fn who_holds_a_vip_now_is_the_master() {
     let address = LinkAddress { network: "10.4.1.190/32".parse().unwrap(), label: None };
-    let link = Link { name: "eth0".into(), mac: None, addresses: vec![address] };
+    let link = Link { name: "eth0".into(), mac: None, sort: None, is_up: true, addresses: vec![address] };
     let holds = Capabilities { links: vec![link], ..Capabilities::default() };
     let facts = BTreeMap::from([(HostName::new("lb02"), holds)]);
     let waits = |host: &str| {
@@ -263,4 +264,50 @@ fn a_virtual_server_can_be_cut_out_of_the_file() {
     assert_eq!(reduced, format!("{}{}", &whole[..start], &whole[end..]));
     assert!(reduced.contains("    protocol TCP\n    delay_loop 2\n"));
     assert_eq!(without(text, key(Protocol::Tcp, 8000)), None);
+}
+
+#[test]
+fn the_options_of_a_failover_are_rendered() {
+    let mut topology = reference_site();
+    let sixth = vip("fd00::100", VipHolder::Failover(at("ext".into())), vec![]);
+    topology.vips.insert(sixth.address.value, crate::topology::Vip { prefix: 128, ..sixth });
+    failover(&mut topology).options = FailoverOptions {
+        source_address: Some(at("10.4.1.182".parse().unwrap())),
+        garp: Garp { delay: Some(Duration::from_secs(7)), repeat: Some(3), refresh: Some(Duration::from_secs(60)) },
+        tracked_interfaces: vec![at("eth1".into())],
+        tracked_scripts: vec![at("chk".into())],
+        scripts: vec![Script {
+            name: at("chk".into()),
+            run: at("/usr/bin/chk -v {x}".into()),
+            interval: Duration::from_secs(2),
+            weight: at(-60),
+            rise: 2,
+            fall: 3,
+            user: "nobody".into(),
+        }],
+        notify: StateNotify {
+            master: Some(at("/etc/lvs/master.sh".into())),
+            backup: Some(at("/etc/lvs/backup.sh now".into())),
+            fault: None,
+            any: Some(at("/bin/logger".into())),
+            user: None,
+        },
+        routes: vec![FloatingRoute {
+            network: at("172.16.0.0/12".parse().unwrap()),
+            via: at("10.4.1.1".parse().unwrap()),
+        }],
+        addresses: vec![FloatingAddress {
+            network: at("192.168.1.11/24".parse().unwrap()),
+            interface: Some(at("eth1".into())),
+        }],
+        unadvertised: vec![at("fd00::100".parse().unwrap())],
+        raw: vec![at("track_bfd { b1 }".into())],
+    };
+    let instance = |host| {
+        let text = text(&topology, host);
+        let start = text.find("vrrp_script").unwrap();
+        text[start..text.find("virtual_server ").unwrap()].to_owned()
+    };
+    insta::assert_snapshot!("options", instance("lb02"));
+    assert!(!instance("lb01").contains("mcast_src_ip"));
 }

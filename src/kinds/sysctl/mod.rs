@@ -7,13 +7,15 @@
 //! A parameter that the host does not have (`None` in the answer) is simply not there: its module may be about to be
 //! loaded. One that no module brings makes the write fail, with the host's own message.
 
+mod missing;
 mod needs;
 
-use super::{Context, Kind, ParseError, Scope, Site, ids, module};
+use super::{Context, Kind, ParseError, Scope, Site, delivery, ids, module};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
 use crate::topology::{Host, SysctlKey};
+pub use missing::missing;
 use needs::{FORWARDING_IPV4, FORWARDING_IPV6, Need};
 
 /// The kind of kernel parameters.
@@ -59,6 +61,9 @@ impl Kind for SysctlKind {
                 let mut entry = Entry::new(ResourceKey::Sysctl(key.clone()), Resource::Sysctl(value)).origin(origin);
                 if let Some(module) = module::behind(&key) {
                     entry = entry.requires(ids::module(&host.name.value, module));
+                }
+                if let Some(device) = delivery::interface_of(&key) {
+                    entry = entry.requires(ids::link(&host.name.value, device));
                 }
                 if let Some(switch) = resets(&key).filter(|switch| all.contains(switch)) {
                     entry = entry.requires(ids::sysctl(&host.name.value, switch));

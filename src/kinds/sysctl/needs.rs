@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::kinds::{Site, interface};
+use crate::kinds::ipvs::{CONNECTION_TRACKING, LOOSE_TRACKING};
+use crate::kinds::{Site, delivery, interface};
 use crate::source::Span;
-use crate::topology::{Delivery, Family, Forwarding, Host, Role, SysctlKey};
+use crate::topology::{Family, Forwarding, Host, Role, SysctlKey};
 
 /// Turns an IPv4 host into a router.
 pub(super) const FORWARDING_IPV4: &str = "net/ipv4/ip_forward";
@@ -41,8 +42,10 @@ pub(super) fn of(site: &Site<'_>, host: &Host) -> BTreeMap<SysctlKey, Need> {
     if host.role == Role::Director {
         forwarding(site, host, &mut needs);
         redirects(site, host, &mut needs);
+        tracking(site, host, &mut needs);
     }
     quiet_arp(site, host, &mut needs);
+    open_tunnel(site, host, &mut needs);
     needs
 }
 
@@ -86,26 +89,60 @@ fn redirects(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>
     }
 }
 
-/// A real server with the VIP on `lo` must leave ARP for it to the director. What counts is the larger of `all` and the
+/// What IPVS translates can only be translated further where connection tracking knows of it.
+fn tracking(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
+        let full = service.servers.iter().find(|server| server.forwarding == Forwarding::FullNat);
+        if let Some(origin) = service.syn_proxy {
+            let because = "a SYN proxy answers what belongs to no connection";
+            let need = Need { value: "0", accepts: |value| value == "0", vital: true, because, origin };
+            needs.entry(SysctlKey::from_path(LOOSE_TRACKING)).or_insert(need);
+        }
+        let Some(origin) = full.map(|server| server.span).or(service.syn_proxy) else {
+            continue;
+        };
+        let because = "what IPVS translates here is changed further by connection tracking";
+        let need = Need { value: "1", accepts: |value| value == "1", vital: true, because, origin };
+        needs.entry(SysctlKey::from_path(CONNECTION_TRACKING)).or_insert(need);
+    }
+}
+
+/// A real server that holds the VIP must leave ARP for it to the director. What counts is the larger of `all` and the
 /// interface, so only too small a value of `all` does harm; `arp_ignore` 3 and 8 silence more than the VIP.
 fn quiet_arp(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
-    let server = site
-        .topology
-        .services()
-        .filter(|(vip, _)| vip.address.value.is_ipv4())
-        .flat_map(|(_, service)| &service.servers)
-        .find(|server| server.host.value == host.name.value && server.delivery == Delivery::Loopback);
-    let Some(server) = server else {
-        return;
-    };
     let ignore: fn(&str) -> bool = |value| matches!(value, "1" | "2");
     let announce: fn(&str) -> bool = |value| value == "2";
-    for (parameter, value, accepts) in [("arp_ignore", "1", ignore), ("arp_announce", "2", announce)] {
-        for name in ["all", "lo"] {
-            let accepts = if name == "all" { accepts } else { |_: &str| true };
-            let because = "the VIP is on lo, and the director alone answers for it";
-            let need = Need { value, accepts, vital: true, because, origin: server.span };
-            needs.insert(SysctlKey::interface(name, parameter), need);
+    for vip in site.topology.vips.values().filter(|vip| vip.address.value.is_ipv4()) {
+        for server in delivery::parts(vip, host) {
+            for key in delivery::device(vip, server).into_iter().flat_map(delivery::quiet_arp) {
+                let (value, accepts) = if key.path().ends_with("arp_ignore") { ("1", ignore) } else { ("2", announce) };
+                let is_of_all = key.path().starts_with("net/ipv4/conf/all/");
+                let accepts = if is_of_all { accepts } else { |_: &str| true };
+                let because = "the VIP is on an interface of this host, and the director alone answers for it";
+                needs.entry(key).or_insert(Need { value, accepts, vital: true, because, origin: server.span });
+            }
+        }
+    }
+}
+
+/// What comes out of a tunnel has a sender that is reached another way, which a strict filter takes for forged. The loose
+/// filter, 2, lets it pass where the host has a default route.
+fn open_tunnel(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    for vip in site.topology.vips.values().filter(|vip| vip.address.value.is_ipv4()) {
+        for server in delivery::parts(vip, host) {
+            let Some(end) = delivery::tunnel_end(vip, server) else {
+                continue;
+            };
+            for key in delivery::without_return_path(end.device) {
+                let need = Need {
+                    value: "0",
+                    accepts: |value| matches!(value, "0" | "2"),
+                    vital: true,
+                    because: "what comes out of a tunnel is answered another way, and a strict filter drops it",
+                    origin: server.span,
+                };
+                needs.entry(key).or_insert(need);
+            }
         }
     }
 }

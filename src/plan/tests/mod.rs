@@ -46,7 +46,12 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
     let address = |prefix| Resource::Address { prefix, label: None };
     match key {
         ResourceKey::Module(_) => Resource::Module,
+        ResourceKey::Link(_) => Resource::Link { sort: Some("dummy".into()), is_up: true },
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
+        ResourceKey::IpvsTimeout(_) => Resource::Timeout(1),
+        ResourceKey::ModuleOptions => panic!("no test here has them"),
+        ResourceKey::SyncDaemon(_) => panic!("no test here has one"),
+        ResourceKey::Offload { .. } => Resource::Switch(true),
         ResourceKey::Address { .. } => address(32),
         ResourceKey::DefaultRoute(_) => Resource::DefaultRoute { via: VIP.parse().ok() },
         ResourceKey::Chain { .. } | ResourceKey::ChainRemainder { .. } => {
@@ -58,11 +63,18 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
             Resource::IpvsService { config, programmer }
         }
         ResourceKey::IpvsDestination(..) => {
-            let config = DestinationConfig { forwarding: Forwarding::Dr, weight: 1, upper: 0, lower: 0 };
+            let config = DestinationConfig {
+                forwarding: Forwarding::Dr,
+                tunnel: Default::default(),
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            };
             Resource::IpvsDestination { config, programmer }
         }
         ResourceKey::KeepalivedConfiguration => Resource::File { text: Default::default(), mode: 0o600 },
         ResourceKey::KeepalivedDaemon => Resource::Daemon { configuration: None },
+        ResourceKey::BootFiles => Resource::BootFiles(Default::default()),
         ResourceKey::Manifest => Resource::Manifest(Manifest::default()),
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::failover_options::{options, source_address};
 use super::mail_server;
+use super::tuning;
 use crate::document::{Node, Value};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::{
@@ -37,13 +39,16 @@ pub fn failover(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Fa
         sync_daemon: node.child("sync-daemon").map(|child| SyncDaemon {
             interface: child.property("interface").and_then(owned),
             id: child.property("id").and_then(|value| value.integer()),
+            options: tuning::sync_options(child),
             span: child.span,
         }),
         email: flag(node, "email"),
+        options: options(node, problems),
     }
 }
 
-fn owned(value: &Value) -> Option<Spanned<String>> {
+/// Returns a text with its place.
+pub fn owned(value: &Value) -> Option<Spanned<String>> {
     value.text().map(|text| text.map(str::to_owned))
 }
 
@@ -68,7 +73,7 @@ fn members(node: &Node, problems: &mut Problems) -> BTreeMap<HostName, Member> {
             );
             continue;
         }
-        members.insert(director.value.clone(), Member { director, priority });
+        members.insert(director.value.clone(), Member { director, priority, source_address: source_address(child) });
     }
     members
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
+use super::tuning;
 use crate::document::{Literal, Node};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::grammar::is_host_address;
@@ -20,6 +21,7 @@ pub fn host(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Host {
         connection: connection(node, name, problems),
         managed: managed(node, role, problems),
         sysctls: sysctls(node, problems),
+        tuning: tuning::tuning(node, problems),
     }
 }
 

@@ -7,10 +7,14 @@
 
 mod check;
 mod failover;
+mod failover_options;
+mod failover_scripts;
 mod host;
 mod pool;
 mod service;
+mod supervision;
 mod text;
+mod tuning;
 mod vip;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +27,7 @@ pub use vip::VipDraft;
 
 use crate::document::Node;
 use crate::source::{Problem, Problems, Span, Spanned};
-use crate::topology::{Email, Failover, Host, HostName};
+use crate::topology::{Email, Failover, Host, HostName, SyncGroup};
 
 /// Everything that a document says, before names are followed.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub struct Draft {
     pub hosts: BTreeMap<HostName, Host>,
     /// The failovers by name.
     pub failovers: BTreeMap<String, Failover>,
+    /// The groups of failovers by name.
+    pub sync_groups: BTreeMap<String, SyncGroup>,
     /// The pools by name.
     pub pools: BTreeMap<String, PoolDraft>,
     /// The VIPs in the order of writing; an address may occur more than once.
@@ -51,6 +57,7 @@ pub fn document(nodes: &[Node], problems: &mut Problems) -> Draft {
             // Directors and real servers share one space of names, because plans and manifests name hosts.
             "director" | "real-server" => "host",
             "failover" => "failover",
+            "sync-group" => "sync-group",
             "pool" => "pool",
             "vip" => {
                 draft.vips.extend(vip::vip(node, problems));
@@ -77,6 +84,10 @@ pub fn document(nodes: &[Node], problems: &mut Problems) -> Draft {
             "failover" => {
                 let failover = failover::failover(node, name, problems);
                 draft.failovers.insert(name.value.to_owned(), failover);
+            }
+            "sync-group" => {
+                let group = failover_options::sync_group(node, name, problems);
+                draft.sync_groups.insert(name.value.to_owned(), group);
             }
             _ => {
                 draft.pools.insert(name.value.to_owned(), pool::pool(node, problems));

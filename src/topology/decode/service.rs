@@ -1,10 +1,13 @@
 //! Virtual services.
 
+use std::time::Duration;
+
 use super::pool::{ServerDraft, servers};
+use super::supervision::supervision;
 use super::{check, port_range};
 use crate::document::{Literal, Node};
-use crate::source::{Problem, Problems, Spanned};
-use crate::topology::{Check, Listen, OnFailure, Persistence, Protocol, Scheduler};
+use crate::source::{Problem, Problems, Span, Spanned};
+use crate::topology::{Check, Listen, OnFailure, Persistence, Protocol, Scheduler, Supervision};
 
 /// The scheduler where none is written: ipvsadm(8)'s own default.
 const SCHEDULER: &str = "wlc";
@@ -24,14 +27,48 @@ pub struct ServiceDraft {
     pub persistence: Option<Persistence>,
     /// Where the persistence mask was written.
     pub netmask: Option<Spanned<u8>>,
+    /// The engine that tells clients apart.
+    pub engine: Option<String>,
+    /// Whether each packet is balanced by itself.
+    pub one_packet: bool,
+    /// Where a SYN proxy is asked for.
+    pub syn_proxy: Option<Span>,
+    /// How long a server that is taken out may finish.
+    pub drain: Option<Duration>,
     /// What happens to a server whose check fails.
     pub on_failure: OnFailure,
+    /// What the checks come to.
+    pub supervision: Supervision,
     /// The check for servers without one.
     pub check: Option<Check>,
     /// The servers of its own.
     pub servers: Vec<ServerDraft>,
     /// The pools whose servers it takes, before its own.
     pub pools: Vec<Spanned<String>>,
+}
+
+/// A knob that belongs to one protocol.
+struct Only {
+    message: &'static str,
+    protocol: Protocol,
+    why: &'static str,
+}
+
+const ONE_PACKET: Only =
+    Only { message: "`one-packet` is for UDP only", protocol: Protocol::Udp, why: "the kernel would ignore it here" };
+
+const SIP: Only =
+    Only { message: "The engine sip is for UDP only", protocol: Protocol::Udp, why: "the kernel finds no call there" };
+
+const SYN_PROXY: Only = Only { message: "A SYN proxy is for TCP only", protocol: Protocol::Tcp, why: "has no SYN" };
+
+impl Only {
+    fn refusal(&self, span: Span, listen: &Listen) -> Problem {
+        Problem::error("conflict", self.message)
+            .label(span, "asked for here")
+            .label(listen.span, format!("{}: {}", listen.protocol, self.why))
+            .help(format!("Make a service of its own for what is not {}, without it", self.protocol))
+    }
 }
 
 /// Decodes a service.
@@ -42,6 +79,26 @@ pub fn service(node: &Node, problems: &mut Problems) -> Option<ServiceDraft> {
     let fwmark = node.child("fwmark").and_then(|child| child.argument(0)?.integer());
     let listens: Vec<Listen> = node.children_named("listen").flat_map(listen).collect();
     check_listens(&listens, fwmark.is_some() || node.child("fwmark").is_some(), persistence.is_some(), problems);
+    let engine = persistence.and_then(|child| child.property("engine")?.text());
+    let asked = |name: &str| {
+        let child = node.child(name)?;
+        child.argument(0)?.flag()?.then_some(child.span)
+    };
+    let (one_packet, syn_proxy) = (asked("one-packet"), asked("syn-proxy"));
+    for (span, rule) in [(one_packet, &ONE_PACKET), (engine.map(|engine| engine.span), &SIP), (syn_proxy, &SYN_PROXY)] {
+        let other = listens.iter().find(|listen| listen.protocol != rule.protocol);
+        if let (Some(span), Some(listen)) = (span, other) {
+            problems.push(rule.refusal(span, listen));
+        }
+    }
+    if let (Some(span), Some(mark)) = (syn_proxy, fwmark) {
+        problems.push(
+            Problem::error("conflict", "A service behind a SYN proxy cannot be keyed by a mark")
+                .label(span, "sends packets of its own, which no rule marks")
+                .label(mark.span, "keys the service")
+                .help("Take `fwmark` away; each port is then a service of its own"),
+        );
+    }
     Some(ServiceDraft {
         name,
         listens,
@@ -51,7 +108,12 @@ pub fn service(node: &Node, problems: &mut Problems) -> Option<ServiceDraft> {
             .and_then(|child| child.argument(0)?.duration())
             .map(|timeout| Persistence { timeout: timeout.value, netmask: netmask.map(|netmask| netmask.value) }),
         netmask,
+        engine: engine.map(|engine| engine.value.to_owned()),
+        one_packet: one_packet.is_some(),
+        syn_proxy,
+        drain: node.child("drain").and_then(|child| child.argument(0)?.duration()).map(|drain| drain.value),
         on_failure: on_failure(node),
+        supervision: supervision(node, problems),
         check: check(node, problems),
         servers: servers(node, problems),
         pools: node

@@ -97,6 +97,8 @@ fn delivery(node: &Node) -> Option<Spanned<Delivery>> {
     let word = node.property("delivery")?.text()?;
     let delivery = match word.value {
         "loopback" => Delivery::Loopback,
+        "tunnel" => Delivery::Tunnel,
+        "dummy" => Delivery::Dummy,
         "redirect" => Delivery::Redirect,
         "none" => Delivery::None,
         _ => return None,

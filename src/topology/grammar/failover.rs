@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::text;
+use super::tuning::{GROUP, MAXLEN, SYNC_PORT, TTL};
+use super::{failover_options, text};
 use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed, optional};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ const MEMBER: NodeRule = NodeRule {
         Shape::Integer { least: 1, most: 254 },
         "The highest is the preferred master; 255 is for the owner of an address (RFC 5798)",
     )],
-    children: &[later("source-address", "The address that adverts come from")],
+    children: &[failover_options::SOURCE_ADDRESS],
     ..NODE
 };
 
@@ -112,6 +113,10 @@ const SYNC_DAEMON: NodeRule = NodeRule {
     properties: &[
         optional("interface", Shape::Text(&text::INTERFACE), "the failover's", "The interface of the multicast"),
         optional("id", Shape::Integer { least: 0, most: 255 }, "the virtual router id", "The daemon's sync id"),
+        GROUP,
+        SYNC_PORT,
+        TTL,
+        MAXLEN,
     ],
     ..NODE
 };
@@ -144,16 +149,16 @@ pub const FAILOVER: NodeRule = NodeRule {
         UNICAST,
         SYNC_DAEMON,
         MAIL,
-        later("source-address", "The address that adverts come from"),
-        later("track", "An interface or a script that the priority follows"),
-        later("script", "A script that watches something"),
-        later("notify", "Programs that are told of a transition"),
-        later("garp", "Gratuitous ARP after a transition"),
+        failover_options::SOURCE_ADDRESS,
+        failover_options::GARP,
+        failover_options::TRACK,
+        failover_options::SCRIPT,
+        failover_options::NOTIFY,
+        failover_options::ROUTE,
+        failover_options::ADDRESS,
+        failover_options::UNADVERTISED,
+        failover_options::RAW,
         later("virtual-mac", "A hardware address that moves with the VIPs"),
-        later("route", "A route that moves with the VIPs"),
-        later("address", "A floating address that serves no virtual service"),
-        later("exclude-from-advert", "A VIP that adverts leave out"),
-        later("raw", "Lines that are copied into keepalived.conf"),
     ],
     ..NODE
 };

@@ -1,7 +1,8 @@
 //! Directors and real servers.
 
 use super::text;
-use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, ValueRule, later, needed, optional};
+use super::tuning::{OFFLOAD, SYNC_DAEMON, TABLE_BITS, TIMEOUTS};
+use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional};
 
 const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 
@@ -78,10 +79,6 @@ const MANAGED: NodeRule = NodeRule {
     ..NODE
 };
 
-const TIMEOUTS: NodeRule = later("timeouts", "IPVS's connection timeouts");
-const TABLE_BITS: NodeRule = later("connection-table-bits", "The size of IPVS's connection table");
-const OFFLOAD: NodeRule = later("offload", "Offloading by the network card");
-
 /// A host that balances.
 pub const DIRECTOR: NodeRule = NodeRule {
     name: "director",
@@ -89,7 +86,7 @@ pub const DIRECTOR: NodeRule = NodeRule {
     example: "director \"lb01\" { address \"10.4.1.181/24\" }",
     occurs: Occurs::Any,
     arguments: &[NAME],
-    children: &[ADDRESS, INTERFACE, SSH, LOCAL, NETNS, SYSCTL, MANAGED, TIMEOUTS, TABLE_BITS, OFFLOAD],
+    children: &[ADDRESS, INTERFACE, SSH, LOCAL, NETNS, SYSCTL, MANAGED, TIMEOUTS, TABLE_BITS, OFFLOAD, SYNC_DAEMON],
     ..NODE
 };
 

@@ -5,11 +5,16 @@
 //! language, add a rule here and read it in `decode`.
 
 mod failover;
+mod failover_options;
+mod failover_text;
 mod host;
 mod published;
 mod service;
+mod supervision;
 mod text;
+mod tuning;
 
+pub use failover_text::is_raw_line;
 pub use published::published;
 pub use text::{is_host_address, is_password, is_vip};
 
@@ -28,9 +33,9 @@ pub static LANGUAGE: &[NodeRule] = &[
     host::DIRECTOR,
     host::REAL_SERVER,
     failover::FAILOVER,
+    failover_options::SYNC_GROUP,
     failover::EMAIL,
     service::VIP,
     service::POOL,
-    later("sync-group", "Failovers that change their master together"),
     later("policy", "What an apply may do without being asked"),
 ];

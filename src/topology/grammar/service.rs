@@ -2,29 +2,30 @@
 
 use std::time::Duration;
 
+use super::supervision::{ALPHA, NOTIFY, OMEGA, QUORUM, SORRY_SERVER};
 use super::text;
-use crate::document::grammar::{
-    Choice, NODE, NodeRule, Occurs, Shape, ValueRule, later, later_property, needed, optional,
-};
+use crate::document::grammar::{Choice, NODE, NodeRule, Occurs, Shape, ValueRule, needed, optional};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// keepalived counts checks in seconds.
 const WHOLE_SECONDS: Shape = Shape::Duration { least: SECOND, step: SECOND };
 
+const DRAIN_TIME: Shape = Shape::Duration { least: Duration::ZERO, step: SECOND };
+
 const PORT: Shape = Shape::Integer { least: 1, most: 65535 };
 
 const CONNECTIONS: Shape = Shape::Integer { least: 0, most: u32::MAX as i128 };
 
 const FORWARDING: Shape =
-    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::later("tun"), Choice::later("fullnat")]);
+    Shape::Word(&[Choice::new("nat"), Choice::new("dr"), Choice::new("tun"), Choice::new("fullnat")]);
 
 const DELIVERY: Shape = Shape::Word(&[
     Choice::new("loopback"),
+    Choice::new("tunnel"),
+    Choice::new("dummy"),
     Choice::new("redirect"),
     Choice::new("none"),
-    Choice::later("tunnel"),
-    Choice::later("dummy"),
 ]);
 
 /// The schedulers of the kernel (`net/netfilter/ipvs/Kconfig`), but for `twos`, which no current ipvsadm knows.
@@ -105,8 +106,43 @@ const PERSISTENCE: NodeRule = NodeRule {
             "32, or 128 under IPv6",
             "Clients in one network of this prefix count as one",
         ),
-        later_property("engine", "What tells clients apart"),
+        optional(
+            "engine",
+            Shape::Word(&[Choice::new("sip")]),
+            "the client's address",
+            "What tells clients apart; sip reads the Call-ID of calls over UDP",
+        ),
     ],
+    ..NODE
+};
+
+const ONE_PACKET: NodeRule = NodeRule {
+    name: "one-packet",
+    summary: "Whether each packet is balanced by itself; UDP only",
+    example: "one-packet #true",
+    occurs: Occurs::Optional,
+    default: Some("#false"),
+    arguments: &[needed("value", Shape::Flag, "#true for services of a single question and answer, such as DNS")],
+    ..NODE
+};
+
+const SYN_PROXY: NodeRule = NodeRule {
+    name: "syn-proxy",
+    summary: "Whether the director opens connections first, and a server's only when the client is real; TCP under nat or fullnat",
+    example: "syn-proxy #true",
+    occurs: Occurs::Optional,
+    default: Some("#false"),
+    arguments: &[needed("value", Shape::Flag, "#true against floods of SYN")],
+    ..NODE
+};
+
+const DRAIN: NodeRule = NodeRule {
+    name: "drain",
+    summary: "How long a server that is taken out may finish its connections",
+    example: "drain \"60s\"",
+    occurs: Occurs::Optional,
+    default: Some("\"30s\""),
+    arguments: &[needed("time", DRAIN_TIME, "Whole seconds, 0 for not at all")],
     ..NODE
 };
 
@@ -120,6 +156,19 @@ const ON_FAILURE: NodeRule = NodeRule {
     ..NODE
 };
 
+/// The records that keepalived can ask for (`check_dns.c` of 2.2).
+const RECORD: Shape = Shape::Word(&[
+    Choice::new("A"),
+    Choice::new("NS"),
+    Choice::new("CNAME"),
+    Choice::new("SOA"),
+    Choice::new("MX"),
+    Choice::new("TXT"),
+    Choice::new("AAAA"),
+    Choice::new("RRSIG"),
+    Choice::new("DNSKEY"),
+]);
+
 const CHECK: NodeRule = NodeRule {
     name: "check",
     summary: "Lets keepalived watch a server",
@@ -132,13 +181,13 @@ const CHECK: NodeRule = NodeRule {
             Choice::new("tcp"),
             Choice::new("http"),
             Choice::new("https"),
-            Choice::later("udp"),
-            Choice::later("dns"),
-            Choice::later("smtp"),
-            Choice::later("ping"),
-            Choice::later("script"),
+            Choice::new("udp"),
+            Choice::new("dns"),
+            Choice::new("smtp"),
+            Choice::new("ping"),
+            Choice::new("script"),
         ]),
-        "What is tried: a connection, or a page with or without TLS",
+        "What is tried: a connection, a page, a datagram, a name, a greeting, an echo, or a program",
     )],
     properties: &[
         optional("interval", WHOLE_SECONDS, "\"5s\"", "The time between two tries"),
@@ -154,12 +203,16 @@ const CHECK: NodeRule = NodeRule {
             "http and https: the expected status",
         ),
         optional("host", Shape::Text(&text::WEB_HOST), "the server's address", "http and https: the Host header"),
-        later_property("digest", "The page's digest"),
-        later_property("sni", "The name in the TLS handshake"),
-        later_property("regex", "What the page must match"),
-        later_property("run", "The program of a script check"),
-        later_property("name", "The name that a dns check asks for"),
-        later_property("type", "The record that a dns check asks for"),
+        optional("digest", Shape::Text(&text::DIGEST), "any page", "http and https: the page's MD5 digest"),
+        optional("regex", Shape::Text(&text::REGEX), "any page", "http and https: what the page must match"),
+        optional("sni", Shape::Flag, "#false", "https: name `host` in the TLS handshake"),
+        optional("payload", Shape::Text(&text::PAYLOAD), "keepalived's own", "udp: what is sent, in hexadecimal"),
+        optional("reply", Shape::Flag, "#false", "udp: an answer must come"),
+        optional("name", Shape::Text(&text::DNS_NAME), "\".\"", "dns: the name that is asked for"),
+        optional("type", RECORD, "\"SOA\"", "dns: the type of record that is asked for"),
+        optional("helo", Shape::Text(&text::WEB_HOST), "the director's name", "smtp: what the client calls itself"),
+        optional("run", Shape::Text(&text::COMMAND), "needed", "script: the program and its arguments"),
+        optional("user", Shape::Text(&text::USER), "\"root\"", "script: who runs it"),
     ],
     ..NODE
 };
@@ -171,16 +224,21 @@ const SERVER: NodeRule = NodeRule {
     occurs: Occurs::Any,
     arguments: &[needed("name or address", Shape::Text(&text::SERVER), "A declared real server's name or address")],
     properties: &[
-        optional("port", PORT, "the listened one", "The port on the server; under dr it cannot differ"),
+        optional("port", PORT, "the listened one", "The port on the server; under dr and tun it cannot differ"),
         optional("weight", Shape::Integer { least: 0, most: 65535 }, "1", "Its share; 0 admits no new connection"),
         optional("upper", CONNECTIONS, "0, no limit", "Connections at which it is taken out"),
         optional("lower", CONNECTIONS, "0", "Connections at which it is taken in again"),
         optional("forwarding", FORWARDING, "the VIP's", "How packets get to it"),
-        later_property("tunnel", "The sort of tunnel"),
-        later_property("tunnel-port", "The tunnel's port"),
-        later_property("checksum", "The tunnel's checksum"),
+        optional(
+            "tunnel",
+            Shape::Word(&[Choice::new("ipip"), Choice::new("gue"), Choice::new("gre")]),
+            "\"ipip\"",
+            "How packets are wrapped under tun",
+        ),
+        optional("tunnel-port", PORT, "needed for gue", "The UDP port on which the server takes packets of sort gue"),
+        optional("checksum", Shape::Flag, "#false", "Whether gue and gre carry a checksum"),
     ],
-    children: &[CHECK, later("notify", "Programs that are told when the server comes or goes")],
+    children: &[CHECK, NOTIFY],
     ..NODE
 };
 
@@ -208,13 +266,13 @@ const SERVICE: NodeRule = NodeRule {
         ON_FAILURE,
         SERVER,
         POOL_USE,
-        later("one-packet", "Each packet by itself, UDP only"),
-        later("syn-proxy", "Connections are opened by the director first"),
-        later("drain", "How long a removed server may finish"),
-        later("quorum", "How many servers make the service usable"),
-        later("sorry-server", "Who answers when no server can"),
-        later("alpha", "Servers count as failed until their first check"),
-        later("omega", "Programs are told when keepalived stops"),
+        ONE_PACKET,
+        SYN_PROXY,
+        DRAIN,
+        QUORUM,
+        SORRY_SERVER,
+        ALPHA,
+        OMEGA,
     ],
     ..NODE
 };
@@ -237,8 +295,8 @@ pub const VIP: NodeRule = NodeRule {
         optional(
             "delivery",
             DELIVERY,
-            "\"loopback\" for dr, \"none\" for nat",
-            "How real servers under dr come to accept packets for the VIP",
+            "\"loopback\" for dr, \"tunnel\" for tun, \"none\" for nat and fullnat",
+            "How real servers under dr and tun come to accept packets for the VIP",
         ),
         optional(
             "interface",

@@ -27,6 +27,13 @@ pub static INTERFACE: TextRule = TextRule {
     check: interface,
 };
 
+/// A multicast group.
+pub static GROUP: TextRule = TextRule {
+    what: "a multicast group",
+    rule: "Use a multicast address, such as \"224.0.0.81\" or \"ff02::81\"",
+    check: group,
+};
+
 /// The label of an address.
 pub static LABEL: TextRule = TextRule {
     what: "an address label",
@@ -108,6 +115,41 @@ pub static WEB_HOST: TextRule = TextRule {
     check: web_host,
 };
 
+/// The MD5 digest of a page.
+pub static DIGEST: TextRule = TextRule {
+    what: "an MD5 digest",
+    rule: "Use 32 hexadecimal digits; `genhash -s SERVER -p PORT -u PATH` prints them",
+    check: digest,
+};
+
+/// A regular expression.
+pub static REGEX: TextRule = TextRule {
+    what: "a regular expression",
+    rule: "Use printable characters but double quotes and backslashes; write [.] for a dot and [0-9] for a digit",
+    check: regex,
+};
+
+/// What a datagram carries.
+pub static PAYLOAD: TextRule = TextRule {
+    what: "a datagram's content",
+    rule: "Write up to 64 bytes as pairs of hexadecimal digits, such as \"deadbeef\"",
+    check: payload,
+};
+
+/// A name of the DNS.
+pub static DNS_NAME: TextRule = TextRule {
+    what: "a name of the DNS",
+    rule: "Use labels of up to 63 letters, digits, dashes and underscores with dots between them, or \".\"",
+    check: dns_name,
+};
+
+/// A program with its arguments.
+pub static COMMAND: TextRule = TextRule {
+    what: "a program with its arguments",
+    rule: "Begin with the program's absolute path; arguments follow after spaces, and a shell reads none of it",
+    check: command,
+};
+
 /// A mail address.
 pub static MAIL_ADDRESS: TextRule =
     TextRule { what: "a mail address", rule: "Write it like \"ops@example.org\"", check: mail_address };
@@ -151,6 +193,14 @@ fn interface(text: &str) -> Result<(), String> {
     name(text).and_then(|()| bounded(text, 15))
 }
 
+fn group(text: &str) -> Result<(), String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_multicast() => Ok(()),
+        Ok(_) => Err("not a multicast address".into()),
+        Err(_) => Err("not an address".into()),
+    }
+}
+
 fn label(text: &str) -> Result<(), String> {
     let (device, suffix) = text.split_once(':').ok_or("has no colon")?;
     name(device).and_then(|()| name(suffix)).and_then(|()| bounded(text, 15))
@@ -182,7 +232,7 @@ fn vip_address(text: &str) -> Result<(), String> {
 }
 
 /// Refuses what no interface may hold.
-fn unicast(address: IpAddr) -> Result<(), String> {
+pub(super) fn unicast(address: IpAddr) -> Result<(), String> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
     match address {
@@ -229,6 +279,10 @@ fn sysctl(text: &str) -> Result<(), String> {
     if let Some(wrong) = text.chars().find(|character| !plain(*character)) {
         return Err(format!("{} may not stand in it", show(wrong)));
     }
+    if text.starts_with('-') {
+        // sysctl.d(5) would ignore what becomes of it.
+        return Err("begins with a dash".into());
+    }
     let key = SysctlKey::from_dotted(text);
     let mut parts = key.path().split('/');
     if key.path().split('/').count() < 2 || parts.any(|part| part.is_empty() || part == "." || part == "..") {
@@ -258,6 +312,58 @@ fn web_host(text: &str) -> Result<(), String> {
         None if text.is_empty() => Err("this is empty".into()),
         None => bounded(text, LONGEST),
     }
+}
+
+fn digest(text: &str) -> Result<(), String> {
+    match text.chars().find(|character| !character.is_ascii_hexdigit()) {
+        Some(wrong) => Err(format!("{} may not stand in it", show(wrong))),
+        None if text.len() != 32 => Err(format!("{} digits long", text.len())),
+        None => Ok(()),
+    }
+}
+
+fn regex(text: &str) -> Result<(), String> {
+    let plain = |character: char| character == ' ' || (!character.is_control() && !character.is_whitespace());
+    match text.chars().find(|character| !plain(*character) || matches!(character, '"' | '\\')) {
+        Some(wrong) => Err(format!("{} may not stand in it", show(wrong))),
+        None if text.is_empty() => Err("this is empty".into()),
+        None if text.trim() != text => Err("begins or ends with a space".into()),
+        None => not_replaced(text).and_then(|()| bounded(text, LONGEST)),
+    }
+}
+
+fn payload(text: &str) -> Result<(), String> {
+    match text.chars().find(|character| !character.is_ascii_hexdigit()) {
+        Some(wrong) => Err(format!("{} may not stand in it", show(wrong))),
+        None if text.is_empty() => Err("this is empty".into()),
+        None if text.len() % 2 == 1 => Err("half a byte is missing".into()),
+        None => bounded(text, 128),
+    }
+}
+
+fn dns_name(text: &str) -> Result<(), String> {
+    if text == "." {
+        return Ok(());
+    }
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    for label in text.strip_suffix('.').unwrap_or(text).split('.') {
+        match label.chars().find(|character| !plain(*character)) {
+            Some(wrong) => return Err(format!("{} may not stand in it", show(wrong))),
+            None if label.is_empty() => return Err("a label is empty".into()),
+            None => bounded(label, 63)?,
+        }
+    }
+    bounded(text, 253)
+}
+
+fn command(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err("does not begin with a slash".into());
+    }
+    text.split(' ').try_for_each(|word| {
+        if word.is_empty() { Err("two spaces follow each other".into()) } else { keepalived_word(word) }
+    })?;
+    bounded(text, LONGEST)
 }
 
 fn mail_address(text: &str) -> Result<(), String> {
@@ -311,7 +417,7 @@ pub fn is_host_address(text: &str) -> bool {
 
 /// Refuses what ends a word in `keepalived.conf`, or means something within one (keepalived.conf(5); `~SEQ` and `~LST`
 /// are expanded anywhere, a leading `@` makes a line conditional).
-fn keepalived_word(text: &str) -> Result<(), String> {
+pub(super) fn keepalived_word(text: &str) -> Result<(), String> {
     let plain = |character: char| character.is_ascii_graphic() && !"!#\"'{}\\$".contains(character);
     if let Some(wrong) = text.chars().find(|character| !plain(*character)) {
         return Err(format!("{} may not stand in it", show(wrong)));
@@ -319,8 +425,15 @@ fn keepalived_word(text: &str) -> Result<(), String> {
     match text {
         "" => Err("this is empty".into()),
         _ if text.starts_with('@') => Err("begins with @".into()),
-        _ if text.contains("~SEQ") || text.contains("~LST") => Err("~SEQ and ~LST mean something to keepalived".into()),
-        _ => bounded(text, LONGEST),
+        _ => not_replaced(text).and_then(|()| bounded(text, LONGEST)),
+    }
+}
+
+/// Refuses what keepalived replaces by something else wherever it stands.
+fn not_replaced(text: &str) -> Result<(), String> {
+    match ["~SEQ", "~LST", "$_", "${"].into_iter().find(|sequence| text.contains(sequence)) {
+        Some(sequence) => Err(format!("{sequence} means something to keepalived")),
+        None => Ok(()),
     }
 }
 
@@ -331,12 +444,12 @@ fn printable(text: &str) -> Result<(), String> {
     }
 }
 
-fn bounded(text: &str, most: usize) -> Result<(), String> {
+pub(super) fn bounded(text: &str, most: usize) -> Result<(), String> {
     if text.len() > most { Err(format!("{} bytes long, {most} is the most", text.len())) } else { Ok(()) }
 }
 
 /// Names a character without printing one that a terminal would act on.
-fn show(character: char) -> String {
+pub(super) fn show(character: char) -> String {
     match character {
         ' ' => "a space".to_owned(),
         '\n' | '\r' => "a line break".to_owned(),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::undeclared;
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::decode::Draft;
-use crate::topology::{Failover, Family, Role, Topology, Vip, VipHolder, VrrpVersion};
+use crate::topology::{Failover, Family, Role, Topology, VrrpVersion};
 
 /// Checks each failover's directors and mail.
 pub fn check_members(draft: &Draft, problems: &mut Problems) {
@@ -66,21 +66,21 @@ fn check_priorities(failover: &Failover, problems: &mut Problems) {
 /// Checks what failovers must not share, and that each keeps VIPs that its VRRP can carry.
 pub fn check_together(topology: &Topology, problems: &mut Problems) {
     for failover in topology.failovers.values() {
-        let held: Vec<&Vip> = held(topology, failover);
-        let sixth = held.iter().find(|vip| Family::of(vip.address.value) == Family::Ipv6);
-        let fourth = held.iter().find(|vip| Family::of(vip.address.value) == Family::Ipv4);
+        let mut advertised = topology.advertised(failover).map(|floating| floating.address());
+        let sixth = advertised.clone().find(|address| Family::of(address.value) == Family::Ipv6);
+        let fourth = advertised.find(|address| Family::of(address.value) == Family::Ipv4);
         if let (Some(sixth), VrrpVersion::V2) = (sixth, failover.version) {
             problems.push(
                 Problem::error("family", "An IPv6 VIP needs VRRP version 3")
-                    .label(sixth.address.span, "IPv6")
+                    .label(sixth.span, "IPv6")
                     .label(failover.name.span, "speaks version 2")
                     .help("Add `version 3` to the failover"),
             );
         } else if let (Some(sixth), Some(fourth)) = (sixth, fourth) {
             problems.push(
                 Problem::error("family", "A failover keeps VIPs of one family")
-                    .label(sixth.address.span, "IPv6")
-                    .label(fourth.address.span, "IPv4")
+                    .label(sixth.span, "IPv6")
+                    .label(fourth.span, "IPv4")
                     .help("Declare a second failover with the same directors for one of the families"),
             );
         }
@@ -95,11 +95,10 @@ pub fn check_together(topology: &Topology, problems: &mut Problems) {
 }
 
 fn check_pair(topology: &Topology, earlier: &Failover, later: &Failover, problems: &mut Problems) {
+    // A failover that keeps no address yet speaks IPv4.
+    let family = |failover| topology.family_of(failover).unwrap_or(Family::Ipv4);
     let same_number = earlier.virtual_router_id == later.virtual_router_id && later.virtual_router_id.value != 0;
-    if same_number
-        && family_of(topology, earlier) == family_of(topology, later)
-        && share_segment(topology, earlier, later)
-    {
+    if same_number && family(earlier) == family(later) && share_segment(topology, earlier, later) {
         problems.push(
             Problem::error("duplicate-router-id", "Two failovers have the same virtual router id on one segment")
                 .label(later.virtual_router_id.span, "the same number")
@@ -116,16 +115,6 @@ fn check_pair(topology: &Topology, earlier: &Failover, later: &Failover, problem
                 .help("Keep one: it synchronises the connections of every VIP, and the kernel has room for one"),
         );
     }
-}
-
-/// Returns the family of a failover's VIPs; IPv4 if it has none yet.
-fn family_of(topology: &Topology, failover: &Failover) -> Family {
-    held(topology, failover).first().map_or(Family::Ipv4, |vip| Family::of(vip.address.value))
-}
-
-fn held<'a>(topology: &'a Topology, failover: &Failover) -> Vec<&'a Vip> {
-    let by = |vip: &&Vip| matches!(&vip.holder, VipHolder::Failover(name) if *name == failover.name);
-    topology.vips.values().filter(by).collect()
 }
 
 /// Tells whether any two directors of the failovers hear each other: the same interface, and a network in common.

@@ -4,10 +4,16 @@
 //! value into the tables of `grammar`, and advice that is not an error into `lint`.
 
 mod addresses;
+mod failover_options;
+mod failover_scripts;
 mod failovers;
 mod keys;
 mod paths;
 mod servers;
+mod supervision;
+mod sync_groups;
+mod tunnels;
+mod sync;
 mod vips;
 
 use std::collections::BTreeMap;
@@ -22,6 +28,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
     let mut topology = Topology {
         hosts: draft.hosts.clone(),
         failovers: draft.failovers.clone(),
+        sync_groups: draft.sync_groups.clone(),
         vips: BTreeMap::new(),
         email: draft.email.clone(),
     };
@@ -43,6 +50,10 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
         topology.vips.insert(resolved.address.value, resolved);
     }
     failovers::check_together(&topology, problems);
+    failover_options::check(&topology, problems);
+    failover_scripts::check(&topology, problems);
+    sync_groups::check(draft, &topology, problems);
+    sync::check(&topology, problems);
     keys::check(&topology, problems);
     topology
 }

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::undeclared;
-use crate::source::{Problem, Problems, Spanned};
+use super::{tunnels, undeclared};
+use crate::source::{Problem, Problems, Span, Spanned};
 use crate::topology::decode::{Draft, ServerDraft, ServiceDraft, VipDraft};
-use crate::topology::{Check, Delivery, Family, Forwarding, Host, HostName, Role, Server, Topology, Vip};
+use crate::topology::{Check, Delivery, Family, Forwarding, Host, HostName, Role, Server, Topology, Tunnel, Vip};
 
 /// Resolves the servers of a service: those of its pools first, then its own.
 pub fn resolve(
@@ -76,7 +76,7 @@ fn one(
             Problem::error("missing-property", "Nothing says how packets get to this server")
                 .label(server.host.span, "has no forwarding method")
                 .label(vip.address.span, "nor has its VIP")
-                .help("Add forwarding=\"dr\" or forwarding=\"nat\" to the VIP or to the server"),
+                .help("Add forwarding=\"dr\", \"tun\" or \"nat\" to the VIP or to the server"),
         );
     }
     let (host, written) = find(draft, &server.host, problems)?;
@@ -111,12 +111,26 @@ fn one(
         return None;
     };
     let forwarding = forwarding?.value;
-    if forwarding == Forwarding::Dr {
-        check_port(service, server, problems);
+    if matches!(forwarding, Forwarding::Dr | Forwarding::Tun) {
+        check_port(forwarding, service, server, problems);
+    }
+    tunnels::check(server, host, forwarding, problems);
+    if let (Some(proxy), false) = (service.syn_proxy, forwarding.translates()) {
+        problems.push(
+            Problem::error("syn-proxy", "A SYN proxy needs replies that pass the director")
+                .label(proxy, "translates the numbers of every segment, both ways")
+                .label(server.host.span, "answers clients itself")
+                .help("Use forwarding=\"nat\" or \"fullnat\", or take `syn-proxy` away"),
+        );
     }
     let delivery = match (forwarding, vip.delivery) {
-        (Forwarding::Dr, Some(delivery)) => delivery.value,
+        (Forwarding::Tun, Some(delivery)) if delivery.value == Delivery::Redirect => {
+            problems.push(redirected_tunnel(server, delivery.span));
+            delivery.value
+        }
+        (Forwarding::Dr | Forwarding::Tun, Some(delivery)) => delivery.value,
         (Forwarding::Dr, None) => Delivery::Loopback,
+        (Forwarding::Tun, None) => Delivery::Tunnel,
         _ => Delivery::None,
     };
     Some(Server {
@@ -127,8 +141,10 @@ fn one(
         upper: server.upper,
         lower: server.lower,
         forwarding,
+        tunnel: server.tunnel.map_or(Tunnel::Ipip, |tunnel| tunnel.value),
         delivery,
         check: server.check.as_ref().or(check).cloned(),
+        notify: server.notify.clone(),
         span: server.span,
     })
 }
@@ -202,7 +218,9 @@ fn is_same_port(service: &ServiceDraft, one: &Server, other: &Server) -> bool {
 
 /// Refuses a check that has no port to try, because the server takes packets on many.
 fn check_checked_port(service: &ServiceDraft, server: &Server, problems: &mut Problems) {
-    let Some(check) = server.check.as_ref().filter(|check| check.port.is_none() && server.port.is_none()) else {
+    let Some(check) =
+        server.check.as_ref().filter(|check| check.kind.has_port() && check.port.is_none() && server.port.is_none())
+    else {
         return;
     };
     let many = |listen: &&crate::topology::Listen| {
@@ -218,12 +236,22 @@ fn check_checked_port(service: &ServiceDraft, server: &Server, problems: &mut Pr
     }
 }
 
-/// Refuses another port under direct routing, which rewrites no port.
-fn check_port(service: &ServiceDraft, server: &ServerDraft, problems: &mut Problems) {
+/// Refuses a redirection of what comes out of a tunnel: REDIRECT drops a packet whose interface has no address
+/// (`nf_nat_redirect_ipv4` in `net/netfilter/nf_nat_redirect.c`).
+fn redirected_tunnel(server: &ServerDraft, delivery: Span) -> Problem {
+    Problem::error("conflict", "What comes out of a tunnel cannot be redirected")
+        .label(delivery, "needs an address on the interface that the packet came in on")
+        .label(server.host.span, "gets its packets through a tunnel, whose end has none")
+        .help("Use delivery=\"tunnel\", which puts the VIP there, or \"loopback\"")
+}
+
+/// Refuses another port under direct routing and tunnelling, which rewrite no port.
+fn check_port(forwarding: Forwarding, service: &ServiceDraft, server: &ServerDraft, problems: &mut Problems) {
     let Some(port) = server.port else { return };
+    let name = if forwarding == Forwarding::Tun { "Tunnelling" } else { "Direct routing" };
     if let Some(listen) = service.listens.iter().find(|listen| listen.ports.as_single() != Some(port.value)) {
         problems.push(
-            Problem::error("port-remap", "Direct routing cannot change the port")
+            Problem::error("port-remap", format!("{name} cannot change the port"))
                 .label(port.span, format!("port {} on the server", port.value))
                 .label(listen.span, format!("port {} on the VIP", listen.ports))
                 .help("Take `port=` away, or use forwarding=\"nat\""),

@@ -1,6 +1,6 @@
 //! VIPs: who holds them, and in which network.
 
-use super::{servers, undeclared};
+use super::{servers, supervision, undeclared};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::decode::{Draft, ServiceDraft, VipDraft, duplicate};
 use crate::topology::{Delivery, Family, Forwarding, Role, Service, Topology, Vip, VipHolder};
@@ -101,9 +101,15 @@ pub fn resolve(draft: &Draft, vip: &VipDraft, holder: VipHolder, topology: &Topo
             fwmark: service.fwmark,
             scheduler: service.scheduler.clone(),
             persistence: service.persistence,
+            engine: service.engine.clone(),
+            one_packet: service.one_packet,
+            syn_proxy: service.syn_proxy,
+            drain: service.drain,
             on_failure: service.on_failure,
+            supervision: service.supervision.clone(),
             servers,
         };
+        supervision::check(vip, &service, problems);
         services.push(service);
     }
     resolved.services = services;
@@ -127,7 +133,11 @@ fn check_delivery(draft: &Draft, vip: &VipDraft, problems: &mut Problems) {
     let pooled = |name: &Spanned<String>| draft.pools.get(&name.value).map(|pool| pool.servers.as_slice());
     let direct = vip.services.iter().any(|service| {
         let pools = service.pools.iter().filter_map(pooled).flatten();
-        service.servers.iter().chain(pools).any(|server| server.forwarding.is_some_and(|own| *own == Forwarding::Dr))
+        service
+            .servers
+            .iter()
+            .chain(pools)
+            .any(|server| server.forwarding.is_some_and(|own| matches!(*own, Forwarding::Dr | Forwarding::Tun)))
     });
     if forwarding.value == Forwarding::Nat && delivery.value != Delivery::None && !direct {
         problems.push(

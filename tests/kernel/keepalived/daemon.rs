@@ -87,7 +87,7 @@ pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool, explain: impl F
 fn odd_words_are_read_as_they_are() {
     let odd = "/a!b#c{d}e'f$g~user;(h)[i]*|^`<>@%20";
     let mut topology = site::reference();
-    let page = HttpCheck { path: odd.into(), status: None, host: Some("www.x#y{z}".into()) };
+    let page = HttpCheck { path: odd.into(), status: None, host: Some("www.x#y{z}".into()), ..HttpCheck::default() };
     let vip = topology.vips.values_mut().next().expect("a VIP");
     for (service, server) in vip.services.iter_mut().map(|service| service.servers.split_at_mut(1)) {
         for server in service.iter_mut().chain(server) {

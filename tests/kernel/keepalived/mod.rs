@@ -1,6 +1,8 @@
 //! What keepalived itself says to the configurations that lvsctl writes, and what it does with the kernel's table.
 
 mod daemon;
+mod floating;
+mod prediction;
 mod reload;
 pub mod site;
 
@@ -18,11 +20,13 @@ const CASES: u32 = 100;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        test("keepalived::the_reference_site_is_accepted", the_reference_site_is_accepted),
+        test("keepalived::the_reference_site_is_accepted", the_reference_site_is_accepted).on_both_kernels(),
         test("keepalived::random_sites_are_accepted", random_sites_are_accepted).within(600),
         test("keepalived::a_file_written_by_hand_is_complained_of", a_file_written_by_hand_is_complained_of),
     ];
     tests.extend(daemon::tests());
+    tests.extend(floating::tests());
+    tests.extend(prediction::tests());
     tests.extend(reload::tests());
     tests
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::Duration;
 
 use lvsctl::effect::{Capabilities, DestinationKey, Effect, IpvsCommand, ServiceKey};
 use lvsctl::kinds::ipvs::{IpvsKind, ipvsadm};
 use lvsctl::kinds::{Context, Kind, Site};
 use lvsctl::resource::{Action, Change, HostState, Programmer, Reason, Resource, ResourceId, ResourceKey};
 use lvsctl::source::Problems;
-use lvsctl::topology::{CheckKind, Family, HostName, Protocol, SecretValues, Service, Topology};
+use lvsctl::topology::{CheckKind, Family, HostName, OnFailure, Protocol, SecretValues, Service, Topology};
 
 use super::daemon::{Daemon, eventually, write};
 use super::{director, site};
@@ -17,10 +18,12 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("keepalived::a_service_deleted_by_hand_comes_back", a_service_deleted_by_hand_comes_back),
+        test("keepalived::a_service_deleted_by_hand_comes_back", a_service_deleted_by_hand_comes_back)
+            .on_both_kernels(),
         test("keepalived::thresholds_are_not_compared", thresholds_are_not_compared),
         test("keepalived::a_service_that_is_there_is_left_alone", a_service_that_is_there_is_left_alone),
         test("keepalived::a_service_leaves_with_its_destinations", a_service_leaves_with_its_destinations),
+        test("keepalived::a_failed_server_is_not_inhibited_any_more", a_failed_server_is_not_inhibited_any_more),
         test("keepalived::forwarding_is_edited_in_place", forwarding_is_edited_in_place),
     ]
 }
@@ -209,6 +212,21 @@ fn a_service_leaves_with_its_destinations() {
     namespace.run(&["ipvsadm", "-a", "-t", "10.4.1.190:81", "-r", "10.4.1.170:81", "-g"]);
     stage.reload(&[checked(80)], 99);
     stage.until("-t 10.4.1.190:81 ", false);
+}
+
+/// A weight of 0 under `on-failure "remove"` can then not be left over from `"inhibit"`, so that it is drift.
+fn a_failed_server_is_not_inhibited_any_more() {
+    let namespace = director();
+    let mut inhibiting = checked(80);
+    if let Some(check) = &mut inhibiting.servers[0].check {
+        let second = Duration::from_secs(1);
+        (check.interval, check.timeout, check.retries, check.retry_delay) = (second, second, 1, second);
+    }
+    let stage = Stage::new(&namespace, &site::single(vec![inhibiting.clone()]));
+    stage.until("-a -t 10.4.1.190:80 -r 10.4.1.150:80 -g -w 0", true);
+    let removing = Service { on_failure: OnFailure::Remove, ..inhibiting };
+    stage.reload(&[removing], 99);
+    stage.until("-a -t 10.4.1.190:80 -r 10.4.1.150:80", false);
 }
 
 fn forwarding_is_edited_in_place() {

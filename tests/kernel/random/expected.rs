@@ -42,6 +42,12 @@ const PARAMETERS: &[&str] = &[
     "net.ipv6.conf.all.forwarding",
     "net.ipv4.conf.all.send_redirects",
     "net.ipv4.conf.eth0.send_redirects",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.tunl0.rp_filter",
+    "net.ipv4.conf.tunl0.arp_ignore",
+    "net.ipv4.conf.tunl0.arp_announce",
+    CONNECTION_TRACKING,
+    LOOSE_TRACKING,
     "net.ipv4.conf.all.arp_ignore",
     "net.ipv4.conf.lo.arp_ignore",
     "net.ipv4.conf.eth0.arp_ignore",
@@ -51,6 +57,9 @@ const PARAMETERS: &[&str] = &[
     DIRECTOR_PARAMETER,
     SERVER_PARAMETER,
 ];
+
+const CONNECTION_TRACKING: &str = "net.ipv4.vs.conntrack";
+const LOOSE_TRACKING: &str = "net.netfilter.nf_conntrack_tcp_loose";
 
 struct Whole<'a> {
     site: &'a Site,
@@ -69,9 +78,16 @@ impl Whole<'_> {
         if vips().any(|vip| vip.six && !vip.services.is_empty()) {
             set("net.ipv6.conf.all.forwarding", "1");
         }
-        if vips().any(|vip| !vip.six && vip.nat && !vip.services.is_empty()) {
+        if vips().any(|vip| !vip.six && vip.forwarding == "nat" && !vip.services.is_empty()) {
             set("net.ipv4.conf.all.send_redirects", "0");
             set("net.ipv4.conf.eth0.send_redirects", "0");
+        }
+        if vips().any(|vip| vip.services.iter().any(|service| service.syn_proxy)) {
+            set(LOOSE_TRACKING, "0");
+            set(CONNECTION_TRACKING, "1");
+        }
+        if vips().any(|vip| vip.forwarding == "fullnat" && !vip.services.is_empty()) {
+            set(CONNECTION_TRACKING, "1");
         }
         for vip in vips() {
             let text = format!("eth0 {}/{}", vip.address(), if vip.six { 128 } else { 32 });
@@ -85,6 +101,7 @@ impl Whole<'_> {
         state.keepalived = (floats || checks, floats || checks);
         for six in [false, true] {
             self.marks(six, state);
+            self.beside_services(six, state);
         }
         let service = |way: &str, destinations: &[(&str, &str, u32)]| ServiceState {
             way: way.to_owned(),
@@ -131,11 +148,50 @@ impl Whole<'_> {
         state.chains.insert(format!("{} mangle", program(six)), lines);
     }
 
+    /// Notes the rules for sources and for connections that the director opens.
+    fn beside_services(&self, six: bool, state: &mut State) {
+        let length = if six { 128 } else { 32 };
+        let (mut sources, mut untracked, mut opened) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for vip in self.site.vips.iter().filter(|vip| vip.six == six && vip.is_on(self.index)) {
+            let address_of_vip = vip.address();
+            for service in &vip.services {
+                let protocol = service.protocol;
+                for ports in listened(service) {
+                    for (index, server) in service.servers.iter().filter(|_| vip.forwarding == "fullnat") {
+                        let real = address(six, self.rig.ground.real_servers[*index].number);
+                        let port = server.port.map_or(ports.clone(), |port| port.to_string());
+                        sources.insert(format!(
+                            "-A LVSCTL-OUT -d {real}/{length} -p {protocol} -m {protocol} --dport {port} -m ipvs --vaddr {address_of_vip} -j MASQUERADE"
+                        ));
+                    }
+                    if service.syn_proxy {
+                        let to = format!("-A LVSCTL -d {address_of_vip}/{length} -p tcp -m tcp --dport {ports}");
+                        let size = if six { 1440 } else { 1460 };
+                        untracked.insert(format!("{to} --tcp-flags FIN,SYN,RST,ACK SYN -j CT --notrack"));
+                        opened.insert(format!("{to} -m conntrack --ctstate INVALID -j DROP"));
+                        opened.insert(format!(
+                            "{to} -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss {size}"
+                        ));
+                    }
+                }
+            }
+        }
+        let chains = [
+            ("nat", "-A POSTROUTING -j LVSCTL-OUT", sources),
+            ("raw", "-A PREROUTING -j LVSCTL", untracked),
+            ("filter", "-A INPUT -j LVSCTL", opened),
+        ];
+        for (table, jump, rules) in chains.into_iter().filter(|(.., rules)| !rules.is_empty()) {
+            let lines = [jump.to_owned()].into_iter().chain(rules).collect();
+            state.chains.insert(format!("{} {table}", program(six)), lines);
+        }
+    }
+
     fn services(&self, vip: &Vip, service: &Service, state: &mut State) {
         let keys: Vec<(String, Option<u16>)> = match service.mark {
             Some(mark) => {
                 let only = service.ports.first().filter(|_| service.ports.len() == 1 && service.range.is_none());
-                let port = only.copied().filter(|_| vip.nat);
+                let port = only.copied().filter(|_| vip.translates());
                 vec![(format!("-f {mark}{}", if vip.six { " -6" } else { "" }), port)]
             }
             None => service
@@ -155,7 +211,11 @@ impl Whole<'_> {
             let destination = |(index, server): (&usize, &Server)| {
                 let real = address(vip.six, self.rig.ground.real_servers[*index].number);
                 let port = server.port.or(port).unwrap_or(0);
-                let method = if vip.nat { "-m" } else { "-g" };
+                let method = match vip.forwarding {
+                    "dr" => "-g",
+                    "tun" => "-i",
+                    _ => "-m",
+                };
                 (socket(&real, port), (format!("{method} {} {}", server.upper, server.lower), server.weight))
             };
             let destinations = service.servers.iter().map(destination).collect();
@@ -173,22 +233,33 @@ impl Whole<'_> {
         }
         let serving = |vip: &&Vip| vip.services.iter().any(|service| service.servers.contains_key(&self.index));
         let vips = || self.site.vips.iter().filter(serving);
-        let accepts = |vip: &&Vip, delivery: &str| !vip.nat && vip.delivery == delivery;
-        let on_loopback: BTreeSet<String> =
-            vips().filter(|vip| accepts(vip, "loopback")).map(|vip| vip.address()).collect();
-        if vips().any(|vip| accepts(&vip, "loopback") && !vip.six) {
-            for interface in ["all", "lo"] {
-                set(&format!("net.ipv4.conf.{interface}.arp_ignore"), "1");
-                set(&format!("net.ipv4.conf.{interface}.arp_announce"), "2");
+        let own: BTreeSet<String> = vips().filter(|vip| vip.device().is_some()).map(|vip| vip.address()).collect();
+        for vip in vips().filter(|vip| !vip.six) {
+            for interface in vip.device().into_iter().flat_map(|device| ["all", device]) {
+                // The dummy interface is not there before, and its parameters are no others than those of all.
+                if interface != "lvsctl0" {
+                    set(&format!("net.ipv4.conf.{interface}.arp_ignore"), "1");
+                    set(&format!("net.ipv4.conf.{interface}.arp_announce"), "2");
+                }
+            }
+            if vip.forwarding == "tun" || vip.device() == Some("tunl0") {
+                set("net.ipv4.conf.all.rp_filter", "0");
+                set("net.ipv4.conf.tunl0.rp_filter", "0");
             }
         }
-        for vip in vips().filter(|vip| accepts(vip, "loopback")) {
-            let tail = if vip.six { "/128" } else { "/32 lo:0" };
-            state.addresses.insert(format!("lo {}{tail}", vip.address()));
+        for vip in vips() {
+            let Some(device) = vip.device() else { continue };
+            let tail = match (vip.six, device) {
+                (true, _) => "/128",
+                (false, "lo") => "/32 lo:0",
+                (false, _) => "/32",
+            };
+            state.addresses.insert(format!("{device} {}{tail}", vip.address()));
         }
         for six in [false, true] {
             let mut rules = Vec::new();
-            for vip in vips().filter(|vip| vip.six == six && accepts(vip, "redirect")) {
+            let redirected = |vip: &&Vip| vip.six == six && !vip.translates() && vip.delivery == "redirect";
+            for vip in vips().filter(redirected) {
                 for service in vip.services.iter().filter(|service| service.servers.contains_key(&self.index)) {
                     let protocol = service.protocol;
                     let length = if six { 128 } else { 32 };
@@ -203,10 +274,28 @@ impl Whole<'_> {
                 rules.insert(0, "-A PREROUTING -j LVSCTL".to_owned());
                 state.chains.insert(format!("{} nat", program(six)), rules);
             }
+            self.segments(six, &vips().collect::<Vec<_>>(), state);
             let before = (server.number.is_multiple_of(2)).then(|| address(six, 200));
-            let translated = vips().find(|vip| vip.six == six && vip.nat);
-            let gateway = translated.map(|vip| self.gateway(vip, &on_loopback));
+            let translated = vips().find(|vip| vip.six == six && vip.forwarding == "nat");
+            let gateway = translated.map(|vip| self.gateway(vip, &own));
             state.routes.extend(gateway.or(before));
+        }
+    }
+
+    /// Notes the rules that announce segments which fit into a tunnel.
+    fn segments(&self, six: bool, vips: &[&Vip], state: &mut State) {
+        let (length, size) = if six { (128, 1400) } else { (32, 1440) };
+        let mut rules = BTreeSet::new();
+        for vip in vips.iter().filter(|vip| vip.six == six && vip.forwarding == "tun") {
+            let served = vip.services.iter().filter(|service| service.servers.contains_key(&self.index));
+            for ports in served.filter(|service| service.protocol == "tcp").flat_map(listened) {
+                let from = format!("-A LVSCTL-OUT -s {}/{length} -p tcp -m tcp --sport {ports}", vip.address());
+                rules.insert(format!("{from} --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {size}"));
+            }
+        }
+        if !rules.is_empty() {
+            let lines = ["-A POSTROUTING -j LVSCTL-OUT".to_owned()].into_iter().chain(rules).collect();
+            state.chains.insert(format!("{} mangle", program(six)), lines);
         }
     }
 
@@ -253,6 +342,12 @@ fn way(vip: &Vip, service: &Service) -> String {
             (true, Some(prefix)) => format!(" mask {prefix}"),
             (false, Some(prefix)) => format!(" mask {}", std::net::Ipv4Addr::from(u32::MAX << (32 - prefix))),
         };
+        if service.sip {
+            text += " pe sip";
+        }
+    }
+    if service.one_packet {
+        text += " ops";
     }
     text
 }

@@ -33,6 +33,8 @@ struct ServiceDraw {
     marked: bool,
     scheduler: (&'static str, bool, bool),
     persistence: Option<(u32, Option<u8>)>,
+    /// The engine sip, single packets, and a SYN proxy, each where the rest admits it.
+    knobs: (bool, bool, bool),
     servers: BTreeMap<usize, ServerDraw>,
     check: Option<bool>,
 }
@@ -40,7 +42,7 @@ struct ServiceDraw {
 #[derive(Clone, Debug)]
 struct VipDraw {
     holder: Holder,
-    nat: bool,
+    forwarding: &'static str,
     delivery: &'static str,
     services: Vec<ServiceDraw>,
 }
@@ -79,18 +81,12 @@ fn service(real_servers: usize) -> impl Strategy<Value = ServiceDraw> {
         (any::<bool>(), prop::bool::weighted(0.4)),
         (select(SCHEDULERS), any::<bool>(), any::<bool>()),
         prop::option::weighted(0.4, (select(vec![60u32, 300, 3600]), prop::option::of(select(vec![8u8, 24, 30])))),
+        (any::<bool>(), any::<bool>(), any::<bool>()),
         servers,
         prop::option::weighted(0.3, any::<bool>()),
     )
-        .prop_map(|((protocol, ports), (range, marked), scheduler, persistence, servers, check)| ServiceDraw {
-            protocol,
-            ports,
-            range,
-            marked,
-            scheduler,
-            persistence,
-            servers,
-            check,
+        .prop_map(|((protocol, ports), (range, marked), scheduler, persistence, knobs, servers, check)| {
+            ServiceDraw { protocol, ports, range, marked, scheduler, persistence, knobs, servers, check }
         })
 }
 
@@ -98,11 +94,11 @@ fn service(real_servers: usize) -> impl Strategy<Value = ServiceDraw> {
 pub fn draw(directors: usize, real_servers: usize) -> impl Strategy<Value = Draw> {
     let vip = (
         holder(directors),
-        any::<bool>(),
-        select(vec!["loopback", "redirect", "none"]),
+        select(vec!["nat", "nat", "fullnat", "dr", "dr", "tun"]),
+        select(vec!["loopback", "redirect", "none", "tunnel", "dummy"]),
         vec(service(real_servers), 0..=3),
     )
-        .prop_map(|(holder, nat, delivery, services)| VipDraw { holder, nat, delivery, services });
+        .prop_map(|(holder, forwarding, delivery, services)| VipDraw { holder, forwarding, delivery, services });
     let failover =
         (select(vec![2u8, 3, 3, 3]), any::<bool>(), any::<bool>(), select(vec![(100, 50), (50, 100), (200, 190)]))
             .prop_map(|(version, preempt, unicast, priorities)| Failover { version, preempt, unicast, priorities });
@@ -128,7 +124,7 @@ impl Draw {
         Draw {
             vips: blend_maps(&self.vips, &other.vips, coin, |one, two, coin| VipDraw {
                 holder: pick(coin, one.holder, two.holder),
-                nat: pick(coin, one.nat, two.nat),
+                forwarding: pick(coin, one.forwarding, two.forwarding),
                 delivery: pick(coin, one.delivery, two.delivery),
                 services: blend_services(&one.services, &two.services, coin),
             }),
@@ -201,6 +197,7 @@ fn blend_services(one: &[ServiceDraw], two: &[ServiceDraw], coin: &mut dyn FnMut
             marked: pick(coin, one.marked, two.marked),
             scheduler: pick(coin, one.scheduler, two.scheduler),
             persistence: pick(coin, one.persistence, two.persistence),
+            knobs: pick(coin, one.knobs, two.knobs),
             servers: blend_maps(&one.servers, &two.servers, coin, |one, two, coin| pick(coin, one, two).clone()),
             check: pick(coin, one.check, two.check),
         }
@@ -210,27 +207,38 @@ fn blend_services(one: &[ServiceDraw], two: &[ServiceDraw], coin: &mut dyn FnMut
 
 impl VipDraw {
     fn resolve(&self, octet: u8, translator: Holder) -> Vip {
-        let nat = self.nat && self.holder == translator;
+        // A real server has one default route, and what comes out of a tunnel cannot be redirected.
+        let forwarding = match self.forwarding {
+            "nat" if self.holder != translator => "dr",
+            other => other,
+        };
+        let delivery = match (forwarding, self.delivery) {
+            ("tun", "redirect") => "tunnel",
+            (_, delivery) => delivery,
+        };
         let mut taken = BTreeSet::new();
         let services = self.services.iter().enumerate().filter_map(|(number, service)| {
             let free = |port: &u16| taken.insert((service.protocol, *port));
             let ports: Vec<u16> = service.ports.iter().copied().filter(free).collect();
             let is_empty = ports.is_empty() || service.servers.is_empty();
-            (!is_empty).then(|| service.resolve(octet, number, ports, nat))
+            (!is_empty).then(|| service.resolve(octet, number, ports, forwarding))
         });
         Vip {
             number: octet,
             six: octet >= VIPS.1,
             holder: self.holder,
-            nat,
-            delivery: self.delivery,
+            forwarding,
+            delivery,
             services: services.collect(),
         }
     }
 }
 
 impl ServiceDraw {
-    fn resolve(&self, octet: u8, number: usize, ports: Vec<u16>, nat: bool) -> Service {
+    fn resolve(&self, octet: u8, number: usize, ports: Vec<u16>, forwarding: &str) -> Service {
+        let nat = matches!(forwarding, "nat" | "fullnat");
+        let (sip, one_packet, syn_proxy) = self.knobs;
+        let is_udp = self.protocol == "udp";
         let mark = self.marked.then(|| u32::from(octet) * 10 + number as u32);
         let start = 20000 + number as u16 * 10;
         let check = self.check.filter(|_| self.protocol == "tcp").map(|inhibit| Check { port: ports[0], inhibit });
@@ -259,6 +267,9 @@ impl ServiceDraw {
                 _ => (false, false),
             },
             persistence: self.persistence,
+            sip: sip && is_udp && self.persistence.is_some(),
+            one_packet: one_packet && is_udp,
+            syn_proxy: syn_proxy && nat && !self.marked && self.protocol == "tcp",
             check,
             servers,
         }

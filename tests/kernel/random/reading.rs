@@ -123,21 +123,26 @@ fn chains(saved: &str, program: &str, state: &mut State) {
         let mut lines: Vec<String> = table
             .lines()
             .filter(|line| line.contains("LVSCTL") && !line.starts_with(':'))
-            .map(str::to_lowercase)
+            .map(with_small_letters)
             .collect();
-        lines.iter_mut().for_each(|line| *line = as_printed(line));
         let rank = |line: &str| match line {
-            line if line.starts_with("-A PREROUTING") => 0,
+            line if !line.starts_with("-A LVSCTL") => 0,
             line if line.ends_with("-j RETURN") => 1,
+            line if line.ends_with("-j DROP") => 3,
             _ => 2,
         };
         // A mark before a peer's rule, or a jump behind a foreign one, would be another order.
         let in_order = lines.iter().filter(|line| line.starts_with("-A LVSCTL")).is_sorted_by_key(|line| rank(line));
-        let first = table.lines().find(|line| line.starts_with("-A PREROUTING")).unwrap_or_default();
+        let is_first = |jump: &String| {
+            let hook = jump.split(" -j ").next().unwrap_or_default();
+            table.lines().find(|line| line.starts_with(hook)) == Some(jump)
+        };
+        let hooked =
+            lines.iter().any(|line| rank(line) == 0) && lines.iter().filter(|line| rank(line) == 0).all(is_first);
         let declared = table.contains("\n:LVSCTL ");
-        lines.sort_by_key(|line| (rank(line), line.clone()));
+        lines.sort_by_key(|line| (rank(line).min(2), line.clone()));
         if !lines.is_empty() || declared {
-            if !in_order || first != "-A PREROUTING -j LVSCTL" {
+            if !in_order || !hooked {
                 lines.push(format!("in this order: {table}"));
             }
             state.chains.insert(format!("{program} {name}"), lines);
@@ -145,12 +150,12 @@ fn chains(saved: &str, program: &str, state: &mut State) {
     }
 }
 
-/// Brings a lowered line back to how iptables prints it, so that hardware addresses alone are in one notation.
-fn as_printed(line: &str) -> String {
-    let words = line.split(' ').map(|word| match word {
-        "-a" => "-A".to_owned(),
-        "lvsctl" | "prerouting" | "mark" | "return" | "redirect" => word.to_uppercase(),
-        _ => word.to_owned(),
+/// Puts hardware addresses into one notation.
+fn with_small_letters(line: &str) -> String {
+    let mut before = "";
+    let words = line.split(' ').map(|word| {
+        let is_address = std::mem::replace(&mut before, word) == "--mac-source";
+        if is_address { word.to_lowercase() } else { word.to_owned() }
     });
     words.collect::<Vec<_>>().join(" ")
 }

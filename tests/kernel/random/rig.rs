@@ -33,6 +33,7 @@ impl Rig {
         let switch = Namespace::bare();
         // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
         switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
+        switch.run(&["modprobe", "-a", "ipip", "ip6_tunnel", "nf_conntrack", "ip_vs_pe_sip"]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
@@ -91,6 +92,12 @@ fn plug(host: &Namespace, switch: &Namespace, number: u8) {
     host.run(&["ip", "address", "add", &format!("{}/24", address(false, number)), "dev", "eth0"]);
     host.run(&["ip", "address", "add", &format!("{}/64", address(true, number)), "dev", "eth0"]);
     host.run(&["ip", "link", "set", "eth0", "up"]);
+    // The end of a tunnel has more parameters from the first time on that it is up.
+    for way in ["up", "down"] {
+        for device in ["tunl0", "ip6tnl0"] {
+            host.run(&["ip", "link", "set", device, way]);
+        }
+    }
 }
 
 fn foreign_service(director: &Namespace) {
@@ -111,6 +118,8 @@ fn foreign_routes(server: &Namespace, number: u8) {
 
 fn foreign_rules_and_addresses(host: &Namespace, number: u8) {
     for program in ["iptables", "ip6tables"] {
+        // A table that lvsctl was the first to use stays, empty.
+        host.run(&[program, "-t", "raw", "-S"]);
         for table in ["mangle", "nat"] {
             host.run(&[program, "-t", table, "-N", "FOREIGN"]);
             host.run(&[program, "-t", table, "-A", "FOREIGN", "-p", "tcp", "--dport", "22", "-j", "RETURN"]);

@@ -49,6 +49,10 @@ pub struct Service {
     /// `fallback` and `port`.
     pub flags: (bool, bool),
     pub persistence: Option<(u32, Option<u8>)>,
+    /// The engine sip; with persistence only.
+    pub sip: bool,
+    pub one_packet: bool,
+    pub syn_proxy: bool,
     pub check: Option<Check>,
     /// By the real server's index.
     pub servers: BTreeMap<usize, Server>,
@@ -62,8 +66,8 @@ pub struct Vip {
     /// Whether it is of IPv6.
     pub six: bool,
     pub holder: Holder,
-    /// Translated, or else routed directly.
-    pub nat: bool,
+    /// `nat`, `fullnat`, `dr` or `tun`.
+    pub forwarding: &'static str,
     pub delivery: &'static str,
     pub services: Vec<Service>,
 }
@@ -110,6 +114,23 @@ pub const SERVER_PARAMETER: &str = "net.core.somaxconn";
 impl Vip {
     pub fn address(&self) -> String {
         address(self.six, self.number)
+    }
+
+    /// Tells whether addresses are translated.
+    pub fn translates(&self) -> bool {
+        matches!(self.forwarding, "nat" | "fullnat")
+    }
+
+    /// Returns the interface of a real server that holds the VIP, if one does.
+    pub fn device(&self) -> Option<&'static str> {
+        match (self.delivery, self.six) {
+            _ if self.translates() => None,
+            ("loopback", _) => Some("lo"),
+            ("dummy", _) => Some("lvsctl0"),
+            ("tunnel", false) => Some("tunl0"),
+            ("tunnel", true) => Some("ip6tnl0"),
+            _ => None,
+        }
     }
 
     /// Tells whether a director can hold it.
@@ -172,9 +193,9 @@ impl Vip {
             Holder::Failover => format!("failover={:?}", failover_name(self.six)),
             Holder::Director(index) => format!("director={:?}", ground.directors[index].name),
         };
-        let way = match self.nat {
-            true => "forwarding=\"nat\"".to_owned(),
-            false => format!("forwarding=\"dr\" delivery={:?}", self.delivery),
+        let way = match self.translates() {
+            true => format!("forwarding={:?}", self.forwarding),
+            false => format!("forwarding={:?} delivery={:?}", self.forwarding, self.delivery),
         };
         let _ = writeln!(out, "vip \"{}\" {holder} {way} {{", self.address());
         self.services.iter().for_each(|service| service.write(out, ground));
@@ -199,7 +220,13 @@ impl Service {
         let _ = writeln!(out, "        scheduler {:?}{flags}", self.scheduler);
         if let Some((timeout, netmask)) = self.persistence {
             let netmask = netmask.map(|netmask| format!(" netmask={netmask}")).unwrap_or_default();
-            let _ = writeln!(out, "        persistence \"{timeout}s\"{netmask}");
+            let engine = if self.sip { " engine=\"sip\"" } else { "" };
+            let _ = writeln!(out, "        persistence \"{timeout}s\"{netmask}{engine}");
+        }
+        for (knob, on) in [("one-packet", self.one_packet), ("syn-proxy", self.syn_proxy)] {
+            if on {
+                let _ = writeln!(out, "        {knob} #true");
+            }
         }
         if let Some(check) = self.check {
             let check_port = check.port;

@@ -11,7 +11,7 @@ fn texts(topology: &Topology, facts: &Facts, host: &str) -> (Vec<String>, Vec<St
     let (entries, problems) = compile(&ChainKind, topology, facts, host);
     let text = |entry: &Entry| match (&entry.key, &entry.resource) {
         (ResourceKey::Chain { table, .. }, Resource::Chain { rules, jumps: 1 }) => {
-            format!("{}\n{}", entry.key, creation(*table, rules))
+            format!("{}\n{}", entry.key, creation(*table, CHAIN, rules))
         }
         other => panic!("{other:?}"),
     };
@@ -124,6 +124,35 @@ fn only_directors_that_can_set_the_same_marks_are_peers() {
     topology.vips.values_mut().next().unwrap().holder = VipHolder::Director(at(HostName::new("lb01")));
     let (alone, _) = texts(&topology, &Facts::new(), "lb01");
     assert_eq!(alone[0], MARKS.replace("-A LVSCTL -m mac --mac-source 52:54:00:36:d0:a8 -j RETURN\n", ""));
+}
+
+#[test]
+fn rules_in_the_other_half_of_the_kernel_are_a_warning() {
+    let topology = reference_site();
+    let twice = |has_legacy_rules| {
+        let web = Capabilities { has_legacy_rules, ..capabilities(&[]) };
+        texts(&topology, &facts(&[("web1", web)]), "web1").1
+    };
+    assert_eq!(twice(false), [""; 0]);
+    assert_eq!(twice(true), ["Warning iptables-twice"]);
+}
+
+#[test]
+fn a_peer_is_known_by_the_interface_that_has_the_vip() {
+    let mut topology = reference_site();
+    topology.failovers.get_mut("ext").unwrap().interface = Some(at("bond0".into()));
+    let links = capabilities(&[
+        ("eth0", Some("52:54:00:36:d0:a8"), &["10.4.1.182/24"][..]),
+        ("bond0", Some("02:00:00:00:00:b0"), &["10.4.1.183/24"]),
+    ]);
+    let found = facts(&[("lb01", capabilities(&[])), ("lb02", links)]);
+    let (rules, problems) = texts(&topology, &found, "lb01");
+    assert_eq!(problems, [""; 0]);
+    assert!(rules[0].contains("--mac-source 02:00:00:00:00:b0 -j RETURN"), "{}", rules[0]);
+    assert!(!rules[0].contains("52:54:00:36:d0:a8"), "what is declared is another interface's: {}", rules[0]);
+    // Without a host to ask, what is declared of another interface says nothing.
+    let (rules, _) = texts(&topology, &Facts::new(), "lb01");
+    assert!(rules[0].contains("# -A LVSCTL -m mac --mac-source lb02 bond0"), "{}", rules[0]);
 }
 
 fn without_mac(name: &str) -> Topology {

@@ -18,6 +18,30 @@ fn same(texts: &[&str]) -> String {
 }
 
 #[test]
+fn rules_beside_services_are_read_as_they_are_written() {
+    let texts = [
+        "-s 10.0.0.9/32 -p tcp -m tcp --sport 80 --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1440",
+        "-s 10.0.0.9/32 -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1440",
+        "-d 10.0.0.2/32 -p udp -m udp --dport 53:54 -m ipvs --vaddr 10.0.0.9 -j MASQUERADE",
+        "-d 10.0.0.2/32 -p tcp -m ipvs --vaddr 10.0.0.9 -j MASQUERADE",
+        "-d 10.0.0.9/32 -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN -j CT --notrack",
+        "-d 10.0.0.9/32 -p tcp -m tcp --dport 80 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460",
+        "-d 10.0.0.9/32 -p tcp -m tcp --dport 80 -m conntrack --ctstate INVALID -j DROP",
+    ];
+    for text in texts {
+        let read = super::super::rule::parse(Family::Ipv4, text);
+        assert!(matches!(read, ChainRule::Service { .. }), "{text}: {read:?}");
+        assert_eq!(super::super::rule::render(&read).as_deref(), Some(text));
+        let further = format!("-i eth0 {text}");
+        assert_eq!(super::super::rule::parse(Family::Ipv4, &further), ChainRule::Other(further.clone()));
+    }
+    let another = texts[5].replace("--wscale 7", "--wscale 8");
+    assert_eq!(super::super::rule::parse(Family::Ipv4, &another), ChainRule::Other(another.clone()));
+    let less = texts[6].replace("INVALID", "UNTRACKED");
+    assert_eq!(super::super::rule::parse(Family::Ipv4, &less), ChainRule::Other(less.clone()));
+}
+
+#[test]
 fn marks_are_equal_in_every_notation() {
     let texts = [
         "-j MARK --set-xmark 0x1/0xffffffff",
@@ -163,7 +187,7 @@ fn chains_of_both_tables_are_seen_and_jumps_belong_to_their_chain() {
         };
         (rules.clone(), *jumps)
     };
-    assert_eq!(entries.len(), 6, "{:?}", listing(&entries));
+    assert_eq!(entries.len(), 7, "{:?}", listing(&entries));
     assert_eq!(chain("iptables/nat/DOCKER"), (vec![], 0));
     assert_eq!(chain("iptables/nat/PREROUTING"), (vec![other("-m addrtype --dst-type LOCAL -j DOCKER")], 0));
     assert_eq!(chain("iptables/nat/POSTROUTING"), (vec![other("-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")], 0));

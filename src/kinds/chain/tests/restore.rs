@@ -70,5 +70,5 @@ fn no_name_begins_a_rule_of_its_own() {
         assert_eq!(words, ["-i", &visible, "-j", "RETURN"]);
     }
     let peer = ChainRule::UnknownPeer { peer: "lb02\n-A INPUT -j ACCEPT".into() };
-    assert_eq!(creation(Table::Mangle, &[peer]).lines().count(), 5);
+    assert_eq!(creation(Table::Mangle, CHAIN, &[peer]).lines().count(), 5);
 }

@@ -86,10 +86,8 @@ fn any_rule(family: Family, table: Table) -> impl Strategy<Value = ChainRule> {
             any::<u32>().prop_map(RuleTarget::Mark)
         ]
         .boxed(),
-        Table::Nat => {
-            prop_oneof![Just(RuleTarget::Return), proptest::option::of(1..=u16::MAX).prop_map(RuleTarget::Redirect)]
-                .boxed()
-        }
+        _ => prop_oneof![Just(RuleTarget::Return), proptest::option::of(1..=u16::MAX).prop_map(RuleTarget::Redirect)]
+            .boxed(),
     };
     let mac = proptest::option::of(any::<[u8; 6]>().prop_map(MacAddress));
     (proptest::option::of(address), proptest::option::of(interface), proptest::option::of(ports), mac, target).prop_map(

@@ -1,0 +1,145 @@
+//! The messages of ethtool's own netlink family about what an interface offloads.
+//!
+//! The numbers are those of `uapi/linux/ethtool_netlink.h`. They are read and written byte by byte, because this family
+//! insists on a flag on nested attributes and nests them four deep.
+
+use std::collections::BTreeMap;
+
+use super::WireError;
+use crate::topology::Offload;
+
+/// The name under which the kernel registers the family (`ETHTOOL_GENL_NAME`).
+pub const FAMILY: &str = "ethtool";
+
+/// `ETHTOOL_GENL_VERSION`.
+const VERSION: u8 = 1;
+
+/// `ETHTOOL_MSG_FEATURES_GET` and `ETHTOOL_MSG_FEATURES_SET`.
+const GET: u8 = 11;
+const SET: u8 = 12;
+
+/// `ETHTOOL_A_FEATURES_*`.
+const HEADER: u16 = 1;
+const WANTED: u16 = 3;
+const ACTIVE: u16 = 4;
+
+/// `ETHTOOL_A_HEADER_DEV_NAME`.
+const DEVICE: u16 = 2;
+
+/// `ETHTOOL_A_BITSET_BITS`, its `_BIT`, and of that `_NAME` and `_VALUE`.
+const BITS: u16 = 3;
+const BIT: u16 = 1;
+const NAME: u16 = 2;
+const VALUE: u16 = 3;
+
+/// `NLA_F_NESTED`, and the bits of a type that are not flags.
+const NESTED: u16 = 1 << 15;
+const KIND: u16 = 0x3fff;
+
+/// The length of the generic netlink header.
+const HEADER_LENGTH: usize = 4;
+
+/// Encodes the question for what an interface offloads.
+pub fn get_offloads(device: &str) -> Vec<u8> {
+    message(GET, &[header(device)])
+}
+
+/// Encodes a switch of one offload.
+pub fn set_offload(device: &str, offload: Offload, on: bool) -> Vec<u8> {
+    let mut bit = attribute(NAME, &text(offload.kernel_name()));
+    if on {
+        bit.extend(attribute(VALUE, &[]));
+    }
+    let bits = nest(BITS, &nest(BIT, &bit));
+    message(SET, &[header(device), nest(WANTED, &bits)])
+}
+
+/// Decodes what an interface offloads; the kernel names those that are on.
+pub fn offloads(bytes: &[u8]) -> Result<BTreeMap<Offload, bool>, WireError> {
+    let body = bytes.get(HEADER_LENGTH..).ok_or_else(|| WireError::Broken("no header".into()))?;
+    let active = find(body, ACTIVE).ok_or(WireError::Missing("active features"))?;
+    let bits = find(active, BITS).unwrap_or_default();
+    let names: Vec<&[u8]> = attributes(bits)
+        .filter(|(kind, _)| *kind == BIT)
+        .filter_map(|(_, bit)| find(bit, NAME))
+        .map(|name| name.split(|byte| *byte == 0).next().unwrap_or_default())
+        .collect();
+    let is_on = |offload: Offload| names.contains(&offload.kernel_name().as_bytes());
+    Ok(Offload::ALL.into_iter().map(|offload| (offload, is_on(offload))).collect())
+}
+
+fn message(command: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = vec![command, VERSION, 0, 0];
+    attributes.iter().for_each(|attribute| bytes.extend_from_slice(attribute));
+    bytes
+}
+
+fn header(device: &str) -> Vec<u8> {
+    nest(HEADER, &attribute(DEVICE, &text(device)))
+}
+
+fn text(text: &str) -> Vec<u8> {
+    text.bytes().chain([0]).collect()
+}
+
+fn nest(kind: u16, payload: &[u8]) -> Vec<u8> {
+    attribute(kind | NESTED, payload)
+}
+
+fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
+}
+
+/// Reads attributes until the bytes end or one lies about its length.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & KIND;
+        let payload = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, payload))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = offloads(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_features_that_are_on_are_named() {
+        let bit = |name: &str| nest(BIT, &attribute(NAME, &text(name)));
+        let bits = [bit("rx-gro"), bit("tx-checksum-ip-generic")].concat();
+        let active = nest(ACTIVE, &nest(BITS, &bits));
+        let read = offloads(&message(GET, &[header("eth0"), active])).unwrap();
+        assert_eq!(read.into_values().collect::<Vec<_>>(), [true, false, false]);
+        assert!(offloads(&message(GET, &[header("eth0")])).is_err());
+    }
+
+    #[test]
+    fn a_switch_names_the_interface_and_the_feature() {
+        let bytes = set_offload("eth0", Offload::Gro, false);
+        let body = &bytes[HEADER_LENGTH..];
+        assert_eq!(find(find(body, HEADER).unwrap(), DEVICE), Some(&b"eth0\0"[..]));
+        let bit = find(find(find(body, WANTED).unwrap(), BITS).unwrap(), BIT).unwrap();
+        assert_eq!((find(bit, NAME), find(bit, VALUE)), (Some(&b"rx-gro\0"[..]), None));
+        assert_ne!(set_offload("eth0", Offload::Gro, true), bytes);
+    }
+}
