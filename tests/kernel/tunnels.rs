@@ -108,7 +108,7 @@ fn deliveries_take_over_from_each_other() {
     assert!(left.lines().filter(|line| line.contains("10.1.0.100")).all(|line| line.starts_with("lo ")), "{left}");
 }
 
-/// The first server takes packets in GRE, the second in UDP on a port that somebody opened there.
+/// The first server takes packets in GRE, the second in UDP.
 fn wrapped(checksum: &str) -> String {
     let gue = format!("server \"far\" tunnel=\"gue\" tunnel-port=6080{checksum}");
     let site = SITE.replace("server \"near\";", "server \"near\" tunnel=\"gre\";");
@@ -117,7 +117,6 @@ fn wrapped(checksum: &str) -> String {
 
 fn envelopes_of_udp_and_gre_carry_packets() {
     let laboratory = Laboratory::new(&wrapped(""));
-    laboratory.run("far", "modprobe -a fou fou6; ip fou add port 6080 gue; ip fou add port 6080 gue -6");
     for checksum in ["", " checksum=#true"] {
         laboratory.write(&wrapped(checksum));
         laboratory.apply();
@@ -134,8 +133,12 @@ fn envelopes_of_udp_and_gre_carry_packets() {
     laboratory.apply();
     assert!(texts(&laboratory.plan()["changes"], "id").is_empty());
     laboratory.serves("web6", 20);
+    // A port that somebody closes is drift, and is seen.
+    laboratory.run("far", "ip fou del port 6080 -6");
+    assert_eq!(texts(&laboratory.plan()["changes"], "id"), ["far/fou/ipv6/6080"]);
     laboratory.write(&SITE.replace(" server \"hers\" weight=2;", ""));
     laboratory.apply();
     assert!(texts(&laboratory.plan()["changes"], "id").is_empty());
+    assert_eq!(laboratory.run("far", "ip fou show"), "");
     laboratory.serves("web", 20);
 }
