@@ -98,14 +98,13 @@ vip "10.0.0.103" director="d1" forwarding="tun" {
         listen "tcp" 80
         scheduler "rr"
         server "w1" tunnel="gue" tunnel-port=6080
-        server "w2"
     }
 }
 vip "10.0.0.104" director="d1" forwarding="dr" delivery="dummy" {
     service "dummy" {
         listen "tcp" 80
         scheduler "rr"
-        server "w2"
+        server "w1"
     }
 }
 vip "fd00::100" director="d1" forwarding="dr" {
