@@ -9,7 +9,7 @@ use lvsctl::source::Severity;
 use lvsctl::survey::{Goal, Survey, Surveyed};
 use lvsctl::topology::{SecretValues, Topology};
 
-use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot};
+use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address};
 use super::site::Site;
 use super::state::State;
 use super::{expected, reading};
@@ -104,6 +104,9 @@ impl Bench {
         for (is_director, _, place) in self.rig.places() {
             let name = &place.name;
             ids.insert(format!("{name}/address/lo/{FOREIGN_LOOPBACK}"));
+            // It has a label, as a VIP that somebody left might have.
+            let own = foreign_address(place.number);
+            ids.insert(format!("{name}/address/eth0/{}", own.trim_end_matches("/24")));
             for chain in ["iptables/mangle", "iptables/nat", "ip6tables/mangle", "ip6tables/nat"] {
                 ids.insert(format!("{name}/{chain}/FOREIGN"));
                 ids.insert(format!("{name}/{chain}/PREROUTING"));
