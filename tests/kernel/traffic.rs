@@ -14,7 +14,7 @@ use lvsctl::rehearsal::layout::CLIENT;
 use lvsctl::rehearsal::target::Target;
 
 use crate::lab;
-use crate::laboratory::Laboratory;
+use crate::laboratory::{Laboratory, eventually};
 use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -157,6 +157,11 @@ fn change_under_load(whole: &str, without: &str, steps: &[Step]) -> Vec<String> 
     laboratory.write(&text);
     laboratory.apply();
     laboratory.serves("web", 10);
+    // The backup serves first, and connections are cut when the preferred director takes over from it.
+    if whole.contains("failover \"f\"") {
+        let held = |host: &str| laboratory.run(host, "ip -o address").contains(" 10.0.0.100/32 ");
+        eventually("the preferred director is master", || held("d1") && !held("d2"));
+    }
     let target = laboratory.target("web");
     let load = Load::default();
     let mut lost = Vec::new();

@@ -23,7 +23,7 @@ use report::report;
 use crate::runner::{Test, test};
 
 /// How many topologies each of the sequences of `make test` goes through.
-const CASES: u64 = 25;
+const CASES: u64 = 12;
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
