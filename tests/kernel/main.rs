@@ -38,6 +38,7 @@ mod smoke;
 mod traffic;
 mod tunnels;
 mod tuning;
+mod virtual_mac;
 
 use std::process::ExitCode;
 
@@ -73,6 +74,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         plan_changes_nothing::tests(),
         drift::tests(),
         tuning::tests(),
+        virtual_mac::tests(),
         boot::tests(),
         random::tests(soak),
     ];

@@ -45,18 +45,38 @@ pub fn instances(text: &str) -> Vec<Instance> {
     blocks(text).named("vrrp_instance").filter_map(instance).collect()
 }
 
-/// Returns the addresses that a configuration has keepalived hold, with their interfaces where it names them.
+/// Returns the addresses that a configuration has keepalived hold, with their interfaces.
 pub fn addresses(text: &SecretText) -> BTreeSet<(String, IpAddr)> {
     let known = text.expose().unwrap_or_else(|| text.masked());
-    let file = blocks(&known);
-    let blocks =
-        file.named("vrrp_instance").flat_map(|instance| ADDRESSES.into_iter().flat_map(|of| instance.named(of)));
-    let lines = blocks.flat_map(|block| &block.children);
-    lines.filter_map(|line| Some((device(line)?.to_owned(), line.name().split('/').next()?.parse().ok()?))).collect()
+    blocks(&known).named("vrrp_instance").flat_map(held).collect()
 }
 
-fn device(line: &Block) -> Option<&str> {
-    line.words.iter().skip_while(|word| *word != "dev").nth(1).map(String::as_str)
+fn held(instance: &Block) -> Vec<(String, IpAddr)> {
+    let lines = ADDRESSES.into_iter().flat_map(|keyword| instance.named(keyword)).flat_map(|block| &block.children);
+    let named = lines.filter_map(|line| Some((line, line.name().split('/').next()?.parse::<IpAddr>().ok()?)));
+    let on = |(line, address): (&Block, IpAddr)| {
+        let own = line.words.iter().skip_while(|word| *word != "dev").nth(1).cloned();
+        Some((own.or_else(|| device(instance, address))?, address))
+    };
+    named.filter_map(on).collect()
+}
+
+/// Returns the interface of an address that names none: that of a virtual hardware address, which is of one family, or the
+/// instance's own (tried on keepalived 2.2.7).
+fn device(instance: &Block, address: IpAddr) -> Option<String> {
+    let router_id = || instance.value("virtual_router_id");
+    let six = is_sixth(instance, &entries(instance, ADDRESSES[0]));
+    match instance.child("use_vmac") {
+        Some(line) if six == address.is_ipv6() => match line.words.get(1) {
+            Some(name) => Some(name.clone()),
+            None => Some(format!("vrrp{}.{}", if six { "6" } else { "" }, router_id()?)),
+        },
+        _ => instance.value("interface").map(str::to_owned),
+    }
+}
+
+fn is_sixth(instance: &Block, advertised: &BTreeSet<String>) -> bool {
+    instance.child("native_ipv6").is_some() || advertised.iter().any(|address| address.contains(':'))
 }
 
 /// Returns what a block names, in canonical form.
@@ -82,7 +102,7 @@ fn instance(block: &Block) -> Option<Instance> {
         || block.value("unicast_src_ip").or_else(|| block.value("mcast_src_ip")).unwrap_or_default().to_owned();
     let identity = Identity {
         router_id: block.value("virtual_router_id").unwrap_or_default().to_owned(),
-        six: block.child("native_ipv6").is_some() || advertised.iter().any(|address| address.contains(':')),
+        six: is_sixth(block, &advertised),
         interface: block.value("interface").unwrap_or_default().to_owned(),
         unicast: (!peers.is_empty()).then(source),
         virtual_mac: block.child("use_vmac").is_some(),
@@ -123,6 +143,17 @@ mod tests {
         let found: Vec<String> =
             addresses(&SecretText::plain(text)).iter().map(|(device, address)| format!("{device} {address}")).collect();
         assert_eq!(found, ["eth0 10.0.0.9", "eth1 fd00::1"]);
+        let virtually = |line: &str| {
+            let text = format!(
+                "vrrp_instance a {{\n interface eth0\n virtual_router_id 7\n {line}\n virtual_ipaddress {{\n 10.0.0.9/32\n \
+                 10.0.0.8 dev eth3\n }}\n virtual_ipaddress_excluded {{\n fd00::1/128\n }}\n}}\n"
+            );
+            let found = addresses(&SecretText::plain(text));
+            found.iter().map(|(device, address)| format!("{device} {address}")).collect::<Vec<_>>()
+        };
+        assert_eq!(virtually(""), ["eth0 10.0.0.9", "eth0 fd00::1", "eth3 10.0.0.8"]);
+        assert_eq!(virtually("use_vmac"), ["eth0 fd00::1", "eth3 10.0.0.8", "vrrp.7 10.0.0.9"]);
+        assert_eq!(virtually("use_vmac mac0"), ["eth0 fd00::1", "eth3 10.0.0.8", "mac0 10.0.0.9"]);
         assert!(addresses(&SecretText::plain("virtual_ipaddress")).is_empty());
     }
 
