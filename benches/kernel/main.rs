@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     for (title, _, kernel, sites) in kernels.into_iter().filter(|(_, option, ..)| wanted(option)) {
         println!("\n{title}\n");
         let machine = Machine { kernel, memory: MEMORY, timeout: TIMEOUT };
-        if let Err(error) = machine.run(&Request { sites, rounds: 3 }, &mut |line: String| println!("{line}")) {
+        if let Err(error) = machine.run(&Request { sites, rounds: 6 }, &mut |line: String| println!("{line}")) {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }

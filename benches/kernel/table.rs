@@ -21,16 +21,25 @@ pub fn measure(services: usize, rounds: u32, tell: &dyn Fn(String) -> Result<(),
     let effects: Vec<Effect> = commands.iter().cloned().map(Effect::Ipvs).collect();
     let (mut limits, mut written, mut saved, mut read) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        let namespace = fresh("limit", round)?;
-        limits.push(lvsctl::rehearsal::namespace::within(&namespace, || raw::send(&commands))?);
-
         let namespace = fresh("effects", round)?;
         let mut host = LocalHost::namespace(&namespace, site::ROOT.as_ref()).map_err(|error| error.to_string())?;
-        let effects = effects.clone();
-        written.push(timed(|| {
-            let results = host.perform_all(effects);
-            results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
-        })?);
+        let mut with_effects = || {
+            let effects = effects.clone();
+            timed(|| {
+                let results = host.perform_all(effects);
+                results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
+            })
+        };
+        let bare = fresh("limit", round)?;
+        let with_messages = || lvsctl::rehearsal::namespace::within(&bare, || raw::send(&commands));
+        // Each is the first of the two as often as the other.
+        if round % 2 == 0 {
+            limits.push(with_messages()?);
+            written.push(with_effects()?);
+        } else {
+            written.push(with_effects()?);
+            limits.push(with_messages()?);
+        }
 
         let file = File::create(SAVED).map_err(|error| error.to_string())?;
         saved.push(timed(|| site::ipvsadm(&namespace, "-Sn", Stdio::null(), file.into()))?);

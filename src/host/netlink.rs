@@ -1,7 +1,7 @@
 //! A netlink socket with a deadline on every answer, and the three ways to use one: a request, a batch, a dump.
 //!
 //! The socket is rustix's and not neli's, because neli's hands out no descriptor on which safe code could set
-//! `SO_RCVTIMEO`; neli makes and reads what is inside the messages. The header in front of them (`struct nlmsghdr`,
+//! `SO_RCVTIMEO`; what is inside the messages is made and read elsewhere. The header in front of them (`struct nlmsghdr`,
 //! netlink(7)) is read here byte by byte, because a length that lies must not end the process.
 
 use std::convert::Infallible;

@@ -101,6 +101,10 @@ impl Entry {
     /// Adds something that must be there before.
     pub fn requires(mut self, id: ResourceId) -> Self {
         if !self.requires.contains(&id) {
+            // Most require one thing or two, and a list that grows by itself begins with room for four.
+            if self.requires.len() < 4 {
+                self.requires.reserve_exact(1);
+            }
             self.requires.push(id);
         }
         self
