@@ -10,9 +10,9 @@ use rustix::io::Errno;
 use rustix::net::netlink;
 
 use super::HostError;
-use super::netlink::{ANSWER, Failure, Socket};
+use super::netlink::{ANSWER, BATCH, Failure, Socket};
 use crate::effect::wire::{self, WireError};
-use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::effect::{IpvsCommand, LiveDestination, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
 use crate::topology::{IpvsTimeout, SyncState};
 
 /// How long the thread of a new daemon is given: the kernel never answers who stops it before it has run.
@@ -45,7 +45,7 @@ impl Table {
         let services = self
             .socket
             .dump(self.family, &question, |bytes| Ok(wire::service(bytes)?))
-            .map_err(|trouble: Trouble| trouble.error(doing))?;
+            .map_err(|trouble: Trouble| trouble.error(doing, None))?;
         services.into_iter().map(|(key, config)| self.with_destinations(key, config)).collect()
     }
 
@@ -65,7 +65,7 @@ impl Table {
         let doing = "read the sync daemons";
         let question = wire::get_daemons().map_err(|error| malformed(doing, &error))?;
         let daemons = self.socket.dump(self.family, &question, |bytes| Ok(wire::daemon(bytes)?));
-        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing))?.into_iter().collect())
+        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing, None))?.into_iter().collect())
     }
 
     /// Starts a daemon, and waits until its thread has begun to run.
@@ -106,36 +106,38 @@ impl Table {
     }
 
     fn with_destinations(&mut self, key: ServiceKey, config: ServiceConfig) -> Result<LiveService, HostError> {
-        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"));
-        let question = wire::get_destinations(&key).map_err(|error| failed(Trouble::Wire(error)))?;
-        let destinations = self
-            .socket
-            .dump(self.family, &question, |bytes| Ok(wire::destination(bytes, key.family())?))
-            .map_err(failed)?;
+        let destinations = self.destinations(&key)?;
         Ok(LiveService { key, config, destinations })
+    }
+
+    /// Returns the destinations of a service, none if it is not there.
+    pub(super) fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<LiveDestination>, HostError> {
+        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"), None);
+        let question = wire::get_destinations(key).map_err(|error| failed(Trouble::Wire(error)))?;
+        self.socket.dump(self.family, &question, |bytes| Ok(wire::destination(bytes, key.family())?)).map_err(failed)
     }
 
     /// Performs commands in order; every one is tried, whatever became of those before it.
     pub(super) fn perform(&mut self, commands: &[&IpvsCommand]) -> Vec<Result<(), HostError>> {
-        let encoded: Result<Vec<Vec<u8>>, WireError> = commands.iter().map(|command| wire::command(command)).collect();
-        let (payloads, sentinel) = match (encoded, wire::get_info()) {
-            (Ok(payloads), Ok(sentinel)) => (payloads, sentinel),
-            (Err(error), _) | (_, Err(error)) => {
-                return vec![Err(malformed("encode IPVS commands", &error)); commands.len()];
-            }
+        let sentinel = match wire::get_info() {
+            Ok(sentinel) => sentinel,
+            Err(error) => return vec![Err(malformed("encode IPVS commands", &error)); commands.len()],
         };
-        let results = self.socket.batch(self.family, &payloads, &sentinel);
-        let named = commands.iter().zip(results);
-        named
-            .map(|(command, result)| match result {
-                Err(Failure::Refused(errno)) if is_no_failure(errno, command) => Ok(()),
-                result => result.map_err(|failure| refused(&describe(command), failure, Some(command))),
-            })
-            .collect()
+        let mut results = Vec::with_capacity(commands.len());
+        for batch in commands.chunks(BATCH) {
+            let ended = self.socket.batch(self.family, batch, &sentinel, |command, bytes| {
+                wire::append_command(command, bytes).map_err(Trouble::from)
+            });
+            results.extend(batch.iter().zip(ended).map(|(command, result)| match result {
+                Err(Trouble::Failure(Failure::Refused(errno))) if is_no_failure(errno, command) => Ok(()),
+                result => result.map_err(|trouble| trouble.error(&describe(command), Some(command))),
+            }));
+        }
+        results
     }
 }
 
-/// Why a dump failed: the kernel refused, or its answer could not be read.
+/// Why something failed: the kernel refused, or a message could not be made or read.
 enum Trouble {
     Failure(Failure),
     Wire(WireError),
@@ -154,9 +156,9 @@ impl From<WireError> for Trouble {
 }
 
 impl Trouble {
-    fn error(self, doing: &str) -> HostError {
+    fn error(self, doing: &str, command: Option<&IpvsCommand>) -> HostError {
         match self {
-            Trouble::Failure(failure) => refused(doing, failure, None),
+            Trouble::Failure(failure) => refused(doing, failure, command),
             Trouble::Wire(error) => malformed(doing, &error),
         }
     }

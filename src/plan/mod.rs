@@ -169,28 +169,26 @@ fn steps(
         }
     }
     let nothing = HostState::new();
-    changes
-        .into_iter()
-        .zip(requires)
-        .filter_map(|(change, requires)| {
-            let host = change.id.host.clone();
-            let observation = observed.get(&host)?.as_ref().ok()?;
-            let context = Context {
-                capabilities: &observation.capabilities,
-                changed: changed.get(&host)?,
-                desired: desired.get(&host).unwrap_or(&nothing),
-                observed: &observation.state,
-            };
-            let kind = kind_of(&change.id.key)?;
-            let effects = kind.effects(&change, &context);
-            let back = Context { desired: context.observed, observed: context.desired, ..context };
-            let inverse = kind.effects(&change.inverse(), &back);
-            let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
-            let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
-            let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
-            Some(Step { change, effects, undo, requires, connections, is_cut: false })
-        })
-        .collect()
+    let mut steps = Vec::with_capacity(changes.len());
+    steps.extend(changes.into_iter().zip(requires).filter_map(|(change, requires)| {
+        let host = change.id.host.clone();
+        let observation = observed.get(&host)?.as_ref().ok()?;
+        let context = Context {
+            capabilities: &observation.capabilities,
+            changed: changed.get(&host)?,
+            desired: desired.get(&host).unwrap_or(&nothing),
+            observed: &observation.state,
+        };
+        let kind = kind_of(&change.id.key)?;
+        let effects = kind.effects(&change, &context);
+        let back = Context { desired: context.observed, observed: context.desired, ..context };
+        let inverse = kind.effects(&change.inverse(), &back);
+        let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
+        let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
+        let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
+        Some(Step { change, effects, undo, requires, connections, is_cut: false })
+    }));
+    steps
 }
 
 fn passes_to_keepalived(change: &Change) -> bool {

@@ -125,10 +125,10 @@ pub fn nothing_is_tried_after_a_failure(bench: &dyn Bench) {
     let mut host = bench.connect();
     let set = |path: &str| Effect::WriteSysctl { key: SysctlKey::from_path(path), value: "1".into() };
     let file = write("/etc/later", SecretText::plain("x"), 0o600);
-    let results = host.perform_all(&[set("net/ipv4/conf/lo/arp_ignore"), set("net/ipv4/none"), file]);
+    let results = host.perform_all(vec![set("net/ipv4/conf/lo/arp_ignore"), set("net/ipv4/none"), file]);
     assert_eq!(results[0], Ok(()));
     assert_eq!(results[1].as_ref().unwrap_err().errno(), Some("ENOENT"));
     assert_eq!(results[2], Err(HostError::NotTried));
     assert_eq!(read(&mut *host, "/etc/later"), None);
-    assert_eq!(host.perform_all(&[]), []);
+    assert_eq!(host.perform_all(vec![]), []);
 }

@@ -99,7 +99,7 @@ impl Kind for KeepalivedKind {
         let text = render(&configuration);
         let daemon = Resource::Daemon { configuration: Some(digest(&text)) };
         let file = Entry::new(ResourceKey::KeepalivedConfiguration, Resource::File { text, mode: MODE });
-        let file = requirements(site, host).into_iter().fold(file.origin(origin), Entry::requires);
+        let file = file.origin(origin).requires_all(requirements(site, host));
         let daemon = Entry::new(ResourceKey::KeepalivedDaemon, daemon)
             .origin(origin)
             .requires(ids::keepalived_configuration(&host.name.value));

@@ -178,9 +178,9 @@ fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String>
     let plan = changes(&surveyed);
     tally.changes += surveyed.plan.steps.len();
     let (first, mut later) = (surveyed.plan.id.clone(), Vec::new());
-    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, step| {
+    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, steps| {
         if plan.id != first {
-            later.push(step.id.to_string());
+            later.extend(steps.iter().map(|step| step.id.to_string()));
         }
     });
     match report.outcome {
