@@ -13,8 +13,9 @@ use petgraph::visit::{Dfs, VisitMap, Visitable};
 use thiserror::Error;
 
 use super::edges::{self, Rule};
+use super::succession::Successions;
 use crate::compile::Desired;
-use crate::resource::{Change, ResourceId};
+use crate::resource::{Change, ResourceId, ResourceKey};
 
 /// Things that require each other in a circle.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -33,7 +34,7 @@ pub struct Order {
 type Node = Option<usize>;
 
 /// Orders changes into waves.
-pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
+pub fn order(desired: &Desired, changes: &[Change], successions: &Successions) -> Result<Order, Cycle> {
     let mut graph: DiGraph<Node, ()> = DiGraph::new();
     let mut nodes: HashMap<ResourceId, NodeIndex> = HashMap::new();
     let mut names: Vec<String> = Vec::new();
@@ -53,8 +54,12 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
     }
     for (host, state) in desired {
         for entry in state.values() {
-            let after = nodes.get(&ResourceId::new(host, entry.key.clone()));
+            let id = ResourceId::new(host, entry.key.clone());
+            let after = nodes.get(&id);
             for required in &entry.requires {
+                if required.key == ResourceKey::KeepalivedDaemon && successions.is_ahead(&id) {
+                    continue;
+                }
                 if let (Some(before), Some(after)) = (nodes.get(required), after) {
                     // An edge that is there twice does no harm; looking for it would take a walk over all edges of a node.
                     graph.add_edge(*before, *after, ());
@@ -62,7 +67,7 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
             }
         }
     }
-    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes).into_iter().partition(|rule| rule.is_soft);
+    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes, successions).into_iter().partition(|rule| rule.is_soft);
     for rule in hard {
         let barrier = graph.add_node(None);
         names.push("a barrier".to_owned());

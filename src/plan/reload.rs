@@ -29,6 +29,8 @@ const SETTINGS: [(&str, &str); 8] = [
 pub enum ReloadAct {
     /// It is taken away, and another one comes that is about the same servers.
     Replaces(ServiceKey),
+    /// It is taken away when its successor serves already.
+    HandsOver(ServiceKey),
     /// It is taken away.
     Removes,
     /// It stays, and these settings of it change.
@@ -53,6 +55,7 @@ impl ReloadEffect {
     pub fn name(&self) -> &'static str {
         match self.act {
             ReloadAct::Replaces(_) => "replaces-service",
+            ReloadAct::HandsOver(_) => "hands-service-over",
             ReloadAct::Removes => "removes-service",
             ReloadAct::Edits(_) => "edits-service",
             ReloadAct::RemovesDrained(_) => "removes-server-drained",
@@ -74,6 +77,7 @@ impl ReloadEffect {
                     "takes {service} away and adds {by}: it cannot be edited into that, and nothing answers meanwhile"
                 )
             }
+            ReloadAct::HandsOver(by) => format!("takes {service} away, in whose place {by} serves by then"),
             ReloadAct::Removes => format!("takes {service} away"),
             ReloadAct::Edits(settings) => {
                 let settings: Vec<&str> = settings.iter().copied().collect();
@@ -112,6 +116,15 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
     let taken_over: BTreeSet<&ResourceKey> =
         here().filter(|step| step.change.action == Action::Replace).map(|step| step.change.key()).collect();
     let mut effects = predict(&before.masked(), &after.masked(), &drained);
+    for effect in &mut effects {
+        let step = here().find(|step| *step.change.key() == ResourceKey::IpvsService(effect.service));
+        if let Some(by) = step.and_then(|step| step.successor) {
+            effect.act = match effect.act {
+                ReloadAct::Replaces(_) | ReloadAct::Removes => ReloadAct::HandsOver(by),
+                ref other => other.clone(),
+            };
+        }
+    }
     effects.retain(|effect| !taken_over.contains(&ResourceKey::IpvsService(effect.service)));
     effects
 }

@@ -78,7 +78,13 @@ impl<'a> Stage<'a> {
         let change = Change { id, action, before, after, reason, previous: None, origin: None };
         let (capabilities, changed) = (Capabilities::default(), changed.iter().cloned().collect::<BTreeSet<_>>());
         let observed = &self.observed;
-        let context = Context { capabilities: &capabilities, changed: &changed, desired: &desired, observed };
+        let context = Context {
+            capabilities: &capabilities,
+            changed: &changed,
+            desired: &desired,
+            observed,
+            ahead: &BTreeMap::new(),
+        };
         IpvsKind.effects(&change, &context)
     }
 
