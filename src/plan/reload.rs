@@ -118,11 +118,12 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
     let mut effects = predict(&before.masked(), &after.masked(), &drained);
     for effect in &mut effects {
         let step = here().find(|step| *step.change.key() == ResourceKey::IpvsService(effect.service));
-        if let Some(by) = step.and_then(|step| step.successor) {
-            effect.act = match effect.act {
-                ReloadAct::Replaces(_) | ReloadAct::Removes => ReloadAct::HandsOver(by),
-                ref other => other.clone(),
-            };
+        // The file does not say what leads packets to a mark; the plan knows.
+        let marks = |by: &ServiceKey| [by, &effect.service].iter().any(|key| matches!(key, ServiceKey::Mark { .. }));
+        match (&effect.act, step.map(|step| step.successor)) {
+            (ReloadAct::Replaces(_) | ReloadAct::Removes, Some(Some(by))) => effect.act = ReloadAct::HandsOver(by),
+            (ReloadAct::Replaces(by), Some(None)) if marks(by) => effect.act = ReloadAct::Removes,
+            _ => {}
         }
     }
     effects.retain(|effect| !taken_over.contains(&ResourceKey::IpvsService(effect.service)));
@@ -133,7 +134,7 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
 fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, DestinationKey)>) -> Vec<ReloadEffect> {
     let (before, after) = (blocks(before), blocks(after));
     let (old, new) = (services(&before), services(&after));
-    let mut effects = Vec::new();
+    let (mut effects, mut taken) = (Vec::new(), BTreeSet::new());
     for (service, block) in &old {
         let mut add = |act| effects.push(ReloadEffect { service: *service, act });
         let kept = match new.get(service) {
@@ -147,8 +148,10 @@ fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, Destinatio
             }
             None => {
                 let by = new.iter().find(|(other, block)| {
-                    !old.contains_key(other) && is_like(service, other) && shares(&servers(block), &old, service)
+                    let is_free = !old.contains_key(other) && !taken.contains(*other);
+                    is_free && is_like(service, other) && shares(&servers(block), &old, service)
                 });
+                taken.extend(by.map(|(other, _)| *other));
                 add(by.map_or(ReloadAct::Removes, |(other, _)| ReloadAct::Replaces(*other)));
                 BTreeSet::new()
             }
