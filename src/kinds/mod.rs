@@ -10,6 +10,7 @@ pub mod chain;
 pub mod delivery;
 #[cfg(test)]
 mod fixture;
+pub mod fou;
 pub mod ids;
 pub mod manifest;
 pub mod interface;
@@ -117,6 +118,7 @@ pub fn registry() -> &'static [&'static dyn Kind] {
         &module_options::ModuleOptionsKind,
         &module::ModuleKind,
         &link::LinkKind,
+        &fou::FouKind,
         &sysctl::SysctlKind,
         &timeout::TimeoutKind,
         &offload::OffloadKind,

@@ -31,6 +31,7 @@ mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
+mod return_path;
 mod runner;
 mod secrets;
 mod sites;
@@ -56,6 +57,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        return_path::tests(),
         checks::tests(),
         adopted::tests(),
         keepalived::tests(),
