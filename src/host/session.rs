@@ -13,7 +13,7 @@ use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
 use super::{HostError, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
-use crate::effect::{Answer, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
+use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText};
 
 /// The module that must be there before the IPVS table may be asked for.
@@ -72,6 +72,11 @@ impl Session {
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            missing_boot_programs: BOOT_PROGRAMS
+                .into_iter()
+                .filter(|(name, _)| program::find(name).is_none())
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
         })

@@ -13,6 +13,7 @@ use petgraph::visit::{Dfs, VisitMap, Visitable};
 use thiserror::Error;
 
 use super::edges::{self, Rule};
+use super::succession::Successions;
 use crate::compile::Desired;
 use crate::resource::{Change, ResourceId, ResourceKey};
 use crate::topology::HostName;
@@ -37,7 +38,7 @@ type Node = Option<usize>;
 type Nodes<'a> = HashMap<(&'a HostName, &'a ResourceKey), NodeIndex>;
 
 /// Orders changes into waves.
-pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
+pub fn order(desired: &Desired, changes: &[Change], successions: &Successions) -> Result<Order, Cycle> {
     let mut graph: DiGraph<Node, ()> = DiGraph::new();
     let mut nodes = Nodes::new();
     for (index, change) in changes.iter().enumerate() {
@@ -52,6 +53,9 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
         for (key, entry) in state {
             let after = nodes.get(&(host, key));
             for required in &entry.requires {
+                if required.key == ResourceKey::KeepalivedDaemon && successions.is_ahead(host, key) {
+                    continue;
+                }
                 if let (Some(before), Some(after)) = (nodes.get(&(&required.host, &required.key)), after) {
                     // An edge that is there twice does no harm; looking for it would take a walk over all edges of a node.
                     graph.add_edge(*before, *after, ());
@@ -59,7 +63,7 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
             }
         }
     }
-    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes).into_iter().partition(|rule| rule.is_soft);
+    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes, successions).into_iter().partition(|rule| rule.is_soft);
     for rule in hard {
         let barrier = graph.add_node(None);
         for before in rule.before {

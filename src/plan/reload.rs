@@ -29,6 +29,8 @@ const SETTINGS: [(&str, &str); 8] = [
 pub enum ReloadAct {
     /// It is taken away, and another one comes that is about the same servers.
     Replaces(ServiceKey),
+    /// It is taken away when its successor serves already.
+    HandsOver(ServiceKey),
     /// It is taken away.
     Removes,
     /// It stays, and these settings of it change.
@@ -53,6 +55,7 @@ impl ReloadEffect {
     pub fn name(&self) -> &'static str {
         match self.act {
             ReloadAct::Replaces(_) => "replaces-service",
+            ReloadAct::HandsOver(_) => "hands-service-over",
             ReloadAct::Removes => "removes-service",
             ReloadAct::Edits(_) => "edits-service",
             ReloadAct::RemovesDrained(_) => "removes-server-drained",
@@ -74,6 +77,7 @@ impl ReloadEffect {
                     "takes {service} away and adds {by}: it cannot be edited into that, and nothing answers meanwhile"
                 )
             }
+            ReloadAct::HandsOver(by) => format!("takes {service} away, in whose place {by} serves by then"),
             ReloadAct::Removes => format!("takes {service} away"),
             ReloadAct::Edits(settings) => {
                 let settings: Vec<&str> = settings.iter().copied().collect();
@@ -112,6 +116,16 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
     let taken_over: BTreeSet<&ResourceKey> =
         here().filter(|step| step.change.action == Action::Replace).map(|step| step.change.key()).collect();
     let mut effects = predict(&before.masked(), &after.masked(), &drained);
+    for effect in &mut effects {
+        let step = here().find(|step| *step.change.key() == ResourceKey::IpvsService(effect.service));
+        // The file does not say what leads packets to a mark; the plan knows.
+        let marks = |by: &ServiceKey| [by, &effect.service].iter().any(|key| matches!(key, ServiceKey::Mark { .. }));
+        match (&effect.act, step.map(|step| step.successor)) {
+            (ReloadAct::Replaces(_) | ReloadAct::Removes, Some(Some(by))) => effect.act = ReloadAct::HandsOver(by),
+            (ReloadAct::Replaces(by), Some(None)) if marks(by) => effect.act = ReloadAct::Removes,
+            _ => {}
+        }
+    }
     effects.retain(|effect| !taken_over.contains(&ResourceKey::IpvsService(effect.service)));
     effects
 }
@@ -120,7 +134,7 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
 fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, DestinationKey)>) -> Vec<ReloadEffect> {
     let (before, after) = (blocks(before), blocks(after));
     let (old, new) = (services(&before), services(&after));
-    let mut effects = Vec::new();
+    let (mut effects, mut taken) = (Vec::new(), BTreeSet::new());
     for (service, block) in &old {
         let mut add = |act| effects.push(ReloadEffect { service: *service, act });
         let kept = match new.get(service) {
@@ -134,8 +148,10 @@ fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, Destinatio
             }
             None => {
                 let by = new.iter().find(|(other, block)| {
-                    !old.contains_key(other) && is_like(service, other) && shares(&servers(block), &old, service)
+                    let is_free = !old.contains_key(other) && !taken.contains(*other);
+                    is_free && is_like(service, other) && shares(&servers(block), &old, service)
                 });
+                taken.extend(by.map(|(other, _)| *other));
                 add(by.map_or(ReloadAct::Removes, |(other, _)| ReloadAct::Replaces(*other)));
                 BTreeSet::new()
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use boot::{BootContent, BootFile};
+pub use boot::{BOOT_HEADER, BootContent, BootFile};
 pub use change::{Action, Change, Reason};
 pub use key::{OWN_CHAIN, OWN_CHAIN_OUT, OWN_INTERFACE, ResourceKey, Table};
 pub use manifest::{Manifest, ManifestLine, Owned};

@@ -1,6 +1,6 @@
 //! What the chain kind writes, as the real iptables takes it and prints it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -77,7 +77,13 @@ impl Firewall {
     fn perform(&self, change: &Change) -> Result<(), String> {
         let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
         let nothing = HostState::new();
-        let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+        let context = Context {
+            capabilities: &capabilities,
+            changed: &changed,
+            desired: &nothing,
+            observed: &nothing,
+            ahead: &BTreeMap::new(),
+        };
         let effects = kind().effects(change, &context);
         let [Effect::IptablesRestore { family, text }] = &effects[..] else {
             panic!("{effects:?}");

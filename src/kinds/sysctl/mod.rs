@@ -103,9 +103,13 @@ impl Kind for SysctlKind {
 
     /// A deletion puts back what was there before lvsctl; a parameter itself cannot be taken away.
     fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
+        let default = match change.key() {
+            ResourceKey::Sysctl(key) => needs::kernel_default(key).map(|value| Resource::Sysctl(value.to_owned())),
+            _ => None,
+        };
         let wanted = match change.action {
-            Action::Create | Action::Update | Action::Replace => &change.after,
-            Action::Delete => &change.previous,
+            Action::Create | Action::Update | Action::Replace => change.after.as_ref(),
+            Action::Delete => change.previous.as_ref().or(default.as_ref()),
         };
         match (change.key(), wanted) {
             (ResourceKey::Sysctl(key), Some(Resource::Sysctl(value))) => {

@@ -50,6 +50,16 @@ pub(super) fn of(site: &Site<'_>, host: &Host) -> BTreeMap<SysctlKey, Need> {
     needs
 }
 
+/// Returns what the kernel starts with, of the parameters that come only with a module and that lvsctl changes by itself: they
+/// have no earlier value if lvsctl loaded the module (`ip_vs_control_net_init_sysctl`, `nf_ct_tcp_loose`).
+pub(super) fn kernel_default(key: &SysctlKey) -> Option<&'static str> {
+    match key.path() {
+        CONNECTION_TRACKING => Some("0"),
+        LOOSE_TRACKING => Some("1"),
+        _ => None,
+    }
+}
+
 fn forwarding(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
     let on = |origin| Need {
         value: "1",
