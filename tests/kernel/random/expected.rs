@@ -51,6 +51,7 @@ const PARAMETERS: &[&str] = &[
     "net.ipv4.conf.all.arp_ignore",
     "net.ipv4.conf.lo.arp_ignore",
     "net.ipv4.conf.eth0.arp_ignore",
+    "net.ipv4.conf.eth0.arp_filter",
     "net.ipv4.conf.all.arp_announce",
     "net.ipv4.conf.lo.arp_announce",
     "net.ipv4.conf.eth0.arp_announce",
@@ -89,8 +90,16 @@ impl Whole<'_> {
         if vips().any(|vip| vip.forwarding == "fullnat" && !vip.services.is_empty()) {
             set(CONNECTION_TRACKING, "1");
         }
+        for vip in vips().filter(|vip| self.site.interface(vip) != "eth0") {
+            set("net.ipv4.conf.all.arp_ignore", "1");
+            if !vip.six {
+                set("net.ipv4.conf.all.rp_filter", "0");
+                set("net.ipv4.conf.eth0.arp_ignore", "1");
+                set("net.ipv4.conf.eth0.arp_filter", "1");
+            }
+        }
         for vip in vips() {
-            let text = format!("eth0 {}/{}", vip.address(), if vip.six { 128 } else { 32 });
+            let text = format!("{} {}/{}", self.site.interface(vip), vip.address(), if vip.six { 128 } else { 32 });
             match vip.holder {
                 Holder::Failover => state.floating.insert(text),
                 Holder::Director(_) => state.addresses.insert(text),
@@ -127,7 +136,8 @@ impl Whole<'_> {
         for (vip, service) in marked() {
             let Some(mark) = service.mark else { continue };
             let (protocol, length) = (service.protocol, if six { 128 } else { 32 });
-            let to = format!("-A LVSCTL -d {}/{length} -i eth0 -p {protocol}", vip.address());
+            let interface = self.site.interface(vip);
+            let to = format!("-A LVSCTL -d {}/{length} -i {interface} -p {protocol}", vip.address());
             let mark = format!("-j MARK --set-xmark 0x{mark:x}/0xffffffff");
             rules.extend(matched(protocol, listened(service)).into_iter().map(|ports| format!("{to} {ports} {mark}")));
         }

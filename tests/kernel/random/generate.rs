@@ -99,9 +99,14 @@ pub fn draw(directors: usize, real_servers: usize) -> impl Strategy<Value = Draw
         vec(service(real_servers), 0..=3),
     )
         .prop_map(|(holder, forwarding, delivery, services)| VipDraw { holder, forwarding, delivery, services });
-    let failover =
-        (select(vec![2u8, 3, 3, 3]), any::<bool>(), any::<bool>(), select(vec![(100, 50), (50, 100), (200, 190)]))
-            .prop_map(|(version, preempt, unicast, priorities)| Failover { version, preempt, unicast, priorities });
+    let failover = (select(vec![2u8, 3, 3, 3]), any::<[bool; 3]>(), select(vec![(100, 50), (50, 100), (200, 190)]))
+        .prop_map(|(version, [preempt, unicast, virtual_mac], priorities)| Failover {
+            version,
+            preempt,
+            unicast,
+            priorities,
+            virtual_mac,
+        });
     (
         btree_map(VIPS.0..VIPS.2, vip, 0..=4),
         holder(directors),

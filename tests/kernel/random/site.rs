@@ -19,6 +19,7 @@ pub struct Failover {
     pub preempt: bool,
     pub unicast: bool,
     pub priorities: (u8, u8),
+    pub virtual_mac: bool,
 }
 
 /// A server of a service.
@@ -140,6 +141,15 @@ impl Vip {
 }
 
 impl Site {
+    /// Returns the interface of a VIP on a director; keepalived makes one for a virtual hardware address.
+    pub fn interface(&self, vip: &Vip) -> &'static str {
+        match (self.failover.virtual_mac && vip.holder == Holder::Failover, vip.six) {
+            (false, _) => "eth0",
+            (true, false) => "vrrp.61",
+            (true, true) => "vrrp6.62",
+        }
+    }
+
     /// Writes the topology down.
     pub fn to_kdl(&self, ground: &Ground) -> String {
         let mut out = String::new();
@@ -169,7 +179,7 @@ impl Site {
     }
 
     fn failover(&self, out: &mut String, ground: &Ground, six: bool) {
-        let Failover { version, preempt, unicast, priorities } = self.failover;
+        let Failover { version, preempt, unicast, priorities, virtual_mac } = self.failover;
         let version = if six { 3 } else { version };
         let _ = writeln!(out, "failover \"{}\" {{", failover_name(six));
         for (place, priority) in ground.directors.iter().zip([priorities.0, priorities.1]) {
@@ -179,7 +189,7 @@ impl Site {
         }
         let _ = writeln!(out, "    virtual-router-id {}\n    version {version}", 61 + u8::from(six));
         let _ = writeln!(out, "    advert-interval \"{}\"", if version == 3 { "200ms" } else { "1s" });
-        let _ = writeln!(out, "    preempt #{preempt}\n    unicast #{unicast}\n}}");
+        let _ = writeln!(out, "    preempt #{preempt}\n    unicast #{unicast}\n    virtual-mac #{virtual_mac}\n}}");
     }
 }
 
