@@ -5,19 +5,25 @@
 //! then everything is taken away, and the hosts must be as before the first topology. See docs/testing.md for seeds.
 
 mod bench;
+mod configuration;
 mod expected;
+mod expected_server;
 mod generate;
+mod knobs;
+mod progress;
 mod reading;
+mod relatives;
 mod report;
+mod resolve;
 mod rig;
 mod site;
 mod state;
+mod watch;
+mod writing;
 
 use bench::{Bench, Tally};
-use generate::Draw;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use generate::{Draw, drawn};
+use progress::note;
 use report::report;
 
 use crate::runner::{Test, test};
@@ -27,6 +33,9 @@ const CASES: u64 = 25;
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
+
+/// After how many topologies the hosts are booted again.
+const BETWEEN_REBOOTS: u64 = 10;
 
 /// After how many topologies a word is said.
 const BETWEEN_REPORTS: u64 = 50;
@@ -69,8 +78,16 @@ fn run(part: u64, cases: u64) {
     let mut tally = Tally::default();
     for case in first..first + cases {
         let draw = drawn((seed, part), case);
+        note(&format!("case {case}"));
         let result = bench.step(&draw.site(), &mut tally);
         let end = case + 1 == first + cases;
+        let boots = (case + BETWEEN_REBOOTS / 2).is_multiple_of(BETWEEN_REBOOTS);
+        let result = result.and_then(|()| {
+            if boots {
+                bench.reboot(&draw.site())?;
+            }
+            Ok(())
+        });
         let result = result.and_then(|()| match end || (case + 1).is_multiple_of(BETWEEN_DESTROYS) {
             true => bench.destroy(&draw.site()),
             false => Ok(()),
@@ -82,8 +99,9 @@ fn run(part: u64, cases: u64) {
             }
             continue;
         };
+        note(&format!("FAILED {problem}"));
         drop(bench);
-        println!("{}", report(seed, case, previous.as_ref(), &draw, &problem));
+        report(seed, case, previous.as_ref(), &draw, &problem);
         failures.push(format!("case {case}: {}", problem.lines().next().unwrap_or_default()));
         if failures.len() >= FAILURES {
             break;
@@ -93,25 +111,4 @@ fn run(part: u64, cases: u64) {
     }
     println!("{tally:#?}");
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
-}
-
-/// Returns the topology of a case: every other one is a near relative of the one before.
-fn drawn((seed, part): (u64, u64), case: u64) -> Draw {
-    let fresh = |case: u64| {
-        let mut bytes = [0; 32];
-        for (at, number) in bytes.chunks_mut(8).zip([seed, case, part]) {
-            at.copy_from_slice(&number.to_le_bytes());
-        }
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let draw = generate::draw(2, 4).new_tree(&mut runner).expect("a topology").current();
-        (draw, runner)
-    };
-    let (own, mut runner) = fresh(case);
-    if case.is_multiple_of(2) {
-        return own;
-    }
-    let (before, _) = fresh(case - 1);
-    let mut coin = || runner.rng().random::<bool>();
-    before.blend(&own, &mut coin)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::reading::has_keepalived;
+use super::reading::{self, has_keepalived};
 use super::site::{Ground, Place, address};
 use crate::lab::Namespace;
 
@@ -15,6 +15,11 @@ pub const FOREIGN_LOOPBACK: &str = "192.0.2.77";
 /// The hardware address of a director, which the peer's rule names.
 pub fn mac(number: u8) -> String {
     format!("02:00:00:09:00:{number:02x}")
+}
+
+/// The hardware address of a director's second interface.
+pub fn second_mac(number: u8) -> String {
+    format!("02:00:00:08:00:{number:02x}")
 }
 
 /// The laboratory.
@@ -33,7 +38,7 @@ impl Rig {
         let switch = Namespace::bare();
         // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
         switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
-        switch.run(&["modprobe", "-a", "ipip", "ip6_tunnel", "nf_conntrack", "ip_vs_pe_sip"]);
+        switch.run(&["modprobe", "-a", "ipip", "ip6_tunnel", "ip_gre", "ip6_gre", "nf_conntrack", "ip_vs_pe_sip"]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
@@ -48,6 +53,7 @@ impl Rig {
         let directors: Vec<Place> = (1..=2).map(|number| place(format!("d{number}"), number)).collect();
         let real_servers: Vec<Place> = (1..=4).map(|number| place(format!("w{number}"), 10 + number)).collect();
         for director in &directors {
+            second_interface(&hosts[&director.name], director.number);
             foreign_service(&hosts[&director.name]);
         }
         for server in &real_servers {
@@ -89,15 +95,27 @@ fn plug(host: &Namespace, switch: &Namespace, number: u8) {
             fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0").expect("a parameter");
         }
     });
-    host.run(&["ip", "address", "add", &format!("{}/24", address(false, number)), "dev", "eth0"]);
-    host.run(&["ip", "address", "add", &format!("{}/64", address(true, number)), "dev", "eth0"]);
+    host.run(&["ip", "address", "add", &format!("{}/24", address(false, number.into())), "dev", "eth0"]);
+    host.run(&["ip", "address", "add", &format!("{}/64", address(true, number.into())), "dev", "eth0"]);
     host.run(&["ip", "link", "set", "eth0", "up"]);
     // The end of a tunnel has more parameters from the first time on that it is up.
     for way in ["up", "down"] {
-        for device in ["tunl0", "ip6tnl0"] {
+        for device in ["tunl0", "ip6tnl0", "gre0", "ip6gre0"] {
             host.run(&["ip", "link", "set", device, way]);
         }
     }
+}
+
+/// A network that only the directors are in, and that leads nowhere.
+fn second_interface(director: &Namespace, number: u8) {
+    director.run(&["ip", "link", "add", "eth1", "address", &second_mac(number), "type", "dummy"]);
+    director.run(&["ip", "link", "set", "eth1", "multicast", "on"]);
+    fs_in(director, "/proc/sys/net/ipv6/conf/eth1/accept_dad", "0");
+    director.run(&["ip", "link", "set", "eth1", "up"]);
+}
+
+fn fs_in(host: &Namespace, path: &str, value: &str) {
+    host.enter(|| fs::write(path, value).expect("a parameter"));
 }
 
 fn foreign_service(director: &Namespace) {
@@ -153,6 +171,7 @@ fn snapshot(host: &Namespace) -> Snapshot {
         seen.insert(command.join(" "), steady(&host.run(command)));
     }
     host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
+    seen.extend(reading::tuned(host));
     seen.insert("keepalived runs".into(), has_keepalived(host).to_string());
     files(host.root(), &mut seen);
     seen
