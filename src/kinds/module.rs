@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
+use super::{Context, Kind, ParseError, Scope, Site, delivery, fou, ids};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problems, Span};
@@ -68,6 +68,9 @@ impl Kind for ModuleKind {
             for server in delivery::parts(vip, host) {
                 if let Some(end) = delivery::tunnel_end(vip, server) {
                     modules.entry(end.module.to_owned()).or_insert(server.span);
+                }
+                if fou::port(server).is_some() {
+                    modules.entry(fou::MODULE.to_owned()).or_insert(server.span);
                 }
             }
         }

@@ -7,9 +7,11 @@
 //! Canonical means: the kernel's own flag "hashed" is gone, a netmask is a prefix, and a service without persistence has
 //! no timeout and the netmask of a single client, whatever the kernel remembers of earlier times.
 
+mod bytes;
 mod decode;
 mod encode;
 pub mod ethtool;
+pub mod fou;
 #[cfg(test)]
 mod tests;
 
