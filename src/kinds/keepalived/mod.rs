@@ -35,7 +35,10 @@ use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
 use crate::resource::{Action, Change, Entry, HostState, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
-use crate::topology::{Host, SecretText, TextPiece};
+use crate::topology::{Host, SecretText, SyncState, TextPiece};
+
+/// What makes keepalived run the daemons that synchronise connections.
+const SYNC_DAEMON: &str = "lvs_sync_daemon ";
 
 pub use observe::{addresses, masked};
 pub use quote::{Refusal, SecretWord, Word};
@@ -133,7 +136,9 @@ impl Kind for KeepalivedKind {
     fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect> {
         match (change.action, &change.after) {
             (Action::Delete, _) => match change.key() {
-                ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
+                ResourceKey::KeepalivedDaemon => {
+                    [Effect::StopKeepalived].into_iter().chain(ended_daemons(context)).collect()
+                }
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
             (_, Some(Resource::File { text, mode })) => {
@@ -152,8 +157,31 @@ impl Kind for KeepalivedKind {
     }
 }
 
-/// Returns what waits until keepalived has let go of the addresses that it is no longer to hold: somebody else may be
-/// about to take them, and until then a reader would think that they are there.
+/// Returns what stops the daemons that keepalived is no longer to run: where the last instance of VRRP goes, 2.2.7 leaves
+/// them behind.
+fn ended_daemons(context: &Context<'_>) -> Vec<Effect> {
+    match says(context.observed, SYNC_DAEMON) && !says(context.desired, SYNC_DAEMON) {
+        true => [SyncState::Master, SyncState::Backup].map(Effect::StopSyncDaemon).to_vec(),
+        false => Vec::new(),
+    }
+}
+
+/// Tells whether a line of keepalived's configuration begins with a keyword.
+fn says(state: &HostState, keyword: &str) -> bool {
+    match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
+        Some(Resource::File { text, .. }) => {
+            let mut plain = text.pieces().iter().filter_map(|piece| match piece {
+                TextPiece::Plain(text) => Some(text),
+                TextPiece::Secret(_) => None,
+            });
+            plain.any(|text| text.lines().any(|line| line.trim_start().starts_with(keyword)))
+        }
+        _ => false,
+    }
+}
+
+/// Returns what waits until keepalived has let go of the addresses and daemons that it is no longer to hold: somebody else may
+/// be about to take them, and until then a reader would think that they are there.
 fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
     let held = |state: &HostState| match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
         Some(Resource::File { text, .. }) => addresses(text),
@@ -161,7 +189,10 @@ fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
     };
     let kept = held(context.desired);
     let gone = held(context.observed).into_iter().filter(move |address| !kept.contains(address));
-    gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD })
+    let ended = ended_daemons(context);
+    let ends_itself = !ended.is_empty() && says(context.desired, "vrrp_instance ");
+    let awaited = ends_itself.then_some(Effect::AwaitNoSyncDaemon { within: RELOAD });
+    gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD }).chain(awaited).chain(ended)
 }
 
 /// Returns what must be in place before keepalived on a director may take a VIP or send a packet on.

@@ -37,6 +37,13 @@ pub fn real_server(site: &Site, rig: &Rig, index: usize, state: &mut State) {
             state.addresses.insert(format!("{device} {}{tail}", vip.address()));
         }
     }
+    let wrapped = |six: bool| {
+        let mut parts = site.vips.iter().filter(|vip| vip.six == six).flat_map(|vip| vip.parts(index));
+        parts.any(|(_, server)| server.tunnel.is_some_and(|(tunnel, _)| tunnel == "gue"))
+    };
+    let opened: Vec<&str> =
+        [("udp", false), ("udp6", true)].into_iter().filter(|(_, six)| wrapped(*six)).map(|(name, _)| name).collect();
+    state.parameters.insert("port 6080".to_owned(), opened.join(" "));
     let number = rig.ground.real_servers[index].number;
     for six in [false, true] {
         let vips = || site.vips.iter().filter(move |vip| vip.six == six);

@@ -97,6 +97,10 @@ pub fn tuned(host: &Namespace) -> BTreeMap<String, String> {
         other => panic!("{other:?}"),
     }
     let options = fs::read_to_string(host.root().join("etc/modprobe.d/lvsctl.conf")).unwrap_or_default();
+    // A tunnel's port is a socket of the kernel's own.
+    let is_open = |name: &str| host.proc_net(name).lines().any(|line| line.contains(":17C0 "));
+    let opened: Vec<&str> = ["udp", "udp6"].into_iter().filter(|name| is_open(name)).collect();
+    tuned.insert("port 6080".to_owned(), opened.join(" "));
     tuned.insert("options".to_owned(), options.lines().filter(|line| !line.starts_with('#')).collect());
     tuned
 }

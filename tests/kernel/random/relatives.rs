@@ -66,7 +66,9 @@ impl Draw {
             for (number, service) in drawn.services.iter().enumerate().filter(|(_, service)| service.servers.len() > 1)
             {
                 for index in service.servers.keys() {
-                    without(&|less| vip(less, octet, &|vip| drop(vip.services[number].servers.remove(index))));
+                    without(&|less| {
+                        vip(less, octet, &|vip| vip.services[number].servers.retain(|other, _| other != index))
+                    });
                 }
             }
         }

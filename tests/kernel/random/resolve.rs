@@ -149,7 +149,7 @@ impl ServiceDraw {
         let check = |drawn: CheckDraw| {
             let way = &CHECKS[drawn.0];
             let has_port = !matches!(way.facts.first(), Some(&("PING_CHECK" | "MISC_CHECK")));
-            let written = every || mark.is_some() || drawn.1 % 2 == 0;
+            let written = every || mark.is_some() || drawn.1.is_multiple_of(2);
             let port = ports.first().copied().filter(|port| *port != 0).unwrap_or(80);
             Check { way, times: drawn.1, port: Some(port).filter(|_| has_port && written) }
         };

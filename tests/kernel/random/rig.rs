@@ -38,7 +38,18 @@ impl Rig {
         let switch = Namespace::bare();
         // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
         switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
-        switch.run(&["modprobe", "-a", "ipip", "ip6_tunnel", "ip_gre", "ip6_gre", "nf_conntrack", "ip_vs_pe_sip"]);
+        switch.run(&[
+            "modprobe",
+            "-a",
+            "ipip",
+            "ip6_tunnel",
+            "ip_gre",
+            "ip6_gre",
+            "fou",
+            "fou6",
+            "nf_conntrack",
+            "ip_vs_pe_sip",
+        ]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
