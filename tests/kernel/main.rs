@@ -33,6 +33,7 @@ mod random;
 mod rehearsal;
 mod runner;
 mod secrets;
+mod seed;
 mod sites;
 mod smoke;
 mod traffic;

@@ -167,7 +167,7 @@ fn service() -> impl Strategy<Value = ServiceDraw> {
         (any::<bool>(), any::<bool>(), any::<bool>()),
         prop::option::weighted(0.2, select(vec!["0s", "2s", "60s"])),
     );
-    let health = (prop::option::weighted(0.35, check()), any::<Option<bool>>(), watch(), prop::bool::weighted(0.2));
+    let health = (prop::option::weighted(0.35, check()), any::<Option<bool>>(), watch(), prop::bool::weighted(0.35));
     let extent = (prop::bool::weighted(0.1), any::<bool>(), prop::bool::weighted(0.35));
     (protocol, btree_set(select(vec![80u16, 443, 53, 5060]), 1..=2), extent, way, health, servers).prop_map(
         |(protocol, ports, extent, way, health, servers)| {

@@ -27,6 +27,7 @@ use progress::note;
 use report::report;
 
 use crate::runner::{Test, test};
+use crate::seed::seed;
 
 /// How many topologies each of the sequences of `make test` goes through.
 const CASES: u64 = 25;
@@ -45,13 +46,17 @@ const FAILURES: usize = 5;
 
 pub fn tests(soak: Option<u64>) -> Vec<Test> {
     // The guests share the sequences out between them.
-    let sequences: [(&str, fn()); 4] = [
+    let sequences: [(&str, fn()); 8] = [
         ("random::topologies_follow_each_other_1", || run(1, CASES)),
         ("random::topologies_follow_each_other_2", || run(2, CASES)),
         ("random::topologies_follow_each_other_3", || run(3, CASES)),
         ("random::topologies_follow_each_other_4", || run(4, CASES)),
+        ("random::topologies_follow_each_other_5", || run(5, CASES)),
+        ("random::topologies_follow_each_other_6", || run(6, CASES)),
+        ("random::topologies_follow_each_other_7", || run(7, CASES)),
+        ("random::topologies_follow_each_other_8", || run(8, CASES)),
     ];
-    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(600)).collect();
+    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(400)).collect();
     if let Some(cases) = soak {
         let cases = cases.div_ceil(2);
         let halves: [(&str, fn()); 2] = [("random::soak_1", || soak_run(1)), ("random::soak_2", || soak_run(2))];
@@ -67,8 +72,7 @@ fn soak_run(part: u64) {
 /// Runs so many cases from a seed that is printed; each part of the same seed has cases of its own.
 fn run(part: u64, cases: u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seed =
-        number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
+    let seed = seed();
     let first = number("LVSCTL_TEST_FIRST").unwrap_or(0);
     let cases = number("LVSCTL_TEST_CASES").unwrap_or(cases);
     println!("seed {seed}: {cases} topologies (again with LVSCTL_TEST_SEED={seed})");

@@ -11,7 +11,7 @@ use lvsctl::host::{Host, LocalHost};
 use lvsctl::topology::Offload;
 
 use super::configuration;
-use super::rig::{Rig, steady};
+use super::rig::{Rig, rules, without_empty_tables};
 use super::state::{ServiceState, State};
 use crate::lab::Namespace;
 
@@ -30,10 +30,11 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
     let defaults = routes.filter(|(network, _)| ["0.0.0.0/0", "::/0"].contains(&network.as_str()));
     state.routes.extend(defaults.map(|(_, gateway)| gateway));
     for program in ["iptables", "ip6tables"] {
-        let saved = steady(&host.run(&[&format!("{program}-save")]));
+        let saved = rules(host, program);
         chains(&saved, program, &mut state);
         let foreign = saved.lines().filter(|line| !line.contains("LVSCTL"));
-        state.foreign.insert(program.to_owned(), foreign.map(|line| format!("{line}\n")).collect());
+        let foreign: String = foreign.map(|line| format!("{line}\n")).collect();
+        state.foreign.insert(program.to_owned(), without_empty_tables(&foreign));
     }
     host.enter(|| {
         for name in parameters.keys().filter(|name| name.contains('.')) {
@@ -61,17 +62,21 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
 
 /// Returns the IPVS table as rules and as a listing of one moment: keepalived may take a server out at any time.
 fn table(host: &Namespace) -> (String, String) {
-    let rules = || host.run(&["ipvsadm", "-Sn"]);
-    let mut before = rules();
+    // A destination's address stands in both, in the order of the table.
+    let named = |text: &str, before: &str| -> Vec<String> {
+        let after = |line: &str| line.split_once(before)?.1.split(' ').next().map(str::to_owned);
+        text.lines().filter_map(after).collect()
+    };
+    let mut last = String::new();
     for _ in 0..READINGS {
+        let rules = host.run(&["ipvsadm", "-Sn"]);
         let listing = host.run(&["ipvsadm", "-Ln", "--thresholds"]);
-        let after = rules();
-        if before == after {
-            return (after, listing);
+        if named(&rules, " -r ") == named(&listing, "  -> ")[1..] {
+            return (rules, listing);
         }
-        before = after;
+        last = rules;
     }
-    panic!("{} has another table each time: {before}", host.name())
+    panic!("{} has another table each time: {last}", host.name())
 }
 
 /// Reads what may be tuned and is no parameter: IPVS's timeouts and daemons, offloads, and what its module is told.

@@ -71,7 +71,10 @@ impl Rig {
             foreign_routes(&hosts[&server.name], server.number);
         }
         for place in directors.iter().chain(&real_servers) {
-            foreign_rules_and_addresses(&hosts[&place.name], place.number);
+            foreign_addresses(&hosts[&place.name], place.number);
+            if has_foreign_rules(place.number) {
+                foreign_rules(&hosts[&place.name]);
+            }
         }
         Rig { ground: Ground { directors, real_servers }, hosts, _switch: switch }
     }
@@ -145,10 +148,13 @@ fn foreign_routes(server: &Namespace, number: u8) {
     server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);
 }
 
-fn foreign_rules_and_addresses(host: &Namespace, number: u8) {
+/// Tells whether a host has rules that are somebody else's. Half of them have none, and no table before lvsctl makes one.
+pub fn has_foreign_rules(number: u8) -> bool {
+    number % 2 == 1
+}
+
+fn foreign_rules(host: &Namespace) {
     for program in ["iptables", "ip6tables"] {
-        // A table that lvsctl was the first to use stays, empty.
-        host.run(&[program, "-t", "raw", "-S"]);
         for table in ["mangle", "nat"] {
             host.run(&[program, "-t", table, "-N", "FOREIGN"]);
             host.run(&[program, "-t", table, "-A", "FOREIGN", "-p", "tcp", "--dport", "22", "-j", "RETURN"]);
@@ -157,6 +163,9 @@ fn foreign_rules_and_addresses(host: &Namespace, number: u8) {
         }
         host.run(&[program, "-A", "INPUT", "-i", "lo", "-m", "comment", "--comment", "it's \"mine\"", "-j", "ACCEPT"]);
     }
+}
+
+fn foreign_addresses(host: &Namespace, number: u8) {
     host.run(&["ip", "address", "add", &format!("{FOREIGN_LOOPBACK}/32"), "dev", "lo", "label", "lo:mine"]);
     host.run(&["ip", "address", "add", &foreign_address(number), "dev", "eth0", "label", "eth0:mine"]);
 }
@@ -168,24 +177,41 @@ pub fn foreign_address(number: u8) -> String {
 
 fn snapshot(host: &Namespace) -> Snapshot {
     let mut seen = Snapshot::new();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 6] = [
         &["ip", "-j", "address"],
         &["ip", "-j", "route", "show", "table", "all"],
         &["ip", "-6", "-j", "route", "show", "table", "all"],
         &["ip", "rule"],
-        &["iptables-save"],
-        &["ip6tables-save"],
         &["ipvsadm", "-Sn"],
         &["ipvsadm", "-Ln", "--thresholds"],
     ];
     for command in commands {
         seen.insert(command.join(" "), steady(&host.run(command)));
     }
+    for program in ["iptables", "ip6tables"] {
+        seen.insert(format!("{program}-save"), without_empty_tables(&rules(host, program)));
+    }
     host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
     seen.extend(reading::tuned(host));
     seen.insert("keepalived runs".into(), has_keepalived(host).to_string());
     files(host.root(), &mut seen);
     seen
+}
+
+/// Returns what `iptables-save` prints, without asking where no table is.
+pub fn rules(host: &Namespace, program: &str) -> String {
+    let names = host.enter(|| {
+        let name = program.trim_end_matches("tables");
+        fs::read_to_string(format!("/proc/thread-self/net/{name}_tables_names")).unwrap_or_default()
+    });
+    if names.trim().is_empty() { String::new() } else { steady(&host.run(&[&format!("{program}-save")])) }
+}
+
+/// Takes out of saved rules the tables that say nothing: one that lvsctl was the first to use stays, empty.
+pub fn without_empty_tables(saved: &str) -> String {
+    let tables = saved.split_inclusive("COMMIT\n");
+    let says = |table: &&str| table.lines().any(|line| line.starts_with("-A ") || line.ends_with(" -"));
+    tables.filter(says).collect()
 }
 
 /// Takes out of a text what changes by itself: counters, and the times in comments and of addresses.
@@ -203,7 +229,9 @@ fn parameters(folder: &Path, seen: &mut Snapshot) {
             parameters(&path, seen);
         } else if let Ok(value) = fs::read_to_string(&path) {
             let name = path.to_string_lossy().into_owned();
-            if !["nf_conntrack_count", "stable_secret"].iter().any(|word| name.ends_with(word)) {
+            // keepalived opens the last one for its pings, and leaves it open.
+            let restless = ["nf_conntrack_count", "stable_secret", "ping_group_range"];
+            if !restless.iter().any(|word| name.ends_with(word)) {
                 seen.insert(name, value);
             }
         }
