@@ -42,6 +42,10 @@ const NEVER: &[(&str, &str)] = &[
     ("real-server/ssh", "as for directors"),
     ("director/local", "that is the machine itself, and a namespace cannot be it"),
     ("real-server/local", "as for directors"),
+    (
+        "failover/virtual-mac",
+        "the VIPs move to an interface of keepalived's own; tests/kernel/virtual_mac.rs is about it",
+    ),
     ("director/managed", "real servers only"),
     ("director/offload lro=true", "no interface of the laboratory can merge packets for good"),
     ("real-server/offload lro=true", "as for directors"),

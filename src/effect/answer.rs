@@ -157,6 +157,9 @@ pub struct Capabilities {
     pub links: Vec<Link>,
     /// The binary logarithm of the size of IPVS's connection table, if the module is there.
     pub connection_table_bits: Option<u32>,
+    /// The families with rules of policy routing beside the kernel's own (ip-rule(8)).
+    #[serde(default)]
+    pub policy_routing: Vec<Family>,
 }
 
 impl Capabilities {

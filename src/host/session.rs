@@ -55,6 +55,7 @@ impl Session {
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
         })
     }

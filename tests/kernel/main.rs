@@ -31,6 +31,7 @@ mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
+mod return_path;
 mod runner;
 mod secrets;
 mod seed;
@@ -39,6 +40,7 @@ mod smoke;
 mod traffic;
 mod tunnels;
 mod tuning;
+mod virtual_mac;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        return_path::tests(),
         checks::tests(),
         adopted::tests(),
         keepalived::tests(),
@@ -74,6 +77,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         plan_changes_nothing::tests(),
         drift::tests(),
         tuning::tests(),
+        virtual_mac::tests(),
         boot::tests(),
         random::tests(soak),
     ];

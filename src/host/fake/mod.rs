@@ -178,6 +178,7 @@ impl Host for FakeHost {
         let state = self.state();
         state.reach()?;
         Ok(Capabilities {
+            policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
             keepalived: state.keepalived.clone(),

@@ -144,6 +144,7 @@ impl Bench {
 
     /// Compares every host with what the topology means, and what is foreign with what it was.
     fn as_expected(&self, site: &Site) -> Result<(), String> {
+        self.await_daemons(site);
         let mut found = Vec::new();
         let mut floating = BTreeSet::new();
         for (_, _, place) in self.rig.places() {
@@ -155,6 +156,17 @@ impl Bench {
         match found.is_empty() {
             true => self.one_holder_each(&floating),
             false => Err(format!("the kernel is not as expected: {}", found.join("\n"))),
+        }
+    }
+
+    /// Waits until keepalived runs the daemons that synchronise connections: it starts them when it knows who is master.
+    fn await_daemons(&self, site: &Site) {
+        let limit = Instant::now() + ELECTION;
+        let is_synchronised = site.failovers.iter().any(|failover| failover.sync.is_some());
+        for place in self.rig.ground.directors.iter().filter(|_| is_synchronised) {
+            while Instant::now() < limit && reading::tuned(self.rig.host(&place.name))["daemons"].is_empty() {
+                std::thread::sleep(Duration::from_millis(300));
+            }
         }
     }
 

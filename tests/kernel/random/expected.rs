@@ -159,7 +159,7 @@ impl Whole<'_> {
         let mut rules = Vec::new();
         for (vip, service) in marked() {
             let Some(mark) = service.mark else { continue };
-            for ports in listened(service, "dport") {
+            for ports in joined(service.protocol, entries(service)) {
                 rules.push(format!(
                     "-A LVSCTL -d {}/{} -i {} {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
                     vip.address(),
@@ -284,15 +284,43 @@ fn socket(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
+/// Returns the ports and ranges that a service listens to, as iptables writes them; 0 is every port.
+pub fn entries(service: &Service) -> Vec<String> {
+    let range = service.range.map(|(first, last)| format!("{first}:{last}"));
+    service.ports.iter().map(u16::to_string).chain(range).collect()
+}
+
 /// Returns what matches the packets that a service listens to, a match for each port or range.
 pub fn listened(service: &Service, end: &str) -> Vec<String> {
     let protocol = service.protocol;
-    if service.ports == [0] {
-        return vec![format!("-p {protocol}")];
+    let one = |ports: String| match ports.as_str() {
+        "0" => format!("-p {protocol}"),
+        ports => format!("-p {protocol} -m {protocol} --{end} {ports}"),
+    };
+    entries(service).into_iter().map(one).collect()
+}
+
+/// Returns how marks and redirections match ports: up to fifteen in one rule, where a range counts twice.
+pub fn joined(protocol: &str, mut entries: Vec<String>) -> Vec<String> {
+    let every = entries.iter().any(|ports| ports == "0").then(|| format!("-p {protocol}"));
+    entries.retain(|ports| ports != "0");
+    entries.sort_by_key(|ports| ports.split(':').map(|end| end.parse::<u16>().unwrap_or_default()).collect::<Vec<_>>());
+    let mut rules: Vec<(usize, Vec<String>)> = Vec::new();
+    for entry in entries {
+        let counts = entry.split(':').count();
+        match rules.last_mut() {
+            Some((taken, rule)) if *taken + counts <= 15 => {
+                *taken += counts;
+                rule.push(entry);
+            }
+            _ => rules.push((counts, vec![entry])),
+        }
     }
-    let range = service.range.map(|(first, last)| format!("{first}:{last}"));
-    let ports = service.ports.iter().map(u16::to_string).chain(range);
-    ports.map(|ports| format!("-p {protocol} -m {protocol} --{end} {ports}")).collect()
+    let text = |rule: Vec<String>| match rule.as_slice() {
+        [one] => format!("-p {protocol} -m {protocol} --dport {one}"),
+        several => format!("-p {protocol} -m multiport --dports {}", several.join(",")),
+    };
+    every.into_iter().chain(rules.into_iter().map(|(_, rule)| text(rule))).collect()
 }
 
 /// Returns scheduler, flags and persistence as ipvsadm prints them.

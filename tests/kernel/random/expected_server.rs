@@ -1,8 +1,8 @@
 //! What a topology means on a real server, worked out anew and not by the compiler that is tested.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::expected::{listened, program};
+use super::expected::{entries, joined, listened, program};
 use super::knobs::filled;
 use super::rig::Rig;
 use super::site::*;
@@ -50,21 +50,25 @@ pub fn real_server(site: &Site, rig: &Rig, index: usize, state: &mut State) {
         let length = if six { 128 } else { 32 };
         let (mut redirected, mut announced) = (BTreeSet::new(), BTreeSet::new());
         for vip in vips() {
+            // Ports of one protocol share rules, whichever service they are of.
+            let mut ports: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
             for (service, server) in vip.parts(index) {
-                let to = |end| listened(service, end).into_iter();
                 if vip.delivery(server) == "redirect" {
-                    let rules =
-                        to("dport").map(|ports| format!("-A LVSCTL -d {}/{length} {ports} -j REDIRECT", vip.address()));
-                    redirected.extend(rules);
+                    ports.entry(service.protocol).or_default().extend(entries(service));
                 }
                 if server.method.0 == "tun" && service.protocol == "tcp" {
                     let size = segment(six, server);
-                    announced.extend(to("sport").map(|ports| {
+                    announced.extend(listened(service, "sport").into_iter().map(|ports| {
                         let from = format!("-A LVSCTL-OUT -s {}/{length} {ports}", vip.address());
                         let from = if ports.contains("-m tcp") { from } else { format!("{from} -m tcp") };
                         format!("{from} --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {size}")
                     }));
                 }
+            }
+            for (protocol, ports) in ports {
+                let matches = joined(protocol, ports.into_iter().collect()).into_iter();
+                redirected
+                    .extend(matches.map(|to| format!("-A LVSCTL -d {}/{length} {to} -j REDIRECT", vip.address())));
             }
         }
         let chains =
