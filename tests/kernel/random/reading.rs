@@ -1,6 +1,6 @@
 //! Reads a host's kernel with the usual tools, and not with the code that is tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -43,12 +43,12 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
         }
     });
     state.parameters.extend(tuned(host));
-    // Which of two daemons keepalived runs follows the master.
+    // Which of the two daemons keepalived runs follows the master; 2.2.7 may keep both after a reload.
     if let (Some(wanted), Some(found)) = (parameters.get("daemons"), state.parameters.get_mut("daemons"))
         && wanted.starts_with('*')
-        && let Some((_, rest)) = found.split_once(' ')
     {
-        *found = format!("* {rest}");
+        let configs: BTreeSet<&str> = found.split("; ").filter_map(|daemon| Some(daemon.split_once(' ')?.1)).collect();
+        *found = format!("* {}", configs.into_iter().collect::<Vec<_>>().join("; "));
     }
     let configuration = fs::read_to_string(host.root().join("etc/keepalived/keepalived.conf"));
     state.configuration = configuration::read(&configuration.unwrap_or_default());
