@@ -131,12 +131,3 @@ fn random_topologies_write_every_word_of_the_language_and_are_accepted() {
     let missing: Vec<_> = language.difference(&drawn).filter(|word| excused(&word)).collect();
     assert!(missing.is_empty(), "no random topology writes {missing:#?}");
 }
-
-#[test]
-#[ignore = "shows the topology that SHOW_SEED, SHOW_PART and SHOW_CASE ask for"]
-fn shown() {
-    let number = |name: &str| std::env::var(name).map_or(0, |text| text.parse().expect("a number"));
-    let draw = generate::drawn((number("SHOW_SEED"), number("SHOW_PART")), number("SHOW_CASE"));
-    let [text, hosts] = writing::files(&draw.site(), &ground());
-    println!("{hosts}{text}");
-}

@@ -6,6 +6,7 @@
 //! `kinds::ipvs::effects`.
 
 mod build;
+mod handover;
 #[cfg(test)]
 mod hostile;
 mod instance;
@@ -23,23 +24,18 @@ mod supervision;
 mod tests;
 pub mod vrrp;
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use super::chain::ChainKind;
-use super::ipvs::RELOAD;
 use super::module::ModuleKind;
 use super::sysctl::SysctlKind;
 use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
-use crate::resource::{Action, Change, Entry, HostState, Resource, ResourceId, ResourceKey};
+use crate::resource::{Action, Change, Entry, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
-use crate::topology::{Host, SecretText, SyncState, TextPiece};
-
-/// What makes keepalived run the daemons that synchronise connections.
-const SYNC_DAEMON: &str = "lvs_sync_daemon ";
+use crate::topology::{Host, SecretText, TextPiece};
 
 pub use observe::masked;
 pub use quote::{Refusal, SecretWord, Word};
@@ -139,7 +135,7 @@ impl Kind for KeepalivedKind {
         match (change.action, &change.after) {
             (Action::Delete, _) => match change.key() {
                 ResourceKey::KeepalivedDaemon => {
-                    [Effect::StopKeepalived].into_iter().chain(ended_daemons(context)).collect()
+                    [Effect::StopKeepalived].into_iter().chain(handover::ended_daemons(context)).collect()
                 }
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
@@ -151,50 +147,15 @@ impl Kind for KeepalivedKind {
                 let configuration = configuration.clone().unwrap_or_default();
                 match action {
                     Action::Create => vec![Effect::StartKeepalived { configuration }],
-                    _ => [Effect::ReloadKeepalived { configuration }].into_iter().chain(let_go(context)).collect(),
+                    _ => [Effect::ReloadKeepalived { configuration }]
+                        .into_iter()
+                        .chain(handover::let_go(context))
+                        .collect(),
                 }
             }
             _ => Vec::new(),
         }
     }
-}
-
-/// Returns what stops the daemons that keepalived is no longer to run: where the last instance of VRRP goes, 2.2.7 leaves
-/// them behind.
-fn ended_daemons(context: &Context<'_>) -> Vec<Effect> {
-    match says(context.observed, SYNC_DAEMON) && !says(context.desired, SYNC_DAEMON) {
-        true => [SyncState::Master, SyncState::Backup].map(Effect::StopSyncDaemon).to_vec(),
-        false => Vec::new(),
-    }
-}
-
-/// Tells whether a line of keepalived's configuration begins with a keyword.
-fn says(state: &HostState, keyword: &str) -> bool {
-    match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
-        Some(Resource::File { text, .. }) => {
-            let mut plain = text.pieces().iter().filter_map(|piece| match piece {
-                TextPiece::Plain(text) => Some(text),
-                TextPiece::Secret(_) => None,
-            });
-            plain.any(|text| text.lines().any(|line| line.trim_start().starts_with(keyword)))
-        }
-        _ => false,
-    }
-}
-
-/// Returns what waits until keepalived has let go of the addresses and daemons that it is no longer to hold: somebody else may
-/// be about to take them, and until then a reader would think that they are there.
-fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
-    let held = |state: &HostState| match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
-        Some(Resource::File { text, .. }) => addresses(text),
-        _ => BTreeSet::new(),
-    };
-    let kept = held(context.desired);
-    let gone = held(context.observed).into_iter().filter(move |address| !kept.contains(address));
-    let ended = ended_daemons(context);
-    let ends_itself = !ended.is_empty() && says(context.desired, "vrrp_instance ");
-    let awaited = ends_itself.then_some(Effect::AwaitNoSyncDaemon { within: RELOAD });
-    gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD }).chain(awaited).chain(ended)
 }
 
 /// Returns what must be in place before keepalived on a director may take a VIP or send a packet on.
