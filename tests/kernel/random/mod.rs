@@ -35,8 +35,8 @@ const CASES: u64 = 25;
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
 
-/// After how many topologies the hosts are booted again.
-const BETWEEN_REBOOTS: u64 = 10;
+/// After how many topologies the hosts are booted again, the first time after half as many.
+const BETWEEN_REBOOTS: u64 = 20;
 
 /// After how many topologies a word is said.
 const BETWEEN_REPORTS: u64 = 50;

@@ -71,7 +71,6 @@ impl Rig {
             foreign_routes(&hosts[&server.name], server.number);
         }
         for place in directors.iter().chain(&real_servers) {
-            foreign_addresses(&hosts[&place.name], place.number);
             if has_foreign_rules(place.number) {
                 foreign_rules(&hosts[&place.name]);
             }
@@ -99,25 +98,40 @@ impl Rig {
 fn plug(host: &Namespace, switch: &Namespace, number: u8) {
     let port = format!("port{number}");
     let (host_name, hardware) = (host.name(), mac(number));
-    switch.run(&[
-        "ip", "link", "add", "eth0", "netns", host_name, "address", &hardware, "type", "veth", "peer", "name", &port,
-    ]);
-    switch.run(&["ip", "link", "set", &port, "master", "bridge", "up"]);
+    batch(
+        switch,
+        &format!(
+            "link add eth0 netns {host_name} address {hardware} type veth peer name {port}\n\
+             link set {port} master bridge up\n"
+        ),
+    );
     host.enter(|| {
         // An IPv6 address works as soon as it is there.
         for name in ["all", "default", "eth0"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0").expect("a parameter");
         }
     });
-    host.run(&["ip", "address", "add", &format!("{}/24", address(false, number.into())), "dev", "eth0"]);
-    host.run(&["ip", "address", "add", &format!("{}/64", address(true, number.into())), "dev", "eth0"]);
-    host.run(&["ip", "link", "set", "eth0", "up"]);
+    let (four, six) = (address(false, number.into()), address(true, number.into()));
+    let mut commands = format!("address add {four}/24 dev eth0\naddress add {six}/64 dev eth0\nlink set eth0 up\n");
     // The end of a tunnel has more parameters from the first time on that it is up.
     for way in ["up", "down"] {
         for device in ["tunl0", "ip6tnl0", "gre0", "ip6gre0"] {
-            host.run(&["ip", "link", "set", device, way]);
+            commands += &format!("link set {device} {way}\n");
         }
     }
+    commands += &format!(
+        "address add {FOREIGN_LOOPBACK}/32 dev lo label lo:mine\naddress add {} dev eth0 label eth0:mine\n",
+        foreign_address(number)
+    );
+    batch(host, &commands);
+}
+
+/// Runs many commands of ip at once: a guest takes tens of milliseconds to start a program.
+fn batch(host: &Namespace, commands: &str) {
+    let file = host.root().join("run/batch");
+    fs::write(&file, commands).expect("the commands");
+    host.run(&["ip", "-batch", &file.to_string_lossy()]);
+    fs::remove_file(file).expect("the commands");
 }
 
 /// A network that only the directors are in, and that leads nowhere.
@@ -154,21 +168,31 @@ pub fn has_foreign_rules(number: u8) -> bool {
 }
 
 fn foreign_rules(host: &Namespace) {
-    for program in ["iptables", "ip6tables"] {
-        for table in ["mangle", "nat"] {
-            host.run(&[program, "-t", table, "-N", "FOREIGN"]);
-            host.run(&[program, "-t", table, "-A", "FOREIGN", "-p", "tcp", "--dport", "22", "-j", "RETURN"]);
-            host.run(&[program, "-t", table, "-A", "PREROUTING", "-i", "lo", "-j", "FOREIGN"]);
-            host.run(&[program, "-t", table, "-A", "PREROUTING", "-j", "FOREIGN"]);
-        }
-        host.run(&[program, "-A", "INPUT", "-i", "lo", "-m", "comment", "--comment", "it's \"mine\"", "-j", "ACCEPT"]);
+    let file = host.root().join("run/rules");
+    fs::write(&file, FOREIGN_RULES).expect("the rules");
+    for program in ["iptables-restore", "ip6tables-restore"] {
+        host.run(&[program, "--noflush", &file.to_string_lossy()]);
     }
+    fs::remove_file(file).expect("the rules");
 }
 
-fn foreign_addresses(host: &Namespace, number: u8) {
-    host.run(&["ip", "address", "add", &format!("{FOREIGN_LOOPBACK}/32"), "dev", "lo", "label", "lo:mine"]);
-    host.run(&["ip", "address", "add", &foreign_address(number), "dev", "eth0", "label", "eth0:mine"]);
-}
+const FOREIGN_RULES: &str = "\
+*mangle
+:FOREIGN - [0:0]
+-A FOREIGN -p tcp --dport 22 -j RETURN
+-A PREROUTING -i lo -j FOREIGN
+-A PREROUTING -j FOREIGN
+COMMIT
+*nat
+:FOREIGN - [0:0]
+-A FOREIGN -p tcp --dport 22 -j RETURN
+-A PREROUTING -i lo -j FOREIGN
+-A PREROUTING -j FOREIGN
+COMMIT
+*filter
+-A INPUT -i lo -m comment --comment \"it's \\\"mine\\\"\" -j ACCEPT
+COMMIT
+";
 
 /// Returns the foreign address on a host's `eth0`.
 pub fn foreign_address(number: u8) -> String {
