@@ -52,6 +52,9 @@ pub(super) fn variant(family: Family) -> Option<IptablesVariant> {
 /// Asks the program itself, which fails where the kernel lacks its half.
 fn asked(family: Family) -> Option<IptablesVariant> {
     let version = program::run("ask for the version", name(family), &[&"--version"], None, WITHIN).ok()?;
+    if !version.is_complete {
+        return None;
+    }
     match (version.text().contains("nf_tables"), version.status.success()) {
         (true, true) => Some(IptablesVariant::Nft),
         (_, false) if has_legacy(family) => Some(IptablesVariant::Legacy),
