@@ -171,6 +171,12 @@ pub enum Effect {
         /// How long at most.
         within: Duration,
     },
+    /// Waits until no daemon synchronises connections, because keepalived is about to stop its own, at most until the
+    /// deadline, which is no error.
+    AwaitNoSyncDaemon {
+        /// How long at most.
+        within: Duration,
+    },
     /// Replaces a file: writes a temporary one beside it, tests it, and renames it, so that no reader sees a half.
     WriteFile {
         /// The path.

@@ -71,21 +71,27 @@ impl Table {
     /// Starts a daemon, and waits until its thread has begun to run.
     pub(super) fn start_daemon(&mut self, state: SyncState, config: &SyncDaemonConfig) -> Result<(), HostError> {
         let doing = format!("start the sync daemon as {state} on {}", config.interface);
-        self.control(&doing, wire::new_daemon(state, config))?;
+        self.control(&doing, wire::new_daemon(state, config), None)?;
         std::thread::sleep(FIRST_BREATH);
         Ok(())
     }
 
-    /// Stops a daemon.
+    /// Stops a daemon; one that keepalived has stopped by itself is fine.
     pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
-        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state))
+        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state), Some(Errno::SRCH))
     }
 
-    fn control(&mut self, doing: &str, message: Result<Vec<u8>, WireError>) -> Result<(), HostError> {
+    fn control(
+        &mut self,
+        doing: &str,
+        message: Result<Vec<u8>, WireError>,
+        is_fine: Option<Errno>,
+    ) -> Result<(), HostError> {
         let message = message.map_err(|error| malformed(doing, &error))?;
-        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).map_err(|failure| match failure {
-            Failure::Refused(errno) => HostError::kernel(doing, errno, daemon_meaning),
-            Failure::Silent => refused(doing, failure, None),
+        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).or_else(|failure| match failure {
+            Failure::Refused(errno) if Some(errno) == is_fine => Ok(()),
+            Failure::Refused(errno) => Err(HostError::kernel(doing, errno, daemon_meaning)),
+            Failure::Silent => Err(refused(doing, failure, None)),
         })
     }
 

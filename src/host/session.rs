@@ -153,6 +153,9 @@ impl Session {
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
             Effect::AwaitDrained { .. } => self.await_drained(std::slice::from_ref(effect)).into_iter().collect(),
             Effect::AwaitNoAddress { device, address, within } => self.await_no_address(device, *address, *within),
+            Effect::AwaitNoSyncDaemon { within } => {
+                self.wait(*within, |session| Ok(session.with_table(Table::daemons)?.is_empty())).map(drop)
+            }
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }

@@ -14,8 +14,10 @@
 //!    default route is only changed after that where nothing new needs the route sooner. A new way to accept them comes
 //!    before an old one goes, and an interface goes after its addresses;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
-//! 9. what restores a host after a reboot is written when everything else there is done, and the manifest after that;
-//! 10. a service that takes the place of another is there before the marks change, and these before the other is drained.
+//! 9. the daemons that synchronise connections are stopped before keepalived starts its own, and started after it has stopped
+//!    those: the kernel has room for one in each direction;
+//! 10. a service that takes the place of another is there before the marks change, and these before the other is drained;
+//! 11. what restores a host after a reboot is written when everything else there is done, and the manifest after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -122,6 +124,10 @@ pub fn rules(changes: &[Change], successions: &Successions) -> Vec<Rule> {
             |change| matches!(change.key(), ResourceKey::DefaultRoute(_)),
         ));
         // 9
+        let is_daemon = |change: &Change| matches!(change.key(), ResourceKey::SyncDaemon(_));
+        rules.push(host.rule(|change| is_daemon(change) && change.action == Action::Delete, is_keepalived));
+        rules.push(host.rule(is_keepalived, |change| is_daemon(change) && change.action != Action::Delete));
+        // 11
         rules.push(host.rule(|change| !is_last(change), |change| matches!(change.key(), ResourceKey::BootFiles)));
         rules.push(
             host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),

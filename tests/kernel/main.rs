@@ -34,6 +34,7 @@ mod rehearsal;
 mod return_path;
 mod runner;
 mod secrets;
+mod seed;
 mod sites;
 mod smoke;
 mod traffic;
