@@ -57,7 +57,7 @@ pub fn order(desired: &Desired, changes: &[Change], successions: &Successions) -
             let id = ResourceId::new(host, entry.key.clone());
             let after = nodes.get(&id);
             for required in &entry.requires {
-                if required.key == ResourceKey::KeepalivedDaemon && successions.is_ahead(&id) {
+                if required.key == ResourceKey::KeepalivedDaemon && successions.is_ahead(host, &entry.key) {
                     continue;
                 }
                 if let (Some(before), Some(after)) = (nodes.get(required), after) {

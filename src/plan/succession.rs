@@ -12,7 +12,7 @@ use super::{Reading, sorts};
 use crate::compile::Desired;
 use crate::effect::ServiceKey;
 use crate::resource::{
-    Action, ChainRule, Change, HostState, PortMatch, Programmer, Resource, ResourceId, ResourceKey, RuleTarget, Table,
+    Action, ChainRule, Change, HostState, PortMatch, Programmer, Resource, ResourceKey, RuleTarget, Table,
 };
 use crate::topology::{HostName, PortRange, Protocol};
 
@@ -59,10 +59,10 @@ impl Successions {
     }
 
     /// Tells whether something comes before keepalived, though it is to be keepalived's.
-    pub fn is_ahead(&self, id: &ResourceId) -> bool {
-        match &id.key {
+    pub fn is_ahead(&self, host: &HostName, key: &ResourceKey) -> bool {
+        match key {
             ResourceKey::IpvsService(service) | ResourceKey::IpvsDestination(service, _) => {
-                self.hosts.get(&id.host).is_some_and(|host| host.ahead.contains_key(service))
+                self.hosts.get(host).is_some_and(|host| host.ahead.contains_key(service))
             }
             _ => false,
         }
