@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::kinds::ipvs::ipvsadm;
-use crate::kinds::{boot, chain};
+use crate::kinds::{boot, chain, fou};
 use crate::resource::{HostState, Resource, ResourceKey, Table};
 use crate::topology::{Family, HostName, SecretText};
 
@@ -80,6 +80,7 @@ fn batch(state: &HostState) -> String {
             Some("dummy") => format!("link add {device} type dummy\nlink set {device} up"),
             _ => format!("link set {device} up"),
         }),
+        (ResourceKey::FouPort { family, port }, _) => Some(format!("fou add port {port} gue{}", fou::option(*family))),
         (ResourceKey::Address { device, address }, Resource::Address { prefix, label }) => {
             let label = label.as_ref().map(|label| format!(" label {label}")).unwrap_or_default();
             // A VIP is no source of the host's own packets; IPv4 takes an earlier address anyway.

@@ -82,7 +82,7 @@ vip "10.0.0.100" failover="ext" forwarding="dr" interface="eth0" label="eth0:1" 
 vip "10.0.0.103" director="d3" delivery="dummy" {
     service "far" {
         listen "tcp" 80
-        server "w1" forwarding="tun"
+        server "w1" forwarding="tun" tunnel="gue" tunnel-port=6080
     }
 }
 vip "10.0.0.102" director="d1" forwarding="nat" interface="eth0" label="eth0:2" {
@@ -267,6 +267,7 @@ fn is_in_form(file: BootFile, line: &str, hostile: &str) -> bool {
         BootFile::Jumps => words.len() == 4 && words.iter().all(plain),
         BootFile::Ipvs => (line.starts_with("-A ") || line.starts_with("-a ")) && words.iter().all(plain),
         BootFile::Links => matches!(words.len(), 1 | 2) && words.iter().all(plain),
+        BootFile::FouPorts => matches!(words.len(), 2 | 3) && words.iter().all(plain),
         BootFile::Addresses => matches!(words.len(), 2 | 3) && words.iter().all(plain),
         BootFile::Routes => words.len() == 2 && words[1].parse::<IpAddr>().is_ok(),
         BootFile::Timeouts => words.len() == 3 && words.iter().all(|word| word.parse::<u32>().is_ok()),

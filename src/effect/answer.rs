@@ -20,6 +20,9 @@ pub enum Answer {
     Sysctls(BTreeMap<SysctlKey, Option<String>>),
     /// Every interface, in the kernel's order.
     Links(Vec<Link>),
+    /// The UDP ports at which packets come out of their envelopes, each with whether it expects Generic UDP Encapsulation;
+    /// none if the module is not loaded.
+    FouPorts(BTreeMap<(Family, u16), bool>),
     /// The default routes of the main table, in the kernel's order.
     DefaultRoutes(Vec<LiveRoute>),
     /// The text of `iptables-save` for this family, empty if no table is there. Of its comments only those about a table
@@ -154,6 +157,9 @@ pub struct Capabilities {
     pub links: Vec<Link>,
     /// The binary logarithm of the size of IPVS's connection table, if the module is there.
     pub connection_table_bits: Option<u32>,
+    /// The families with rules of policy routing beside the kernel's own (ip-rule(8)).
+    #[serde(default)]
+    pub policy_routing: Vec<Family>,
 }
 
 impl Capabilities {

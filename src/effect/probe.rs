@@ -18,6 +18,8 @@ pub enum Probe {
     Sysctls(Vec<SysctlKey>),
     /// Every interface with its addresses. Answered by `Answer::Links`.
     Links,
+    /// The UDP ports at which packets come out of their envelopes. Answered by `Answer::FouPorts`.
+    FouPorts,
     /// The default routes of the main table. Answered by `Answer::DefaultRoutes`.
     DefaultRoutes,
     /// What `iptables-save` or `ip6tables-save` prints. Answered by `Answer::Iptables`.
@@ -71,6 +73,20 @@ pub enum Effect {
         device: String,
         /// Whether it is to be up.
         is_up: bool,
+    },
+    /// Opens a UDP port for Generic UDP Encapsulation (`FOU_CMD_ADD`); `EADDRINUSE` if something has the port.
+    AddFouPort {
+        /// The family of the envelopes.
+        family: Family,
+        /// The port.
+        port: u16,
+    },
+    /// Closes one, whatever it expects (`FOU_CMD_DEL`); `EINVAL` if there is none.
+    RemoveFouPort {
+        /// The family of the envelopes.
+        family: Family,
+        /// The port.
+        port: u16,
     },
     /// Switches an offload of an interface (`ETHTOOL_MSG_FEATURES_SET`).
     SetOffload {
@@ -165,7 +181,8 @@ pub enum Effect {
         mode: u32,
         /// Whether `keepalived -t` must accept the temporary file first.
         keepalived_test: bool,
-        /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, unless that exists already.
+        /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, or with a number after that where
+        /// another one is kept already.
         keep_previous: bool,
     },
     /// Puts a symbolic link in the place of whatever is there, in one step.

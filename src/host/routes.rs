@@ -18,6 +18,9 @@ use crate::topology::Family;
 /// `RTA_VIA`, a gateway of another family, which neli names on some targets only.
 const VIA: u16 = 18;
 
+/// The priorities of the rules that the kernel makes itself: for the tables local, main and default.
+const KERNELS_RULES: [u32; 3] = [0, 32766, 32767];
+
 impl Network {
     /// Returns the default routes, IPv4 first, each family in the kernel's order.
     pub(super) fn default_routes(&mut self) -> Result<Vec<LiveRoute>, HostError> {
@@ -42,6 +45,28 @@ impl Network {
             }
         }
         Ok(routes)
+    }
+
+    /// Returns the families with rules of policy routing beside the kernel's own.
+    pub(super) fn policy_routing(&mut self) -> Result<Vec<Family>, HostError> {
+        let doing = "list the rules of policy routing";
+        let mut families = Vec::new();
+        for (asked, named) in [(RtAddrFamily::Inet, Family::Ipv4), (RtAddrFamily::Inet6, Family::Ipv6)] {
+            let question = encode(doing, route(asked).rtm_scope(RtScope::Universe).rtm_type(Rtn::Unspec).build())?;
+            // A rule has the layout of a route, and its priority is where that of a route is (`struct fib_rule_hdr`).
+            let found = self.dump(doing, Rtm::Getrule, &question, |message: Rtmsg| {
+                let priority = message.rtattrs().get_attr_handle().get_attr_payload_as::<u32>(Rta::Priority);
+                (*message.rtm_family() == asked).then(|| priority.unwrap_or(0))
+            });
+            match found {
+                Ok(found) if found.iter().any(|priority| !KERNELS_RULES.contains(priority)) => families.push(named),
+                Ok(_) => {}
+                // A kernel may lack IPv6, or rules altogether.
+                Err(error) if error.errno() == Some("EOPNOTSUPP") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(families)
     }
 
     /// Changes the gateway of the default route that is used, or makes one.

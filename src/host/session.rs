@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ethtool::Ethtool;
 use super::files::Files;
+use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
@@ -71,6 +72,7 @@ impl Session {
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
         })
     }
@@ -83,6 +85,8 @@ impl Session {
             }
             Probe::Sysctls(keys) => Answer::Sysctls(sysctl::read(keys)?),
             Probe::Links => Answer::Links(self.network()?.links()?),
+            Probe::FouPorts if !module::is_present(fou::MODULE) => Answer::FouPorts(BTreeMap::new()),
+            Probe::FouPorts => Answer::FouPorts(Fou::open()?.ports()?),
             Probe::DefaultRoutes => Answer::DefaultRoutes(self.network()?.default_routes()?),
             Probe::Iptables(family) => Answer::Iptables(*family, iptables::save(*family)?),
             Probe::Ipvs if !module::is_present(IPVS) => Answer::Ipvs(Vec::new()),
@@ -125,6 +129,8 @@ impl Session {
             Effect::RemoveLink { device } => self.network()?.remove_link(device),
             Effect::SetLink { device, is_up } => self.network()?.set_link(device, *is_up),
             Effect::SetOffload { device, offload, on } => Ethtool::open()?.set(device, *offload, *on),
+            Effect::AddFouPort { family, port } => Fou::open()?.add(*family, *port),
+            Effect::RemoveFouPort { family, port } => Fou::open()?.remove(*family, *port),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }

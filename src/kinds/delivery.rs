@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::ids;
+use super::{fou, ids};
 use crate::resource::{OWN_INTERFACE, ResourceId, Table};
 use crate::topology::{Delivery, Family, Forwarding, Host, Server, SysctlKey, Topology, Tunnel, Vip};
 
@@ -94,6 +94,9 @@ pub fn requirements(topology: &Topology, vip: &Vip, server: &Server) -> Vec<Reso
     if let Some(end) = tunnel_end(vip, server) {
         required.push(ids::link(host, end.device));
         required.extend(without_return_path(end.device).map(|key| ids::sysctl(host, key)));
+    }
+    if let Some((family, port)) = fou::port(server) {
+        required.push(ids::fou_port(host, family, port));
     }
     if server.forwarding == Forwarding::Tun {
         required.push(ids::chain_out(host, Family::of(address), Table::Mangle));

@@ -30,6 +30,11 @@ pub fn link(host: &HostName, device: &str) -> ResourceId {
     ResourceId::new(host, ResourceKey::Link(device.to_owned()))
 }
 
+/// Names a UDP port at which packets come out of their envelopes.
+pub fn fou_port(host: &HostName, family: Family, port: u16) -> ResourceId {
+    ResourceId::new(host, ResourceKey::FouPort { family, port })
+}
+
 /// Names a kernel parameter.
 pub fn sysctl(host: &HostName, key: SysctlKey) -> ResourceId {
     ResourceId::new(host, ResourceKey::Sysctl(key))

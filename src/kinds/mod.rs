@@ -10,6 +10,7 @@ pub mod chain;
 pub mod delivery;
 #[cfg(test)]
 mod fixture;
+pub mod fou;
 pub mod ids;
 pub mod manifest;
 pub mod interface;
@@ -115,6 +116,7 @@ pub fn registry() -> &'static [&'static dyn Kind] {
         &module_options::ModuleOptionsKind,
         &module::ModuleKind,
         &link::LinkKind,
+        &fou::FouKind,
         &sysctl::SysctlKind,
         &timeout::TimeoutKind,
         &offload::OffloadKind,

@@ -10,7 +10,7 @@ use super::{Context, Kind, ParseError, Scope, Site, delivery};
 use crate::effect::{Answer, Effect, LiveRoute, Probe};
 use crate::resource::{Action, Change, Entry, Resource, ResourceKey};
 use crate::source::{Problem, Problems, Span};
-use crate::topology::{Family, Floating, Forwarding, Host, Server, Topology, Vip, VipHolder};
+use crate::topology::{Family, Floating, Forwarding, Host, HostName, Server, Topology, Vip, VipHolder};
 
 /// The kind of default routes.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,15 @@ impl Kind for RouteKind {
             let (chosen, origin) = *gateways.entry(Family::of(gateway)).or_insert((gateway, server.span));
             if chosen != gateway {
                 problems.push(conflict(host, (chosen, origin), (gateway, server.span)));
+            }
+        }
+        let rules = site.facts.get(&host.name.value).map(|facts| facts.policy_routing.as_slice()).unwrap_or_default();
+        for (_, (gateway, origin)) in gateways.iter().filter(|(family, _)| rules.contains(family)) {
+            problems.push(policy_routing(host, *gateway, *origin));
+        }
+        for (family, (_, origin)) in &gateways {
+            if let Some(problem) = martian(topology, host, *family, *origin) {
+                problems.push(problem);
             }
         }
         gateways
@@ -141,6 +150,38 @@ fn no_gateway(topology: &Topology, host: &Host, vip: &Vip, server: &Server) -> P
         None => problem,
     }
     .help("Give the director an address in the server's network, or route the replies to it by other means")
+}
+
+/// The default route is read from the main table; another table may be asked first.
+fn policy_routing(host: &Host, gateway: IpAddr, origin: Span) -> Problem {
+    let name = &host.name.value;
+    Problem::warning(
+        "nat-return-path",
+        format!("{name} has rules of policy routing, by which replies may miss the director"),
+    )
+    .label(origin, format!("replies must pass {gateway}"))
+    .help(format!("Look at `ip rule` on {name}: replies that leave another way are dropped by the clients"))
+}
+
+/// Returns what is wrong if replies that need no director pass one that holds their source address: the kernel drops a
+/// packet whose source is one of its own addresses (`fib_validate_source`).
+fn martian(topology: &Topology, host: &Host, family: Family, translated_at: Span) -> Option<Problem> {
+    let gateways: Vec<&HostName> = translated(topology, host).flat_map(|(vip, _)| topology.holders(vip)).collect();
+    let (vip, server) = topology.services().find_map(|(vip, service)| {
+        let passed = topology.holders(vip).iter().any(|holder| gateways.contains(holder));
+        let direct = |server: &&Server| {
+            server.host.value == host.name.value
+                && Family::of(server.address) == family
+                && matches!(server.forwarding, Forwarding::Dr | Forwarding::Tun)
+        };
+        service.servers.iter().find(direct).filter(|_| passed).map(|server| (vip, server))
+    })?;
+    let message = format!("Replies of {} for {} pass a director that drops them", host.name.value, vip.address.value);
+    let problem = Problem::warning("martian-replies", message)
+        .label(server.span, format!("answers clients itself, as {}", vip.address.value))
+        .label(translated_at, "makes the director the default route")
+        .help("Serve both VIPs by the same method, or from different real servers; clients in the server's own network are reached");
+    Some(problem)
 }
 
 fn conflict(host: &Host, one: (IpAddr, Span), two: (IpAddr, Span)) -> Problem {

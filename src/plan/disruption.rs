@@ -54,7 +54,8 @@ fn configuration(change: &Change) -> Option<String> {
     };
     if change.reason == Reason::Adopted {
         return Some(
-            "replaces a file that lvsctl did not write, with the VIPs and services in it; it is kept as keepalived.conf.before-lvsctl"
+            "replaces a file that lvsctl did not write, with the VIPs and services in it; it is kept as \
+             keepalived.conf.before-lvsctl, with a number after that if another one is kept already"
                 .to_owned(),
         );
     }

@@ -1,6 +1,6 @@
 //! What keepalived's VRRP will do when it reads a changed configuration: it is known from its earlier one.
 
-use crate::kinds::keepalived::parse::{Instance, instances};
+use crate::kinds::keepalived::vrrp::{Instance, instances};
 
 /// Says what a reload does to the VIPs, in the order of the earlier file; nothing if they stay where they are.
 pub fn reload(before: &str, after: &str) -> Vec<String> {

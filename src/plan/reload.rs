@@ -159,7 +159,7 @@ fn servers(service: &Block) -> BTreeSet<DestinationKey> {
 }
 
 fn line<'a>(block: &'a Block, keyword: &str) -> Option<&'a [String]> {
-    block.children.iter().find(|child| child.name() == keyword).map(|child| child.words.as_slice())
+    block.child(keyword).map(|child| child.words.as_slice())
 }
 
 /// Tells whether one service may take the place of another: at the same address, or by a mark.

@@ -88,7 +88,7 @@ pub(super) fn forgets_table(change: &Change) -> bool {
 pub(super) fn stops_accepting(change: &Change) -> bool {
     let accepts = match change.key() {
         ResourceKey::Address { device, .. } => delivery::is_device(device),
-        ResourceKey::Link(_) => true,
+        ResourceKey::Link(_) | ResourceKey::FouPort { .. } => true,
         ResourceKey::Chain { table, .. } => *table == Table::Nat,
         ResourceKey::DefaultRoute(_) => true,
         ResourceKey::ChainRemainder { .. } => return true,

@@ -42,6 +42,8 @@ pub fn undo(
             Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } | Effect::LoadModule(_) => Undo::default(),
             Effect::WriteSysctl { .. }
             | Effect::SetOffload { .. }
+            | Effect::AddFouPort { .. }
+            | Effect::RemoveFouPort { .. }
             | Effect::ReplaceDefaultRoute { .. }
             | Effect::RemoveDefaultRoute { .. }
             | Effect::IptablesRestore { .. } => Undo::reverse(inverse.iter().cloned()),

@@ -20,6 +20,8 @@ pub enum BootFile {
     Ipvs,
     /// Interfaces that are made or brought up.
     Links,
+    /// UDP ports at which packets come out of their envelopes.
+    FouPorts,
     /// Timeouts, for `ipvsadm --set`.
     Timeouts,
     /// Daemons that synchronise connections.
@@ -68,7 +70,7 @@ impl BootContent {
 
 impl BootFile {
     /// Every file, in the order of listings.
-    pub const ALL: [BootFile; 15] = [
+    pub const ALL: [BootFile; 16] = [
         BootFile::Modules,
         BootFile::Parameters,
         BootFile::Iptables,
@@ -76,6 +78,7 @@ impl BootFile {
         BootFile::Jumps,
         BootFile::Ipvs,
         BootFile::Links,
+        BootFile::FouPorts,
         BootFile::Timeouts,
         BootFile::SyncDaemons,
         BootFile::Offloads,
@@ -96,6 +99,7 @@ impl BootFile {
             BootFile::Jumps => "/etc/lvsctl/restore/jumps",
             BootFile::Ipvs => "/etc/lvsctl/restore/ipvsadm.rules",
             BootFile::Links => "/etc/lvsctl/restore/links",
+            BootFile::FouPorts => "/etc/lvsctl/restore/fou-ports",
             BootFile::Timeouts => "/etc/lvsctl/restore/timeouts",
             BootFile::SyncDaemons => "/etc/lvsctl/restore/sync-daemons",
             BootFile::Offloads => "/etc/lvsctl/restore/offloads",
@@ -117,6 +121,7 @@ impl BootFile {
             BootFile::Jumps => "jumps",
             BootFile::Ipvs => "ipvsadm.rules",
             BootFile::Links => "links",
+            BootFile::FouPorts => "fou-ports",
             BootFile::Timeouts => "timeouts",
             BootFile::SyncDaemons => "sync-daemons",
             BootFile::Offloads => "offloads",

@@ -63,6 +63,13 @@ pub enum ResourceKey {
     Module(String),
     /// An interface that lvsctl makes or brings up.
     Link(String),
+    /// A UDP port at which packets come out of their envelopes (`fou`, ip-fou(8)).
+    FouPort {
+        /// The family of the envelopes.
+        family: Family,
+        /// The port.
+        port: u16,
+    },
     /// A kernel parameter.
     Sysctl(SysctlKey),
     /// A timeout of IPVS.
@@ -124,6 +131,7 @@ impl fmt::Display for ResourceKey {
         match self {
             ResourceKey::Module(name) => write!(formatter, "module/{name}"),
             ResourceKey::Link(device) => write!(formatter, "link/{device}"),
+            ResourceKey::FouPort { family, port } => write!(formatter, "fou/{family}/{port}"),
             ResourceKey::Sysctl(key) => write!(formatter, "sysctl/{key}"),
             ResourceKey::IpvsTimeout(timeout) => write!(formatter, "ipvs/timeout/{timeout}"),
             ResourceKey::ModuleOptions => formatter.write_str("module-options"),

@@ -32,6 +32,11 @@ pub enum Resource {
         /// Whether it is up.
         is_up: bool,
     },
+    /// A port of `fou`.
+    FouPort {
+        /// Whether it expects Generic UDP Encapsulation (`FOU_ENCAP_GUE`) rather than a bare packet.
+        is_gue: bool,
+    },
     /// A parameter's value, its words separated by single spaces.
     Sysctl(String),
     /// A timeout in seconds.

@@ -14,6 +14,7 @@ pub fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Module => "loaded".to_owned(),
         Resource::Link { is_up, .. } => if *is_up { "up" } else { "down" }.to_owned(),
+        Resource::FouPort { is_gue } => if *is_gue { "open" } else { "open for another envelope" }.to_owned(),
         Resource::Sysctl(value) => clean(value),
         Resource::Timeout(seconds) => format!("{seconds} s"),
         Resource::SyncDaemon(config) => {

@@ -77,6 +77,7 @@ fn subject(plan: &Plan, step: &Step) -> String {
     match step.change.key() {
         ResourceKey::Module(name) => format!("module {}", describe::clean(name)),
         ResourceKey::Link(device) => format!("interface {} ", describe::clean(device)),
+        ResourceKey::FouPort { family, port } => format!("gue on UDP port {port}, {family} "),
         ResourceKey::Sysctl(key) => format!("sysctl {key} "),
         ResourceKey::SyncDaemon(state) => format!("sync daemon {state} "),
         ResourceKey::ModuleOptions => "modprobe.d ".to_owned(),

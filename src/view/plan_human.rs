@@ -160,6 +160,7 @@ fn sort_of(key: &ResourceKey) -> Option<&'static str> {
     Some(match key {
         ResourceKey::Module(_) => "module",
         ResourceKey::Link(_) => "interface",
+        ResourceKey::FouPort { .. } => "gue port",
         ResourceKey::Sysctl(_) => "sysctl",
         ResourceKey::SyncDaemon(_) => "sync daemon",
         ResourceKey::ModuleOptions => "modprobe.d",

@@ -86,6 +86,11 @@ pub enum ResourceValue {
         /// Whether it is up.
         up: bool,
     },
+    /// A UDP port at which packets come out of their envelopes.
+    FouPort {
+        /// Whether it expects Generic UDP Encapsulation rather than bare packets.
+        gue: bool,
+    },
     /// A kernel parameter.
     Sysctl {
         /// Its value.
@@ -228,6 +233,7 @@ pub fn resource(resource: &Resource) -> ResourceDocument {
     let value = match resource {
         Resource::Module => ResourceValue::Module,
         Resource::Link { sort, is_up } => ResourceValue::Link { sort: sort.clone(), up: *is_up },
+        Resource::FouPort { is_gue } => ResourceValue::FouPort { gue: *is_gue },
         Resource::Sysctl(value) => ResourceValue::Sysctl { value: value.clone() },
         Resource::Timeout(seconds) => ResourceValue::Timeout { seconds: *seconds },
         Resource::SyncDaemon(config) => ResourceValue::SyncDaemon {

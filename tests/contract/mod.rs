@@ -40,6 +40,7 @@ pub fn cases() -> Vec<Case> {
         ("default_routes_are_replaced", network::default_routes_are_replaced),
         ("sysctls_are_read_and_written", network::sysctls_are_read_and_written),
         ("offloads_are_switched", network::offloads_are_switched),
+        ("ports_of_gue_are_opened", network::ports_of_gue_are_opened),
         ("modules_are_loaded", network::modules_are_loaded),
         ("chains_are_restored_beside_foreign_ones", rules::chains_are_restored_beside_foreign_ones),
         ("a_refused_restore_changes_nothing", rules::a_refused_restore_changes_nothing),

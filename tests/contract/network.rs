@@ -145,6 +145,24 @@ pub fn offloads_are_switched(bench: &dyn Bench) {
     assert_eq!(refusal(&mut *host, &missing), "ENODEV");
 }
 
+pub fn ports_of_gue_are_opened(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let read = |host: &mut dyn Host| match ask(host, &Probe::FouPorts) {
+        Answer::FouPorts(ports) => ports.into_iter().collect::<Vec<_>>(),
+        _ => mismatch(&"ports"),
+    };
+    let add = |family, port| Effect::AddFouPort { family, port };
+    let remove = |family, port| Effect::RemoveFouPort { family, port };
+    succeed(&mut *host, &[Effect::LoadModule("fou".into()), add(Family::Ipv4, 6080), add(Family::Ipv6, 6080)]);
+    assert_eq!(read(&mut *host), [((Family::Ipv4, 6080), true), ((Family::Ipv6, 6080), true)]);
+    assert_eq!(refusal(&mut *host, &add(Family::Ipv4, 6080)), "EADDRINUSE");
+    succeed(&mut *host, &[remove(Family::Ipv4, 6080)]);
+    assert_eq!(read(&mut *host), [((Family::Ipv6, 6080), true)]);
+    assert_eq!(refusal(&mut *host, &remove(Family::Ipv4, 6080)), "EINVAL");
+    succeed(&mut *host, &[remove(Family::Ipv6, 6080)]);
+    assert!(read(&mut *host).is_empty());
+}
+
 pub fn modules_are_loaded(bench: &dyn Bench) {
     let mut host = bench.connect();
     let load = |name: &str| Effect::LoadModule(name.into());

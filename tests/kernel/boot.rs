@@ -27,6 +27,8 @@ director "d1" {
     sysctl "net.ipv4.vs.expire_nodest_conn" 1
     timeouts tcp="20m" udp="60s"
     sync-daemon "master" id=3 port=9000 maxlen=700
+    offload interface="eth0" gro=#false
+    connection-table-bits 13
     sysctl "net.netfilter.nf_conntrack_tcp_loose" 0
     sysctl "net.ipv4.conf.eth0.rp_filter" 2
 }
@@ -91,6 +93,20 @@ vip "10.0.0.102" director="d1" forwarding="nat" {
         server "w2" port=8081 weight=3
     }
 }
+vip "10.0.0.103" director="d1" forwarding="tun" {
+    service "wrapped" {
+        listen "tcp" 80
+        scheduler "rr"
+        server "w1" tunnel="gue" tunnel-port=6080
+    }
+}
+vip "10.0.0.104" director="d1" forwarding="dr" delivery="dummy" {
+    service "dummy" {
+        listen "tcp" 80
+        scheduler "rr"
+        server "w1"
+    }
+}
 vip "fd00::100" director="d1" forwarding="dr" {
     service "six" {
         listen "tcp" 80
@@ -134,6 +150,8 @@ fn a_site_comes_back() {
     for host in HOSTS {
         laboratory.run(host, RESTORE);
     }
+    let bits = lab::within(laboratory.namespace("d1"), &["cat", "/sys/module/ip_vs/parameters/conn_tab_bits"]);
+    assert_eq!(bits.trim(), "13");
     // keepalived's own unit comes after this one, and systemd starts it.
     for host in ["d1", "d2"] {
         laboratory.run(
@@ -145,6 +163,8 @@ fn a_site_comes_back() {
     eventually("a plan without changes", || changes(&laboratory).is_empty());
     laboratory.serves("redirected", 20);
     laboratory.serves("checked", 20);
+    laboratory.serves("wrapped", 20);
+    laboratory.serves("dummy", 20);
     laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
 }
 

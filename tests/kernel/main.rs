@@ -31,6 +31,7 @@ mod plan_changes_nothing;
 mod published;
 mod random;
 mod rehearsal;
+mod return_path;
 mod runner;
 mod secrets;
 mod sites;
@@ -38,6 +39,7 @@ mod smoke;
 mod traffic;
 mod tunnels;
 mod tuning;
+mod virtual_mac;
 
 use std::process::ExitCode;
 
@@ -55,6 +57,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
+        return_path::tests(),
         checks::tests(),
         adopted::tests(),
         keepalived::tests(),
@@ -73,6 +76,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         plan_changes_nothing::tests(),
         drift::tests(),
         tuning::tests(),
+        virtual_mac::tests(),
         boot::tests(),
         random::tests(soak),
     ];

@@ -176,12 +176,13 @@ fn take_over() {
             format!("{director}/iptables/mangle/LVSCTL new"),
             format!("{director}/keepalived/configuration adopted"),
             format!("{director}/keepalived/daemon adopted"),
+            format!("{director}/boot-files new"),
             format!("{director}/manifest new"),
         ]
     };
     let servers = ["web1", "web2"];
-    let on_servers =
-        servers.map(|server| [format!("{server}/iptables/nat/LVSCTL new"), format!("{server}/manifest new")]);
+    let parts = ["iptables/nat/LVSCTL", "boot-files", "manifest"];
+    let on_servers = servers.map(|server| parts.map(|part| format!("{server}/{part} new")));
     let all: Vec<String> = expected("lb01").into_iter().chain(expected("lb02")).chain(on_servers.concat()).collect();
     assert_eq!(found, all);
     assert!(!plan.to_string().contains(PASSWORD), "the live password is masked");

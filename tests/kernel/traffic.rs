@@ -3,7 +3,7 @@
 //! The clients open so many connections that their ports come again while the kernel still knows the earlier connection,
 //! as those of a busy proxy do. Where that led to a server that is gone, the kernel drops every packet of the new one for
 //! up to two minutes, unless `net.ipv4.vs.expire_nodest_conn` is set: so both sites set it. Without it, 6 of 21,517
-//! requests were lost under NAT when the drained server went, and as many under direct routing.
+//! requests were lost under NAT when the drained server went.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -149,7 +149,7 @@ fn sync_daemons() {
     // What changes is stopped and started anew; what goes is stopped; drift is put back.
     laboratory.write(&two(&daemon.replace("id=3", "id=4 maxlen=700"), ""));
     let plan = laboratory.plan();
-    assert_eq!(texts(&plan["changes"], "id")[..2], ["d1/sync-daemon/master", "d1/manifest"]);
+    assert_eq!(texts(&plan["changes"], "id")[..3], ["d1/sync-daemon/master", "d1/boot-files", "d1/manifest"]);
     laboratory.apply();
     assert!(shown("d1").contains("syncid=4") && shown("d1").contains("maxlen=700"), "{}", shown("d1"));
     assert_eq!(shown("d2").trim(), "");

@@ -1,11 +1,12 @@
 //! The messages of ethtool's own netlink family about what an interface offloads.
 //!
-//! The numbers are those of `uapi/linux/ethtool_netlink.h`. They are read and written byte by byte, because this family
-//! insists on a flag on nested attributes and nests them four deep.
+//! The numbers are those of `uapi/linux/ethtool_netlink.h`. This family insists on a flag on nested attributes and
+//! nests them four deep.
 
 use std::collections::BTreeMap;
 
 use super::WireError;
+use super::bytes::{self, HEADER_LENGTH, attribute, attributes, find, nest};
 use crate::topology::Offload;
 
 /// The name under which the kernel registers the family (`ETHTOOL_GENL_NAME`).
@@ -31,13 +32,6 @@ const BITS: u16 = 3;
 const BIT: u16 = 1;
 const NAME: u16 = 2;
 const VALUE: u16 = 3;
-
-/// `NLA_F_NESTED`, and the bits of a type that are not flags.
-const NESTED: u16 = 1 << 15;
-const KIND: u16 = 0x3fff;
-
-/// The length of the generic netlink header.
-const HEADER_LENGTH: usize = 4;
 
 /// Encodes the question for what an interface offloads.
 pub fn get_offloads(device: &str) -> Vec<u8> {
@@ -69,9 +63,7 @@ pub fn offloads(bytes: &[u8]) -> Result<BTreeMap<Offload, bool>, WireError> {
 }
 
 fn message(command: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = vec![command, VERSION, 0, 0];
-    attributes.iter().for_each(|attribute| bytes.extend_from_slice(attribute));
-    bytes
+    bytes::message(command, VERSION, attributes)
 }
 
 fn header(device: &str) -> Vec<u8> {
@@ -80,34 +72,6 @@ fn header(device: &str) -> Vec<u8> {
 
 fn text(text: &str) -> Vec<u8> {
     text.bytes().chain([0]).collect()
-}
-
-fn nest(kind: u16, payload: &[u8]) -> Vec<u8> {
-    attribute(kind | NESTED, payload)
-}
-
-fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
-}
-
-/// Reads attributes until the bytes end or one lies about its length.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
-        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?) & KIND;
-        let payload = rest.get(4..length)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, payload))
-    })
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ impl Host for FakeHost {
         let state = self.state();
         state.reach()?;
         Ok(Capabilities {
+            policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
             keepalived: state.keepalived.clone(),
@@ -238,6 +239,7 @@ impl State {
                 Answer::Sysctls(keys.iter().map(|key| (key.clone(), self.sysctls.get(key).cloned())).collect())
             }
             Probe::Links => Answer::Links(self.network.links.clone()),
+            Probe::FouPorts => Answer::FouPorts(self.network.fou_ports.clone()),
             Probe::DefaultRoutes => Answer::DefaultRoutes(self.network.routes.clone()),
             Probe::Iptables(family) => {
                 Answer::Iptables(*family, self.rules.get(family).map(Rules::save).unwrap_or_default())
@@ -264,6 +266,11 @@ impl State {
             Effect::RemoveLink { device } => self.remove_link(device),
             Effect::SetLink { device, is_up } => self.network.set_link(device, *is_up),
             Effect::SetOffload { device, offload, on } => self.network.set_offload(device, *offload, *on),
+            Effect::AddFouPort { family, port } => {
+                self.load_module("fou")?;
+                self.network.add_fou_port(*family, *port)
+            }
+            Effect::RemoveFouPort { family, port } => self.network.remove_fou_port(*family, *port),
             Effect::AddAddress { device, address, prefix, label } => {
                 self.network.add_address(device, *address, *prefix, label.as_deref())
             }

@@ -18,6 +18,8 @@ const METRIC_IPV6: u32 = 1024;
 pub(super) struct Network {
     pub(super) links: Vec<Link>,
     pub(super) routes: Vec<LiveRoute>,
+    /// The ports of `fou`, with whether each expects Generic UDP Encapsulation.
+    pub(super) fou_ports: BTreeMap<(Family, u16), bool>,
     /// Offloads that are not as they are to begin with.
     switched: BTreeMap<(String, Offload), bool>,
 }
@@ -46,6 +48,21 @@ impl Network {
         let doing = format!("bring {device} {}", if is_up { "up" } else { "down" });
         self.link(&doing, device)?.is_up = is_up;
         Ok(())
+    }
+
+    /// Opens a port for Generic UDP Encapsulation.
+    pub(super) fn add_fou_port(&mut self, family: Family, port: u16) -> Result<(), HostError> {
+        if self.fou_ports.contains_key(&(family, port)) {
+            return Err(HostError::kernel("open the port", Errno::ADDRINUSE, |_| None));
+        }
+        self.fou_ports.insert((family, port), true);
+        Ok(())
+    }
+
+    /// Closes one.
+    pub(super) fn remove_fou_port(&mut self, family: Family, port: u16) -> Result<(), HostError> {
+        let removed = self.fou_ports.remove(&(family, port));
+        removed.map(drop).ok_or_else(|| HostError::kernel("close the port", Errno::INVAL, |_| None))
     }
 
     /// Returns what an interface offloads; to begin with everything but what breaks forwarding.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::effect::SyncDaemonConfig;
-use crate::kinds::chain;
 use crate::kinds::ipvs::ipvsadm;
+use crate::kinds::{chain, fou};
 use crate::resource::{BootFile, HostState, Resource, ResourceKey, Table};
 use crate::topology::{Family, IpvsTimeout};
 
@@ -26,6 +26,7 @@ pub(super) fn content(file: BootFile, state: &HostState) -> String {
         // ipvsadm -R takes no comment.
         BootFile::Ipvs => return ipvsadm::rules(state),
         BootFile::Links => links(state),
+        BootFile::FouPorts => fou_ports(state),
         BootFile::Timeouts => timeouts(state),
         BootFile::SyncDaemons => sync_daemons(state),
         BootFile::Offloads => offloads(state),
@@ -100,6 +101,14 @@ fn links(state: &HostState) -> String {
         (ResourceKey::Link(device), Resource::Link { sort, .. }) => {
             Some(format!("{device} {}", sort.as_deref().unwrap_or_default()).trim_end().to_owned())
         }
+        _ => None,
+    })
+}
+
+/// Returns the ports of `fou`, each as `ip fou add port` takes it.
+fn fou_ports(state: &HostState) -> String {
+    lines(state, |key, _| match key {
+        ResourceKey::FouPort { family, port } => Some(format!("{port} gue{}", fou::option(*family))),
         _ => None,
     })
 }

@@ -25,10 +25,13 @@ variant() {
     fi
 }
 
+# Options of modules are those of the folder, too.
 restore_modules() {
+    set --
+    [ -z "$root" ] || [ ! -d "$root/etc/modprobe.d" ] || set -- -C "$root/etc/modprobe.d"
     while read -r module; do
         case $module in '' | '#'*) continue ;; esac
-        modprobe -- "$module" || failed "the module $module cannot be loaded"
+        modprobe "$@" -- "$module" || failed "the module $module cannot be loaded"
     done <"$modules"
 }
 
@@ -74,6 +77,16 @@ restore_links() {
         fi
         ip link set "$device" up || failed "$device cannot be brought up"
     done <"$here/links"
+}
+
+# Opening a port that is open already is refused.
+restore_fou_ports() {
+    while read -r port options; do
+        case $port in '' | '#'*) continue ;; esac
+        # shellcheck disable=SC2086 # They are words.
+        ip fou add port "$port" $options 2>/dev/null || ip fou show | grep -q "^port $port gue" ||
+            failed "the port $port cannot be opened for gue"
+    done <"$here/fou-ports"
 }
 
 restore_timeouts() {
@@ -138,6 +151,7 @@ restore_routes() {
 # for, and the table before the address by which packets arrive.
 [ ! -f "$modules" ] || restore_modules
 [ ! -f "$here/links" ] || restore_links
+[ ! -f "$here/fou-ports" ] || restore_fou_ports
 [ ! -f "$parameters" ] || sysctl -q -p "$parameters" || failed "not every parameter can be set"
 restore_rules iptables
 restore_rules ip6tables

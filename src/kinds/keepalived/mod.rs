@@ -1,8 +1,9 @@
 //! keepalived: its configuration file and its running daemon.
 //!
 //! `build` makes the typed [`model`] of a director's configuration out of a topology, `render` writes it, and `quote` is the
-//! only way for an operator's text into it. `observe` reads a live file without showing its passwords. What keepalived
-//! does with the kernel's table after a reload is told in `kinds::ipvs::effects`.
+//! only way for an operator's text into it. `observe` shows a live file without its passwords, `read` is the one parser of such
+//! a file, and `vrrp` says what its instances hold. What keepalived does with the kernel's table after a reload is told in
+//! `kinds::ipvs::effects`.
 
 mod build;
 #[cfg(test)]
@@ -12,7 +13,6 @@ mod instance_text;
 pub mod model;
 mod observe;
 mod order;
-pub mod parse;
 mod quote;
 mod read;
 mod render;
@@ -21,6 +21,7 @@ mod server;
 mod supervision;
 #[cfg(test)]
 mod tests;
+pub mod vrrp;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,10 +38,11 @@ use crate::resource::{Action, Change, Entry, HostState, Resource, ResourceId, Re
 use crate::source::Problems;
 use crate::topology::{Host, SecretText, TextPiece};
 
-pub use observe::{addresses, masked};
+pub use observe::masked;
 pub use quote::{Refusal, SecretWord, Word};
 pub use read::{Block, blocks};
 pub use render::{HEADER, render, without};
+pub use vrrp::addresses;
 
 /// Where keepalived looks for its configuration.
 pub const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";

@@ -51,7 +51,7 @@ fn a_servers_own_loopback_address_is_no_gateway_for_it() {
     let mut both = site(&[("10.0.0.100", failover()), ("10.0.0.101", failover())]);
     let direct = both.vips.values_mut().next().unwrap().services[0].servers.first_mut().unwrap();
     (direct.forwarding, direct.delivery) = (Forwarding::Dr, crate::topology::Delivery::Loopback);
-    assert_eq!(routes(&both, "web"), default_through("10.0.0.101"));
+    assert_eq!(routes(&both, "web").0, default_through("10.0.0.101").0);
 }
 
 #[test]
@@ -81,6 +81,32 @@ fn a_director_that_is_nowhere_near_is_a_warning() {
     let mut far = site(&[("198.51.100.100", director("lb01"))]);
     far.hosts.get_mut(&HostName::new("lb01")).unwrap().addresses.truncate(1);
     assert_eq!(routes(&far, "web"), (vec![], vec!["Warning nat-return-path".to_owned()]));
+}
+
+#[test]
+fn rules_that_may_send_replies_elsewhere_are_a_warning() {
+    let site = site(&[("10.0.0.100", failover())]);
+    let with = |families: &[Family]| {
+        let capabilities = crate::effect::Capabilities { policy_routing: families.into(), ..Default::default() };
+        compile(&RouteKind, &site, &Facts::from([(HostName::new("web"), capabilities)]), "web").1
+    };
+    assert_eq!(with(&[Family::Ipv6]), Vec::<String>::new());
+    assert_eq!(with(&[Family::Ipv4]), ["Warning nat-return-path"]);
+}
+
+#[test]
+fn replies_that_the_director_would_drop_are_a_warning() {
+    let mut both = site(&[("10.0.0.100", failover()), ("10.0.0.101", failover())]);
+    let second = both.vips.values_mut().nth(1).unwrap().services[0].servers.first_mut().unwrap();
+    (second.forwarding, second.delivery) = (Forwarding::Dr, crate::topology::Delivery::Loopback);
+    let found = |topology: &Topology| routes(topology, "web").1;
+    assert_eq!(found(&both), ["Warning martian-replies"]);
+    both.vips.values_mut().nth(1).unwrap().holder = director("lb02");
+    assert_eq!(found(&both), ["Warning martian-replies"], "lb02 may be master of the other");
+    let mut apart = site(&[("10.0.0.100", director("lb01")), ("10.0.0.101", director("lb02"))]);
+    let second = apart.vips.values_mut().nth(1).unwrap().services[0].servers.first_mut().unwrap();
+    (second.forwarding, second.delivery) = (Forwarding::Dr, crate::topology::Delivery::Loopback);
+    assert_eq!(found(&apart), Vec::<String>::new());
 }
 
 #[test]

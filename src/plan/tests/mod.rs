@@ -47,6 +47,7 @@ fn resource(key: &ResourceKey, programmer: Programmer) -> Resource {
     match key {
         ResourceKey::Module(_) => Resource::Module,
         ResourceKey::Link(_) => Resource::Link { sort: Some("dummy".into()), is_up: true },
+        ResourceKey::FouPort { .. } => Resource::FouPort { is_gue: true },
         ResourceKey::Sysctl(_) => Resource::Sysctl("1".into()),
         ResourceKey::IpvsTimeout(_) => Resource::Timeout(1),
         ResourceKey::ModuleOptions => panic!("no test here has them"),

@@ -17,11 +17,6 @@ pub fn check(server: &ServerDraft, host: &Host, forwarding: Forwarding, problems
         return;
     }
     match tunnel.value {
-        Tunnel::Gue { port, .. } if host.managed => problems.push(
-            Problem::warning("gue-port", format!("Nothing opens port {port} for the tunnel on {}", host.name.value))
-                .label(tunnel.span, "lvsctl does not make the receiving end of gue")
-                .help(format!("Run `ip fou add port {port} gue` there (with -6 for IPv6), and at every start")),
-        ),
         Tunnel::Gre { flags } if host.managed && flags & Tunnel::CHECKSUM != 0 => problems.push(
             Problem::error("gre-checksum", "gre0 drops packets that carry a checksum")
                 .label(tunnel.span, "with `checksum=#true`")

@@ -126,14 +126,10 @@ impl Whole<'_> {
         let mut rules = Vec::new();
         for (vip, service) in marked() {
             let Some(mark) = service.mark else { continue };
-            for ports in listened(service) {
-                let protocol = service.protocol;
-                rules.push(format!(
-                    "-A LVSCTL -d {}/{} -i eth0 -p {protocol} -m {protocol} --dport {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
-                    vip.address(),
-                    if six { 128 } else { 32 },
-                ));
-            }
+            let (protocol, length) = (service.protocol, if six { 128 } else { 32 });
+            let to = format!("-A LVSCTL -d {}/{length} -i eth0 -p {protocol}", vip.address());
+            let mark = format!("-j MARK --set-xmark 0x{mark:x}/0xffffffff");
+            rules.extend(matched(protocol, listened(service)).into_iter().map(|ports| format!("{to} {ports} {mark}")));
         }
         if rules.is_empty() {
             return;
@@ -260,13 +256,16 @@ impl Whole<'_> {
             let mut rules = Vec::new();
             let redirected = |vip: &&Vip| vip.six == six && !vip.translates() && vip.delivery == "redirect";
             for vip in vips().filter(redirected) {
+                // Ports of one protocol share rules, whichever service they are of.
+                let mut ports: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
                 for service in vip.services.iter().filter(|service| service.servers.contains_key(&self.index)) {
-                    let protocol = service.protocol;
-                    let length = if six { 128 } else { 32 };
-                    let destination = vip.address();
-                    rules.extend(listened(service).into_iter().map(|ports| {
-                        format!("-A LVSCTL -d {destination}/{length} -p {protocol} -m {protocol} --dport {ports} -j REDIRECT")
-                    }));
+                    ports.entry(service.protocol).or_default().extend(listened(service));
+                }
+                let length = if six { 128 } else { 32 };
+                for (protocol, ports) in ports {
+                    let to = format!("-A LVSCTL -d {}/{length} -p {protocol}", vip.address());
+                    let matches = matched(protocol, ports.into_iter().collect()).into_iter();
+                    rules.extend(matches.map(|ports| format!("{to} {ports} -j REDIRECT")));
                 }
             }
             if !rules.is_empty() {
@@ -324,6 +323,27 @@ fn socket(address: &str, port: u16) -> String {
 fn listened(service: &Service) -> Vec<String> {
     let range = service.range.map(|(first, last)| format!("{first}:{last}"));
     service.ports.iter().map(u16::to_string).chain(range).collect()
+}
+
+/// Returns how iptables matches ports: up to fifteen in one rule, where a range counts twice.
+fn matched(protocol: &str, mut ports: Vec<String>) -> Vec<String> {
+    ports.sort_by_key(|ports| ports.split(':').map(|end| end.parse::<u16>().unwrap_or_default()).collect::<Vec<_>>());
+    let mut rules: Vec<(usize, Vec<String>)> = Vec::new();
+    for entry in ports {
+        let counts = entry.split(':').count();
+        match rules.last_mut() {
+            Some((taken, rule)) if *taken + counts <= 15 => {
+                *taken += counts;
+                rule.push(entry);
+            }
+            _ => rules.push((counts, vec![entry])),
+        }
+    }
+    let text = |rule: Vec<String>| match rule.as_slice() {
+        [one] => format!("-m {protocol} --dport {one}"),
+        several => format!("-m multiport --dports {}", several.join(",")),
+    };
+    rules.into_iter().map(|(_, rule)| text(rule)).collect()
 }
 
 /// Returns scheduler, flags and persistence as ipvsadm prints them.
