@@ -170,6 +170,10 @@ pub struct Capabilities {
     /// Those of [`BOOT_PROGRAMS`] that are not installed.
     #[serde(default)]
     pub missing_boot_programs: Vec<String>,
+    /// Whether a default route of IPv6 came from a router's advertisement (`RTPROT_RA`), and goes when the host begins to
+    /// forward.
+    #[serde(default)]
+    pub has_advertised_route: bool,
     /// The families with rules of policy routing beside the kernel's own (ip-rule(8)).
     #[serde(default)]
     pub policy_routing: Vec<Family>,

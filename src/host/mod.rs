@@ -8,7 +8,7 @@
 //! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
 //! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
-//! ethtool.rs   what interfaces offload    fou.rs      the ports at which packets come out of gue
+//! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
 //! drain.rs     waits for destinations to lose their connections
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```

@@ -14,7 +14,7 @@ use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
 use super::{HostError, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
 use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
-use crate::topology::{Family, SecretText};
+use crate::topology::{Family, SecretText, SysctlKey};
 
 /// The module that must be there before the IPVS table may be asked for.
 const IPVS: &str = "ip_vs";
@@ -77,6 +77,7 @@ impl Session {
                 .filter(|(name, _)| program::find(name).is_none())
                 .map(|(name, _)| name.to_owned())
                 .collect(),
+            has_advertised_route: self.has_advertised_route()?,
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
         })
@@ -174,6 +175,14 @@ impl Session {
             self.lock = Some(lock::take(&self.files)?);
         }
         Ok(())
+    }
+
+    /// A host that is told to accept advertisements even as a router (`accept_ra` 2) keeps such a route.
+    fn has_advertised_route(&mut self) -> Result<bool, HostError> {
+        let devices = self.network()?.advertised_routes()?;
+        let key = |device: &String| SysctlKey::from_path(&format!("net/ipv6/conf/{device}/accept_ra"));
+        let values = sysctl::read(&devices.iter().map(key).collect::<Vec<_>>())?;
+        Ok(values.values().flatten().any(|value| value != "2"))
     }
 
     fn keepalived(&self) -> Keepalived<'_> {

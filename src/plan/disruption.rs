@@ -6,7 +6,6 @@ use super::election::reload;
 use super::sorts;
 use crate::kinds::boot;
 use crate::resource::{Action, ChainRule, Change, Reason, Resource, ResourceKey, ServiceRule};
-use crate::topology::SysctlKey;
 
 /// Returns in what way a change is disruptive, if it is.
 pub fn disruption(change: &Change) -> Option<String> {
@@ -30,9 +29,6 @@ pub fn disruption(change: &Change) -> Option<String> {
         (Action::Update, ResourceKey::IpvsDestination(..)) if sorts::is_sent_otherwise(change) => {
             Some("connections that are open go on in the old way, and are cut when it is taken down")
         }
-        (Action::Update, ResourceKey::Sysctl(key)) if is_forwarding_ipv6(key) && turns_on(change) => {
-            Some("the kernel forgets default routes of IPv6 that routers advertised, unless accept_ra is 2")
-        }
         (Action::Update, ResourceKey::BootFiles) if boot::foreign(change).next().is_some() => {
             Some("replaces a file that lvsctl did not write, and keeps it beside the new one")
         }
@@ -51,14 +47,6 @@ fn further_proxies(change: &Change) -> bool {
         rules.iter().filter(is_proxy).cloned().collect()
     };
     !proxied(&change.after).is_subset(&proxied(&change.before))
-}
-
-fn is_forwarding_ipv6(key: &SysctlKey) -> bool {
-    key.path() == "net/ipv6/conf/all/forwarding"
-}
-
-fn turns_on(change: &Change) -> bool {
-    change.before == Some(Resource::Sysctl("0".to_owned()))
 }
 
 fn configuration(change: &Change) -> Option<String> {

@@ -179,6 +179,7 @@ impl Host for FakeHost {
         state.reach()?;
         Ok(Capabilities {
             missing_boot_programs: Vec::new(),
+            has_advertised_route: false,
             policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
