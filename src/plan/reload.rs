@@ -13,13 +13,19 @@ use crate::kinds::keepalived::{Block, blocks};
 use crate::resource::{Action, Resource, ResourceKey};
 
 /// The settings of a virtual server that decide how traffic is spread.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("lb_algo", "scheduler"),
     ("lvs_sched", "scheduler"),
     ("lb_kind", "forwarding"),
     ("lvs_method", "forwarding"),
     ("persistence_timeout", "persistence"),
     ("persistence_granularity", "persistence mask"),
+    ("persistence_engine", "persistence engine"),
+    ("ops", "one-packet scheduling"),
+    ("sh-port", "scheduler"),
+    ("sh-fallback", "scheduler"),
+    ("mh-port", "scheduler"),
+    ("mh-fallback", "scheduler"),
     ("quorum", "quorum"),
     ("sorry_server", "sorry server"),
 ];

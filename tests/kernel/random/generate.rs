@@ -20,7 +20,7 @@ use super::watch::{CHECKS, TIMES, TOLD};
 pub const VIPS: (u8, u8, u8) = (100, 107, 110);
 
 /// How many directors and real servers are logged in to.
-pub const HOSTS: (usize, usize) = (2, 4);
+pub const HOSTS: (usize, usize) = (2, 2);
 
 const SCHEDULERS: &[&str] = &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
 

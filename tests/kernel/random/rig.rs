@@ -62,7 +62,7 @@ impl Rig {
             place
         };
         let directors: Vec<Place> = (1..=2).map(|number| place(format!("d{number}"), number)).collect();
-        let real_servers: Vec<Place> = (1..=4).map(|number| place(format!("w{number}"), 10 + number)).collect();
+        let real_servers: Vec<Place> = (1..=2).map(|number| place(format!("w{number}"), 10 + number)).collect();
         for director in &directors {
             second_interface(&hosts[&director.name], director.number);
             foreign_service(&hosts[&director.name]);

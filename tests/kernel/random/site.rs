@@ -161,7 +161,7 @@ pub struct Ground {
 }
 
 /// The index of the real server that lvsctl never logs in to, and that does not exist.
-pub const UNMANAGED: usize = 4;
+pub const UNMANAGED: usize = 2;
 
 /// The number of the sorry server, which does not exist either.
 pub const SORRY: u16 = 16;
