@@ -15,6 +15,7 @@
 //! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
+pub mod agent;
 mod error;
 mod ethtool;
 pub mod fake;
