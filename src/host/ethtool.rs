@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use neli::consts::nl::{GenlId, NlmF};
+use neli::consts::nl::NlmF;
 use rustix::io::Errno;
-use rustix::net::netlink;
 
 use super::HostError;
+use super::generic::{self, malformed};
 use super::netlink::{ANSWER, Failure, Socket};
-use crate::effect::wire::{self, WireError, ethtool};
+use crate::effect::wire::ethtool;
 use crate::topology::Offload;
 
 /// A connection to the family in one network namespace.
@@ -21,13 +21,8 @@ impl Ethtool {
     /// Connects in the calling thread's namespace.
     pub(super) fn open() -> Result<Self, HostError> {
         let doing = "ask the kernel for ethtool's interface";
-        let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure))?;
-        let question = wire::get_family(ethtool::FAMILY).map_err(|error| malformed(doing, &error))?;
-        let mut family = Err(WireError::Missing("family number"));
-        socket
-            .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
-            .map_err(|failure| refused(doing, failure))?;
-        Ok(Ethtool { socket, family: family.map_err(|error| malformed(doing, &error))? })
+        let (socket, family) = generic::open(ethtool::FAMILY).map_err(|trouble| trouble.error(doing, refused))?;
+        Ok(Ethtool { socket, family })
     }
 
     /// Returns what an interface offloads; nothing if there is no such interface.
@@ -53,10 +48,6 @@ impl Ethtool {
             _ => Ok(()),
         }
     }
-}
-
-fn malformed(doing: &str, error: &WireError) -> HostError {
-    HostError::Malformed { doing: doing.into(), text: error.to_string() }
 }
 
 fn refused(doing: &str, failure: Failure) -> HostError {

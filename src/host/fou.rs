@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use neli::consts::nl::{GenlId, NlmF};
+use neli::consts::nl::NlmF;
 use rustix::io::Errno;
-use rustix::net::netlink;
 
 use super::HostError;
+use super::generic::{self, Trouble};
 use super::netlink::{ANSWER, Failure, Socket};
-use crate::effect::wire::{self, WireError, fou};
+use crate::effect::wire::fou;
 use crate::topology::Family;
 
 /// The module that brings the family.
@@ -20,40 +20,19 @@ pub(super) struct Fou {
     family: u16,
 }
 
-/// Why a dump failed: the kernel refused, or its answer could not be read.
-enum Trouble {
-    Failure(Failure),
-    Wire(WireError),
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Trouble::Failure(failure)
-    }
-}
-
 impl Fou {
     /// Connects in the calling thread's namespace.
     pub(super) fn open() -> Result<Self, HostError> {
         let doing = "ask the kernel for the interface of fou";
-        let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure))?;
-        let question = wire::get_family(fou::FAMILY).map_err(|error| malformed(doing, &error))?;
-        let mut family = Err(WireError::Missing("family number"));
-        socket
-            .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
-            .map_err(|failure| refused(doing, failure))?;
-        Ok(Fou { socket, family: family.map_err(|error| malformed(doing, &error))? })
+        let (socket, family) = generic::open(fou::FAMILY).map_err(|trouble| trouble.error(doing, refused))?;
+        Ok(Fou { socket, family })
     }
 
     /// Returns the ports, each with whether it expects Generic UDP Encapsulation.
     pub(super) fn ports(&mut self) -> Result<BTreeMap<(Family, u16), bool>, HostError> {
         let doing = "read the ports of fou";
-        let read = |bytes: &[u8]| fou::port(bytes).map_err(Trouble::Wire);
-        match self.socket.dump(self.family, &fou::get_ports(), read) {
-            Ok(ports) => Ok(ports.into_iter().collect()),
-            Err(Trouble::Failure(failure)) => Err(refused(doing, failure)),
-            Err(Trouble::Wire(error)) => Err(malformed(doing, &error)),
-        }
+        let ports = self.socket.dump(self.family, &fou::get_ports(), |bytes| Ok(fou::port(bytes)?));
+        Ok(ports.map_err(|trouble: Trouble| trouble.error(doing, refused))?.into_iter().collect())
     }
 
     /// Opens a port for Generic UDP Encapsulation.
@@ -69,10 +48,6 @@ impl Fou {
     fn change(&mut self, doing: &str, message: &[u8]) -> Result<(), HostError> {
         self.socket.request(self.family, NlmF::empty(), message, |_| ()).map_err(|failure| refused(doing, failure))
     }
-}
-
-fn malformed(doing: &str, error: &WireError) -> HostError {
-    HostError::Malformed { doing: doing.into(), text: error.to_string() }
 }
 
 fn refused(doing: &str, failure: Failure) -> HostError {

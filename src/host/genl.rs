@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use neli::consts::nl::{GenlId, NlmF};
+use neli::consts::nl::NlmF;
 use rustix::io::Errno;
-use rustix::net::netlink;
 
 use super::HostError;
+use super::generic::{self, Trouble, malformed};
 use super::netlink::{ANSWER, Failure, Socket};
 use crate::effect::wire::{self, WireError};
 use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
@@ -28,13 +28,7 @@ impl Table {
     /// Opens the table of the calling thread's namespace, and loads the module if need be.
     pub(super) fn open() -> Result<Self, HostError> {
         let doing = "open the IPVS table";
-        let mut socket = Socket::open(Some(netlink::GENERIC)).map_err(|failure| refused(doing, failure, None))?;
-        let question = wire::get_family(wire::FAMILY).map_err(|error| malformed(doing, &error))?;
-        let mut family = Err(WireError::Missing("family number"));
-        socket
-            .request(u16::from(GenlId::Ctrl), NlmF::empty(), &question, |answer| family = wire::family_number(answer))
-            .map_err(|failure| refused(doing, failure, None))?;
-        let family = family.map_err(|error| malformed(doing, &error))?;
+        let (socket, family) = generic::open(wire::FAMILY).map_err(|trouble| trouble.error(doing, unnamed))?;
         Ok(Table { socket, family })
     }
 
@@ -45,7 +39,7 @@ impl Table {
         let services = self
             .socket
             .dump(self.family, &question, |bytes| Ok(wire::service(bytes)?))
-            .map_err(|trouble: Trouble| trouble.error(doing))?;
+            .map_err(|trouble: Trouble| trouble.error(doing, unnamed))?;
         services.into_iter().map(|(key, config)| self.with_destinations(key, config)).collect()
     }
 
@@ -65,7 +59,7 @@ impl Table {
         let doing = "read the sync daemons";
         let question = wire::get_daemons().map_err(|error| malformed(doing, &error))?;
         let daemons = self.socket.dump(self.family, &question, |bytes| Ok(wire::daemon(bytes)?));
-        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing))?.into_iter().collect())
+        Ok(daemons.map_err(|trouble: Trouble| trouble.error(doing, unnamed))?.into_iter().collect())
     }
 
     /// Starts a daemon, and waits until its thread has begun to run.
@@ -106,7 +100,7 @@ impl Table {
     }
 
     fn with_destinations(&mut self, key: ServiceKey, config: ServiceConfig) -> Result<LiveService, HostError> {
-        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"));
+        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"), unnamed);
         let question = wire::get_destinations(&key).map_err(|error| failed(Trouble::Wire(error)))?;
         let destinations = self
             .socket
@@ -135,35 +129,9 @@ impl Table {
     }
 }
 
-/// Why a dump failed: the kernel refused, or its answer could not be read.
-enum Trouble {
-    Failure(Failure),
-    Wire(WireError),
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Trouble::Failure(failure)
-    }
-}
-
-impl From<WireError> for Trouble {
-    fn from(error: WireError) -> Self {
-        Trouble::Wire(error)
-    }
-}
-
-impl Trouble {
-    fn error(self, doing: &str) -> HostError {
-        match self {
-            Trouble::Failure(failure) => refused(doing, failure, None),
-            Trouble::Wire(error) => malformed(doing, &error),
-        }
-    }
-}
-
-fn malformed(doing: &str, error: &dyn std::fmt::Display) -> HostError {
-    HostError::Malformed { doing: doing.into(), text: error.to_string() }
+/// Says what a failure means that is of no command.
+fn unnamed(doing: &str, failure: Failure) -> HostError {
+    refused(doing, failure, None)
 }
 
 fn refused(doing: &str, failure: Failure, command: Option<&IpvsCommand>) -> HostError {

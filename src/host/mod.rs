@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! local.rs     the machine or a namespace of it: worker.rs runs session.rs on a thread inside the namespace
-//! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share
+//! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share; generic.rs  how a family of generic netlink is found
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
@@ -20,6 +20,7 @@ mod ethtool;
 pub mod fake;
 mod files;
 mod fou;
+mod generic;
 mod genl;
 mod iptables;
 mod keepalived;
