@@ -4,7 +4,7 @@
 //! kinds or two services that want one thing in different ways, and drops an edge to a thing that nobody asks for (such
 //! as the address of a real server that lvsctl does not manage).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::kinds::{Site, boot, registry};
 use crate::resource::{Entry, HostState, ResourceId};
@@ -58,11 +58,11 @@ fn insert(state: &mut HostState, entry: Entry, host: &HostName, problems: &mut P
 }
 
 fn drop_unanswered_edges(desired: &mut Desired) {
-    let known: BTreeSet<ResourceId> = desired
-        .iter()
-        .flat_map(|(host, state)| state.keys().map(move |key| ResourceId::new(host, key.clone())))
-        .collect();
-    for entry in desired.values_mut().flat_map(BTreeMap::values_mut) {
-        entry.requires.retain(|id| known.contains(id));
+    let entries = desired.values_mut().flat_map(BTreeMap::values_mut);
+    let mut edges: Vec<Vec<ResourceId>> = entries.map(|entry| std::mem::take(&mut entry.requires)).collect();
+    let is_answered = |id: &ResourceId| desired.get(&id.host).is_some_and(|state| state.contains_key(&id.key));
+    edges.iter_mut().for_each(|edges| edges.retain(is_answered));
+    for (entry, edges) in desired.values_mut().flat_map(BTreeMap::values_mut).zip(edges) {
+        entry.requires = edges;
     }
 }

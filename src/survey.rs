@@ -138,6 +138,9 @@ impl<'a> Survey<'a> {
             }
             if let Some(host) = self.topology.hosts.get(name) {
                 boot::add(host, state);
+                if let Some(capabilities) = self.facts.get(name) {
+                    boot::missing_programs(host, state, capabilities, &mut problems);
+                }
             }
         }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };

@@ -52,8 +52,8 @@ fn recorded(name: &str) -> Vec<(&'static str, String)> {
         return files;
     }
     let mut progress = String::new();
-    let report = apply(&mut survey, first, OnFailure::Undo, &mut |_, step| {
-        writeln!(progress, "{}", apply_view::step(step, paint)).unwrap();
+    let report = apply(&mut survey, first, OnFailure::Undo, &mut |_, steps| {
+        steps.iter().for_each(|step| writeln!(progress, "{}", apply_view::step(step, paint)).unwrap());
     });
     files.push(("apply.txt", progress + &apply_view::human(&report, paint)));
     files.push(("apply.json", fakes::pretty(&apply_view::document(&report))));

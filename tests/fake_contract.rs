@@ -29,7 +29,7 @@ fn a_failure_can_be_made_to_happen() {
     let effects = ["ip_vs", "ip_vs_rr", "ip_vs_wrr"].map(|name| Effect::LoadModule(name.into()));
     let error = HostError::Unreachable { text: "the cable was pulled".into() };
     host.fail_at(1, error.clone());
-    assert_eq!(host.perform_all(&effects), [Ok(()), Err(error), Err(HostError::NotTried)]);
+    assert_eq!(host.perform_all(effects.to_vec()), [Ok(()), Err(error), Err(HostError::NotTried)]);
     assert_eq!(host.performed(), effects[..2]);
-    assert_eq!(host.perform_all(&effects), [Ok(()), Ok(()), Ok(())], "and only once");
+    assert_eq!(host.perform_all(effects.to_vec()), [Ok(()), Ok(()), Ok(())], "and only once");
 }

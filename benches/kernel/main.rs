@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod commands;
+mod imagined;
 mod raw;
 mod site;
 mod table;
@@ -46,7 +47,28 @@ fn main() -> ExitCode {
     if let Some(code) = commands::run_if_lvsctl() {
         return code;
     }
+    if let Some(code) = imagined::run_if_imagined() {
+        return code;
+    }
     run_if_init(measure);
+    // `--user-mode`, `--distribution` and `--imagined` take one part only.
+    let wanted = |name: &str| {
+        !std::env::args().any(|argument| argument.starts_with("--") && argument != name && argument != "--bench")
+    };
+    if wanted("--imagined") {
+        println!("\nthis machine, with a host in memory\n");
+        let tell = |line: String| {
+            println!("{line}");
+            Ok(())
+        };
+        if let Err(error) = imagined::measure(&[SERVICES, MANY_SERVICES], &tell) {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if !["--user-mode", "--distribution"].into_iter().any(wanted) {
+        return ExitCode::SUCCESS;
+    }
     let lists =
         [prerequisites::USER_MODE, prerequisites::DISTRIBUTION, prerequisites::GUEST, prerequisites::KERNEL_TESTS];
     if let Err(error) = prerequisites::check(&lists) {
@@ -60,10 +82,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // `--user-mode` and `--distribution` take one kernel only.
-    let wanted = |name: &str| {
-        !std::env::args().any(|argument| argument.starts_with("--") && argument != name && argument != "--bench")
-    };
     let kernels = [
         ("User Mode Linux", "--user-mode", Kernel::UserMode, vec![SERVICES, MANY_SERVICES]),
         ("a distribution's kernel under emulation", "--distribution", distribution, vec![SERVICES]),
@@ -71,7 +89,7 @@ fn main() -> ExitCode {
     for (title, _, kernel, sites) in kernels.into_iter().filter(|(_, option, ..)| wanted(option)) {
         println!("\n{title}\n");
         let machine = Machine { kernel, memory: MEMORY, timeout: TIMEOUT };
-        if let Err(error) = machine.run(&Request { sites, rounds: 3 }, &mut |line: String| println!("{line}")) {
+        if let Err(error) = machine.run(&Request { sites, rounds: 6 }, &mut |line: String| println!("{line}")) {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
@@ -83,7 +101,7 @@ fn main() -> ExitCode {
 fn measure(guest: &Guest) -> Result<(), String> {
     let request: Request = guest.request()?;
     let tell = |line: String| guest.emit(line);
-    site::lay_out()?;
+    site::lay_out(site::NAMESPACE)?;
     table::measure(SERVICES, request.rounds, &tell)?;
     commands::measure(&request.sites, &tell)
 }

@@ -17,25 +17,25 @@ pub const SERVERS: usize = 10;
 /// The services of each VIP.
 const SERVICES_PER_VIP: usize = 100;
 
-/// Makes the director: a namespace with an interface.
-pub fn lay_out() -> Result<(), String> {
+/// Makes a director: a namespace with an interface.
+pub fn lay_out(namespace: &str) -> Result<(), String> {
     for folder in ["etc/keepalived", "var/lib", "run"] {
         fs::create_dir_all(format!("{ROOT}/{folder}")).map_err(|error| error.to_string())?;
     }
-    run("ip", &["netns", "add", NAMESPACE])?;
+    run("ip", &["netns", "add", namespace])?;
     let commands =
         ["link set lo up", "link add eth0 type dummy", "link set eth0 up", "address add 10.0.0.1/16 dev eth0"];
     commands.iter().try_for_each(|command| {
-        let arguments: Vec<&str> = ["-n", NAMESPACE].into_iter().chain(command.split(' ')).collect();
+        let arguments: Vec<&str> = ["-n", namespace].into_iter().chain(command.split(' ')).collect();
         run("ip", &arguments)
     })?;
     run("modprobe", &["-a", "ip_vs", "ip_vs_wrr"])
 }
 
-/// Runs a command in the director's namespace.
-pub fn in_namespace(program: &str, arguments: &[&str], input: Stdio, output: Stdio) -> Result<(), String> {
+/// Runs ipvsadm in a namespace.
+pub fn ipvsadm(namespace: &str, option: &str, input: Stdio, output: Stdio) -> Result<(), String> {
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", NAMESPACE, program]).args(arguments).stdin(input).stdout(output);
+    command.args(["netns", "exec", namespace, "ipvsadm", option]).stdin(input).stdout(output);
     ended(&mut command)
 }
 

@@ -1,10 +1,8 @@
 //! One host's part of a wave.
 //!
-//! All effects go to the host in one call, so that neighbouring IPVS commands of many steps become one batch. Steps that
-//! drain a destination come last and do it together: all weights become 0, then the connections of all of them have the
-//! same time to end, and then all destinations go.
-
-use std::time::{Duration, Instant};
+//! Effects go to the host in as few calls as can be, so that neighbouring IPVS commands of many steps become one batch. Steps
+//! that drain a destination come last and do it together: all weights become 0, then the connections of all of them have
+//! the same time to end, and then all destinations go.
 
 use crate::effect::Effect;
 use crate::host::{Host, HostError};
@@ -54,19 +52,13 @@ pub(super) fn perform(host: &mut dyn Host, plan: &Plan, share: &[usize]) -> Vec<
             last.extend((at + 1..plan.steps[*index].effects.len()).map(|effect| (lane, effect)));
         }
     }
-    let mut going = run(host, plan, &mut done, &first);
-    let drained_since = Instant::now();
-    for (lane, effect) in waits {
-        let what = shortened(&plan.steps[done[lane].index].effects[effect], drained_since.elapsed());
-        let result = if going { host.perform(&what) } else { Err(HostError::NotTried) };
-        going &= result.is_ok();
-        done[lane].note(effect, result);
-    }
-    match going {
-        true => {
-            run(host, plan, &mut done, &last);
+    let mut going = true;
+    for share in [first, waits, last] {
+        if going {
+            going = run(host, plan, &mut done, &share);
+        } else {
+            share.into_iter().for_each(|(lane, effect)| done[lane].note(effect, Err(HostError::NotTried)));
         }
-        false => last.into_iter().for_each(|(lane, effect)| done[lane].note(effect, Err(HostError::NotTried))),
     }
     done
 }
@@ -74,7 +66,7 @@ pub(super) fn perform(host: &mut dyn Host, plan: &Plan, share: &[usize]) -> Vec<
 fn run(host: &mut dyn Host, plan: &Plan, done: &mut [Done], what: &[(usize, usize)]) -> bool {
     let effects: Vec<Effect> =
         what.iter().map(|(lane, effect)| plan.steps[done[*lane].index].effects[*effect].clone()).collect();
-    let results = host.perform_all(&effects);
+    let results = host.perform_all(effects);
     let all = results.iter().all(Result::is_ok);
     for ((lane, effect), result) in what.iter().zip(results) {
         done[*lane].note(*effect, result);
@@ -84,14 +76,4 @@ fn run(host: &mut dyn Host, plan: &Plan, done: &mut [Done], what: &[(usize, usiz
 
 fn is_drain(effect: &Effect) -> bool {
     matches!(effect, Effect::AwaitDrained { .. })
-}
-
-/// Takes off the time that has passed while other destinations were waited for.
-fn shortened(effect: &Effect, passed: Duration) -> Effect {
-    match effect {
-        Effect::AwaitDrained { service, destination, within } => {
-            Effect::AwaitDrained { service: *service, destination: *destination, within: within.saturating_sub(passed) }
-        }
-        other => other.clone(),
-    }
 }

@@ -36,12 +36,13 @@ pub enum OnFailure {
     Keep,
 }
 
-/// Applies a plan that was made by the same survey, whose hosts are locked, and verifies it.
+/// Applies a plan that was made by the same survey, whose hosts are locked, and verifies it; `progress` hears what became
+/// of the steps of each wave.
 pub fn apply(
     survey: &mut Survey<'_>,
     first: Surveyed,
     on_failure: OnFailure,
-    progress: &mut dyn FnMut(&Plan, &StepReport),
+    progress: &mut dyn FnMut(&Plan, &[StepReport]),
 ) -> ApplyReport {
     let mut report = ApplyReport::default();
     let mut surveyed = first;

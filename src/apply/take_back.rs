@@ -81,6 +81,14 @@ pub(super) fn differences(before: &Surveyed, now: &Surveyed, touched: &[Resource
 }
 
 fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {
+    // What is left of a chain is seen as the chain itself.
+    let whole = match key {
+        ResourceKey::ChainRemainder { family, table, chain } => {
+            ResourceKey::Chain { family: *family, table: *table, chain: chain.clone() }
+        }
+        other => other.clone(),
+    };
+    let key = &whole;
     let of = |observation: &Observation| observation.state.get(key).map(|entry| entry.resource.clone());
     let (before, now) = (of(before), of(now));
     match key {

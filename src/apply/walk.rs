@@ -26,18 +26,19 @@ pub(super) struct Walked {
     pub(super) errors: Errors,
 }
 
-/// Performs a plan.
+/// Performs a plan; `progress` hears what became of the steps of each wave.
 pub(super) fn walk(
     hosts: &mut Hosts,
     plan: &Plan,
     on_failure: OnFailure,
-    progress: &mut dyn FnMut(&Plan, &StepReport),
+    progress: &mut dyn FnMut(&Plan, &[StepReport]),
 ) -> Walked {
     let mut report = ApplyReport::default();
     let mut applied: Vec<Begun> = Vec::new();
     let mut failed: Vec<Begun> = Vec::new();
     let mut stopped = false;
     for wave in &plan.waves {
+        let mut ended = Vec::with_capacity(wave.len());
         for Done { index, made, result } in perform(hosts, plan, wave) {
             let (state, help) = match result {
                 Ok(()) => {
@@ -58,10 +59,10 @@ pub(super) fn walk(
                     (StepState::Failed(error.to_string()), error.help())
                 }
             };
-            let step = StepReport { id: plan.steps[index].change.id.clone(), state, help };
-            progress(plan, &step);
-            report.steps.push(step);
+            ended.push(StepReport { id: plan.steps[index].change.id.clone(), state, help });
         }
+        progress(plan, &ended);
+        report.steps.append(&mut ended);
         if stopped {
             break;
         }

@@ -97,8 +97,10 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Failure::Undo => OnFailure::Undo,
         Failure::Keep => OnFailure::Keep,
     };
-    let report = apply::apply(&mut survey, surveyed, on_failure, &mut |_, step| {
-        output.message(Level::Info, &view::step(step, output.messages));
+    let report = apply::apply(&mut survey, surveyed, on_failure, &mut |_, steps| {
+        // All lines of a wave are one write: a large site has tens of thousands.
+        let lines: Vec<String> = steps.iter().map(|step| view::step(step, output.messages)).collect();
+        output.message(Level::Info, &lines.join("\n"));
     });
     match arguments.format {
         Format::Human => output.result(&view::human(&report, output.paint)),

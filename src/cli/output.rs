@@ -61,7 +61,8 @@ impl Output {
     /// Writes a message if it is wanted.
     pub fn message(&self, level: Level, text: &str) {
         if level <= self.level {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            // Standard error keeps nothing back, so that each piece of a format would be a write of its own.
+            let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
         }
     }
 

@@ -20,7 +20,7 @@ use std::net::Ipv4Addr;
 use crate::effect::DestinationKey;
 use crate::observe::Observation;
 use crate::resource::{
-    Action, Change, Entry, Health, HostState, Manifest, Programmer, Reason, Resource, ResourceId, ResourceKey,
+    Action, Change, Entry, Health, HostState, Manifest, Owned, Programmer, Reason, Resource, ResourceId, ResourceKey,
 };
 use crate::topology::HostName;
 
@@ -139,16 +139,16 @@ pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest
 fn wish(id: &ResourceId, wanted: &Entry, live: Option<Resource>, manifest: &Manifest) -> Option<Change> {
     let known = manifest.owned.get(&id.key);
     let owned = known.filter(|owned| !owned.is_pending());
-    let unchanged_wish = owned.is_some_and(|owned| owned.digest == ownership::digest(&wanted.resource));
+    let is_unchanged = |owned: &Owned| owned.digest == ownership::digest(&wanted.resource);
     let (action, reason) = match (&live, owned) {
         (None, None) => (Action::Create, Reason::New),
-        (None, Some(_)) if unchanged_wish => (Action::Create, Reason::RemovedOnHost),
+        (None, Some(owned)) if is_unchanged(owned) => (Action::Create, Reason::RemovedOnHost),
         (None, Some(_)) => (Action::Create, Reason::TopologyChanged),
         (Some(live), _) if *live == wanted.resource => return None,
         (Some(live), owned) => {
             let reason = match owned {
                 None => Reason::Adopted,
-                Some(_) if unchanged_wish => Reason::AlteredOnHost,
+                Some(owned) if is_unchanged(owned) => Reason::AlteredOnHost,
                 Some(_) => Reason::TopologyChanged,
             };
             // keepalived takes its services along when it lets go of them; those of lvsctl it finds and leaves as they are.

@@ -5,11 +5,15 @@
 //! failed. A weight of 0 is so only where keepalived is to inhibit; otherwise somebody else has set it. That holds only while the service itself is there, keepalived runs, and the destination was put there before;
 //! otherwise the destination is missing because nobody has put it there yet.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::effect::SyncDaemonConfig;
 use crate::observe::Observation;
-use crate::resource::{Entry, Health, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey};
+use crate::resource::{
+    BootContent, BootFile, Entry, Health, HostState, Manifest, Owned, Programmer, Resource, ResourceId, ResourceKey,
+};
 
 /// A state of a live host that differs from the topology and is right all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,13 +39,25 @@ pub fn with_programmer(live: &Resource, wanted: &Resource, owned: Option<&Owned>
         // The kernel works it out from the interface.
         return Resource::SyncDaemon(SyncDaemonConfig { maxlen: None, ..live.clone() });
     }
+    if let (Resource::BootFiles(live), Resource::BootFiles(wanted)) = (live, wanted) {
+        return own_files(live, |file| wanted.contains_key(file));
+    }
     let known = owned.and_then(|owned| owned.programmer).or_else(|| programmer(wanted));
     replace_programmer(live, known)
 }
 
 /// Returns a live resource with the programmer that the manifest knows.
 pub fn with_owner(live: &Resource, owned: &Owned) -> Resource {
-    replace_programmer(live, owned.programmer)
+    match live {
+        Resource::BootFiles(live) => own_files(live, |_| false),
+        live => replace_programmer(live, owned.programmer),
+    }
+}
+
+/// Returns the files without those that somebody else wrote and whose place lvsctl does not need: they stay.
+fn own_files(live: &BTreeMap<BootFile, BootContent>, is_wanted: impl Fn(&BootFile) -> bool) -> Resource {
+    let own = live.iter().filter(|(file, content)| is_wanted(file) || !file.is_foreign(content));
+    Resource::BootFiles(own.map(|(file, content)| (*file, content.clone())).collect())
 }
 
 fn replace_programmer(live: &Resource, known: Option<Programmer>) -> Resource {

@@ -1,5 +1,7 @@
 //! What the manifest of a host is to say.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use super::normalise;
@@ -11,12 +13,21 @@ use crate::topology::HostName;
 ///
 /// That of a daemon is over what it has read, so that a new file is told from a daemon that somebody else reloaded.
 pub fn digest(resource: &Resource) -> String {
-    let text = match resource {
+    hash(&text(resource))
+}
+
+fn text(resource: &Resource) -> String {
+    match resource {
         Resource::File { text, mode } => format!("{mode:o} {}", text.expose().unwrap_or_else(|| text.masked())),
         Resource::Daemon { configuration } => format!("running {}", configuration.as_deref().unwrap_or_default()),
         other => serde_json::to_string(other).unwrap_or_default(),
-    };
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn hash(text: &str) -> String {
+    let digits =
+        |byte: &u8| [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default());
+    Sha256::digest(text.as_bytes()).iter().flat_map(digits).collect()
 }
 
 /// Returns the manifest that a host has once it is as desired.
@@ -24,6 +35,15 @@ pub fn digest(resource: &Resource) -> String {
 /// What was there before lvsctl first came is recorded where giving the thing up means putting that back.
 pub fn desired_manifest(desired: &HostState, observed: &Observation) -> Manifest {
     let before = observed.manifest.as_ref();
+    // Most destinations of a large site are alike.
+    let mut digests: HashMap<String, String> = HashMap::new();
+    let mut digest = |resource: &Resource| {
+        let text = text(resource);
+        match digests.get(&text) {
+            Some(digest) => digest.clone(),
+            None => digests.entry(text).or_insert_with_key(|text| hash(text)).clone(),
+        }
+    };
     let owned = desired
         .iter()
         .map(|(key, entry)| {

@@ -259,3 +259,22 @@ fn a_service_with_somebody_elses_destination_stays() {
     let alone = compare(&HostState::new(), &observed(&[(key.clone(), own)], Some(manifest)));
     assert!(alone.changes.iter().any(|change| *change.key() == key && change.action == Action::Delete));
 }
+
+#[test]
+fn a_boot_file_of_somebody_else_stays_where_lvsctl_needs_none() {
+    use super::normalise;
+    use crate::resource::{BootContent, BootFile};
+
+    let content = |text: &str| BootContent::File { text: text.to_owned(), mode: 0o644 };
+    let files = |files: &[(BootFile, &str)]| {
+        Resource::BootFiles(files.iter().map(|(file, text)| (*file, content(text))).collect())
+    };
+    let (theirs, ours) = ("vm.swappiness = 1\n", "# Written by lvsctl\nip_vs\n");
+    let live = files(&[(BootFile::Parameters, theirs), (BootFile::Modules, ours)]);
+    let wanted = files(&[(BootFile::Modules, ours)]);
+    assert_eq!(normalise::with_programmer(&live, &wanted, None), wanted);
+    let both = files(&[(BootFile::Parameters, ours), (BootFile::Modules, ours)]);
+    assert_eq!(normalise::with_programmer(&live, &both, None), live, "its place is needed");
+    let owned = Owned { digest: digest(&wanted), programmer: None, previous: None };
+    assert_eq!(normalise::with_owner(&live, &owned), wanted, "and it outlives lvsctl");
+}

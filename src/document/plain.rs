@@ -36,7 +36,10 @@ impl<'a> Reader<'a> {
         loop {
             self.blanks();
             match self.peek() {
-                None | Some(b'}') => return Some(nodes),
+                None | Some(b'}') => {
+                    nodes.shrink_to_fit();
+                    return Some(nodes);
+                }
                 Some(b'\n' | b'\r') => self.newline()?,
                 Some(b'/') => self.comment()?,
                 Some(_) => nodes.push(self.node(depth)?),
@@ -113,15 +116,15 @@ impl<'a> Reader<'a> {
                 let name = Spanned::new(word.to_owned(), self.span(start, self.at));
                 self.at += 1;
                 let value = self.value()?;
-                node.properties.push(Property { name, value });
+                push(&mut node.properties, Property { name, value });
                 return Some(());
             }
             let literal = Literal::Text(word.to_owned());
-            node.arguments.push(Value { literal, annotation: None, span: self.span(start, self.at) });
+            push(&mut node.arguments, Value { literal, annotation: None, span: self.span(start, self.at) });
             return Some(());
         }
         let value = self.value()?;
-        node.arguments.push(value);
+        push(&mut node.arguments, value);
         Some(())
     }
 
@@ -237,6 +240,14 @@ impl<'a> Reader<'a> {
     fn span(&self, start: usize, end: usize) -> Span {
         Span::new(self.file, start, end - start)
     }
+}
+
+/// Adds a value to a list that mostly stays short: a list that grows by itself begins with room for four.
+fn push<T>(list: &mut Vec<T>, value: T) {
+    if list.len() < 4 {
+        list.reserve_exact(1);
+    }
+    list.push(value);
 }
 
 /// Tells whether a character may stand in a string or a comment and ends no line.

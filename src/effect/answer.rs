@@ -141,6 +141,16 @@ pub enum IptablesVariant {
     Nft,
 }
 
+/// The programs by which a host restores its state after a reboot, each with the Debian package that holds it.
+pub const BOOT_PROGRAMS: [(&str, &str); 6] = [
+    ("awk", "mawk"),
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("ipvsadm", "ipvsadm"),
+    ("modprobe", "kmod"),
+    ("sysctl", "procps"),
+];
+
 /// What a host has, read before anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
@@ -157,6 +167,13 @@ pub struct Capabilities {
     pub links: Vec<Link>,
     /// The binary logarithm of the size of IPVS's connection table, if the module is there.
     pub connection_table_bits: Option<u32>,
+    /// Those of [`BOOT_PROGRAMS`] that are not installed.
+    #[serde(default)]
+    pub missing_boot_programs: Vec<String>,
+    /// Whether a default route of IPv6 came from a router's advertisement (`RTPROT_RA`), and goes when the host begins to
+    /// forward.
+    #[serde(default)]
+    pub has_advertised_route: bool,
     /// The families with rules of policy routing beside the kernel's own (ip-rule(8)).
     #[serde(default)]
     pub policy_routing: Vec<Family>,

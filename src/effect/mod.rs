@@ -10,8 +10,8 @@ mod probe;
 pub mod wire;
 
 pub use answer::{
-    Answer, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination, LiveRoute,
-    LiveService,
+    Answer, BOOT_PROGRAMS, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination,
+    LiveRoute, LiveService,
 };
 pub use ipvs::{
     DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,

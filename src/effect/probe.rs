@@ -171,6 +171,12 @@ pub enum Effect {
         /// How long at most.
         within: Duration,
     },
+    /// Waits until no daemon synchronises connections, because keepalived is about to stop its own, at most until the
+    /// deadline, which is no error.
+    AwaitNoSyncDaemon {
+        /// How long at most.
+        within: Duration,
+    },
     /// Replaces a file: writes a temporary one beside it, tests it, and renames it, so that no reader sees a half.
     WriteFile {
         /// The path.
@@ -181,7 +187,8 @@ pub enum Effect {
         mode: u32,
         /// Whether `keepalived -t` must accept the temporary file first.
         keepalived_test: bool,
-        /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, unless that exists already.
+        /// Whether a file that is there now is kept beside it as `PATH.before-lvsctl`, or with a number after that where
+        /// another one is kept already.
         keep_previous: bool,
     },
     /// Puts a symbolic link in the place of whatever is there, in one step.

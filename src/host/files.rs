@@ -20,6 +20,9 @@ const OWN: &str = "/etc/lvsctl/";
 /// How many names are tried for a temporary file before something must be wrong.
 const NAMES: u32 = 100;
 
+/// How many files are kept beside one that lvsctl writes.
+const MOST_KEPT: usize = 1000;
+
 /// The files of one host.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
@@ -153,14 +156,33 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Gives the file that is there a second name, once, and returns it: a later file must not take its place.
+/// Gives the file that is there a second name and returns it: `NAME.before-lvsctl`, or the next `NAME.before-lvsctl.N` that
+/// is free. What was kept earlier stays, and what is kept already is not kept twice.
 fn keep_previous(place: &Path) -> io::Result<Option<PathBuf>> {
-    let mut name = place.as_os_str().to_owned();
-    name.push(".before-lvsctl");
-    match fs::hard_link(place, &name) {
-        Ok(()) => Ok(Some(name.into())),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || is_missing(&error) => Ok(None),
-        Err(error) => Err(error),
+    let content = match fs::read(place) {
+        Ok(content) => content,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    for number in 1..=MOST_KEPT {
+        let mut name = place.as_os_str().to_owned();
+        name.push(kept_suffix(number));
+        let name = PathBuf::from(name);
+        match fs::hard_link(place, &name) {
+            Ok(()) => return Ok(Some(name)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) if fs::read(&name).is_ok_and(|kept| kept == content) => return Ok(None),
+            Err(_) => {}
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{MOST_KEPT} earlier files are kept beside it already")))
+}
+
+/// Returns what follows the name of a file that is kept, counted from 1.
+pub(super) fn kept_suffix(number: usize) -> String {
+    match number {
+        1 => ".before-lvsctl".to_owned(),
+        _ => format!(".before-lvsctl.{number}"),
     }
 }
 
@@ -251,20 +273,25 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_with_its_mode_and_the_first_one_is_kept() {
+    fn a_file_is_replaced_with_its_mode_and_each_that_was_asked_for_is_kept() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
         let path = "/etc/keepalived/keepalived.conf";
         assert_eq!(files.read(path), Ok(None));
-        for text in ["by hand", "first", "second"] {
-            files.write(path, text, 0o600, text != "by hand", |_| Ok(())).unwrap();
-        }
-        assert_eq!(files.read(path), Ok(Some(FileState { mode: 0o600, text: "second".into() })));
-        let kept = files.read("/etc/keepalived/keepalived.conf.before-lvsctl").unwrap().unwrap();
-        assert_eq!(kept.text, "by hand");
+        let keeps = |keep: bool, text: &str| files.write(path, text, 0o600, keep, |_| Ok(())).unwrap();
+        keeps(true, "by hand");
+        keeps(true, "own");
+        keeps(false, "by another hand");
+        keeps(true, "own");
+        keeps(false, "by hand");
+        keeps(true, "own");
+        assert_eq!(files.read(path), Ok(Some(FileState { mode: 0o600, text: "own".into() })));
         files.remove(path).unwrap();
         files.remove(path).unwrap();
-        assert_eq!(names(&root.path().join("etc/keepalived")), ["keepalived.conf.before-lvsctl"]);
+        let kept = ["keepalived.conf.before-lvsctl", "keepalived.conf.before-lvsctl.2"];
+        assert_eq!(names(&root.path().join("etc/keepalived")), kept);
+        let text = |name: &str| files.read(&format!("/etc/keepalived/{name}")).unwrap().unwrap().text;
+        assert_eq!(kept.map(text), ["by hand", "by another hand"]);
     }
 
     #[test]

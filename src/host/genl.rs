@@ -10,9 +10,9 @@ use rustix::io::Errno;
 
 use super::HostError;
 use super::generic::{self, Trouble, malformed};
-use super::netlink::{ANSWER, Failure, Socket};
+use super::netlink::{ANSWER, BATCH, Failure, Socket};
 use crate::effect::wire::{self, WireError};
-use crate::effect::{IpvsCommand, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
+use crate::effect::{IpvsCommand, LiveDestination, LiveService, ServiceConfig, ServiceKey, SyncDaemonConfig};
 use crate::topology::{IpvsTimeout, SyncState};
 
 /// How long the thread of a new daemon is given: the kernel never answers who stops it before it has run.
@@ -65,21 +65,27 @@ impl Table {
     /// Starts a daemon, and waits until its thread has begun to run.
     pub(super) fn start_daemon(&mut self, state: SyncState, config: &SyncDaemonConfig) -> Result<(), HostError> {
         let doing = format!("start the sync daemon as {state} on {}", config.interface);
-        self.control(&doing, wire::new_daemon(state, config))?;
+        self.control(&doing, wire::new_daemon(state, config), None)?;
         std::thread::sleep(FIRST_BREATH);
         Ok(())
     }
 
-    /// Stops a daemon.
+    /// Stops a daemon; one that keepalived has stopped by itself is fine.
     pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
-        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state))
+        self.control(&format!("stop the sync daemon as {state}"), wire::delete_daemon(state), Some(Errno::SRCH))
     }
 
-    fn control(&mut self, doing: &str, message: Result<Vec<u8>, WireError>) -> Result<(), HostError> {
+    fn control(
+        &mut self,
+        doing: &str,
+        message: Result<Vec<u8>, WireError>,
+        is_fine: Option<Errno>,
+    ) -> Result<(), HostError> {
         let message = message.map_err(|error| malformed(doing, &error))?;
-        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).map_err(|failure| match failure {
-            Failure::Refused(errno) => HostError::kernel(doing, errno, daemon_meaning),
-            Failure::Silent => refused(doing, failure, None),
+        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).or_else(|failure| match failure {
+            Failure::Refused(errno) if Some(errno) == is_fine => Ok(()),
+            Failure::Refused(errno) => Err(HostError::kernel(doing, errno, daemon_meaning)),
+            Failure::Silent => Err(refused(doing, failure, None)),
         })
     }
 
@@ -100,32 +106,36 @@ impl Table {
     }
 
     fn with_destinations(&mut self, key: ServiceKey, config: ServiceConfig) -> Result<LiveService, HostError> {
-        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"), unnamed);
-        let question = wire::get_destinations(&key).map_err(|error| failed(Trouble::Wire(error)))?;
-        let destinations = self
-            .socket
-            .dump(self.family, &question, |bytes| Ok(wire::destination(bytes, key.family())?))
-            .map_err(failed)?;
+        let destinations = self.destinations(&key)?;
         Ok(LiveService { key, config, destinations })
+    }
+
+    /// Returns the destinations of a service, none if it is not there.
+    pub(super) fn destinations(&mut self, key: &ServiceKey) -> Result<Vec<LiveDestination>, HostError> {
+        let failed = |trouble: Trouble| trouble.error(&format!("read the destinations of {key}"), unnamed);
+        let question = wire::get_destinations(key).map_err(|error| failed(Trouble::Wire(error)))?;
+        self.socket.dump(self.family, &question, |bytes| Ok(wire::destination(bytes, key.family())?)).map_err(failed)
     }
 
     /// Performs commands in order; every one is tried, whatever became of those before it.
     pub(super) fn perform(&mut self, commands: &[&IpvsCommand]) -> Vec<Result<(), HostError>> {
-        let encoded: Result<Vec<Vec<u8>>, WireError> = commands.iter().map(|command| wire::command(command)).collect();
-        let (payloads, sentinel) = match (encoded, wire::get_info()) {
-            (Ok(payloads), Ok(sentinel)) => (payloads, sentinel),
-            (Err(error), _) | (_, Err(error)) => {
-                return vec![Err(malformed("encode IPVS commands", &error)); commands.len()];
-            }
+        let sentinel = match wire::get_info() {
+            Ok(sentinel) => sentinel,
+            Err(error) => return vec![Err(malformed("encode IPVS commands", &error)); commands.len()],
         };
-        let results = self.socket.batch(self.family, &payloads, &sentinel);
-        let named = commands.iter().zip(results);
-        named
-            .map(|(command, result)| match result {
-                Err(Failure::Refused(errno)) if is_no_failure(errno, command) => Ok(()),
-                result => result.map_err(|failure| refused(&describe(command), failure, Some(command))),
-            })
-            .collect()
+        let mut results = Vec::with_capacity(commands.len());
+        for batch in commands.chunks(BATCH) {
+            let ended = self.socket.batch(self.family, batch, &sentinel, |command, bytes| {
+                wire::append_command(command, bytes).map_err(Trouble::from)
+            });
+            results.extend(batch.iter().zip(ended).map(|(command, result)| match result {
+                Err(Trouble::Failure(Failure::Refused(errno))) if is_no_failure(errno, command) => Ok(()),
+                result => result.map_err(|trouble| {
+                    trouble.error(&describe(command), |doing, failure| refused(doing, failure, Some(command)))
+                }),
+            }));
+        }
+        results
     }
 }
 

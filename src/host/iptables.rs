@@ -5,7 +5,10 @@
 //! cannot do nf_tables after all, `iptables-legacy` is taken. Nothing here ever passes `-t` to `iptables-save`, because
 //! that would make the table.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{HostError, module, program};
@@ -24,17 +27,34 @@ const NO_NFT: &str = "Failed to initialize nft";
 
 /// Tells which iptables is in use, if any is installed.
 pub(super) fn variant(family: Family) -> Option<IptablesVariant> {
-    let name = name(family);
-    let path = program::find(name)?;
-    let file = fs::canonicalize(&path).unwrap_or(path);
-    let file = file.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+    let path = program::find(name(family))?;
+    let path = fs::canonicalize(&path).unwrap_or(path);
+    let file = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
     if file.contains("legacy") {
         return Some(IptablesVariant::Legacy);
     }
     if file.contains("nft") && module::is_loadable(NF_TABLES) {
         return Some(IptablesVariant::Nft);
     }
-    let version = program::run("ask for the version", name, &[&"--version"], None, WITHIN).ok()?;
+    // Every look at the rules asks, on every host of a laboratory; the answer is the program's and the kernel's.
+    type Known = BTreeMap<(Family, PathBuf, bool), IptablesVariant>;
+    static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
+    let key = (family, path, module::is_present(NF_TABLES));
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(variant) = known().get(&key) {
+        return Some(*variant);
+    }
+    let variant = asked(family)?;
+    known().insert(key, variant);
+    Some(variant)
+}
+
+/// Asks the program itself, which fails where the kernel lacks its half.
+fn asked(family: Family) -> Option<IptablesVariant> {
+    let version = program::run("ask for the version", name(family), &[&"--version"], None, WITHIN).ok()?;
+    if !version.is_complete {
+        return None;
+    }
     match (version.text().contains("nf_tables"), version.status.success()) {
         (true, true) => Some(IptablesVariant::Nft),
         (_, false) if has_legacy(family) => Some(IptablesVariant::Legacy),

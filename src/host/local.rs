@@ -42,9 +42,8 @@ impl Host for LocalHost {
         self.worker.call(move |session| session.perform(&effect))?
     }
 
-    fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
         let length = effects.len();
-        let effects = effects.to_vec();
         match self.worker.call(move |session| session.perform_all(&effects)) {
             Ok(results) => results,
             Err(error) => vec![Err(error); length],

@@ -9,12 +9,14 @@
 //! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share; generic.rs  how a family of generic netlink is found
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
+//! drain.rs     waits for destinations to lose their connections
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
 //! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
+mod drain;
 mod error;
 mod ethtool;
 pub mod fake;
@@ -59,10 +61,11 @@ pub trait Host: Send {
 
     /// Performs in order and returns one result an effect.
     ///
-    /// Neighbouring [`Effect::Ipvs`] are one batch, in which every command is tried whatever became of the others. After
-    /// a batch with a failure, and after any other failure, the rest is [`HostError::NotTried`].
-    fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
-        in_runs(effects, |run| run.iter().map(|effect| self.perform(effect)).collect())
+    /// Neighbouring [`Effect::Ipvs`] are one batch, in which every command is tried whatever became of the others, and
+    /// neighbouring [`Effect::AwaitDrained`] wait at the same time. After a batch with a failure, and after any other
+    /// failure, the rest is [`HostError::NotTried`].
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
+        in_runs(&effects, |run| run.iter().map(|effect| self.perform(effect)).collect())
     }
 
     /// Takes the host's lock for an apply, which is released when the host is dropped.
@@ -85,18 +88,26 @@ fn in_runs(
     effects: &[Effect],
     mut perform: impl FnMut(&[Effect]) -> Vec<Result<(), HostError>>,
 ) -> Vec<Result<(), HostError>> {
-    let mut results = Vec::with_capacity(effects.len());
-    let batched = |effect: &Effect| matches!(effect, Effect::Ipvs(_));
-    for run in effects.chunk_by(|one, next| batched(one) && batched(next)) {
+    let mut results = Vec::new();
+    for run in effects.chunk_by(are_one_run) {
         let ended = perform(run);
         let failed = ended.iter().any(Result::is_err);
-        results.extend(ended);
+        // A large table is one run, whose results are those of all.
+        match results.is_empty() {
+            true => results = ended,
+            false => results.extend(ended),
+        }
         if failed {
             break;
         }
     }
     results.resize(effects.len(), Err(HostError::NotTried));
     results
+}
+
+fn are_one_run(one: &Effect, next: &Effect) -> bool {
+    let effects = (one, next);
+    matches!(effects, (Effect::Ipvs(_), Effect::Ipvs(_)) | (Effect::AwaitDrained { .. }, Effect::AwaitDrained { .. }))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! A netlink socket with a deadline on every answer, and the three ways to use one: a request, a batch, a dump.
 //!
 //! The socket is rustix's and not neli's, because neli's hands out no descriptor on which safe code could set
-//! `SO_RCVTIMEO`; neli makes and reads what is inside the messages. The header in front of them (`struct nlmsghdr`,
+//! `SO_RCVTIMEO`; what is inside the messages is made and read elsewhere. The header in front of them (`struct nlmsghdr`,
 //! netlink(7)) is read here byte by byte, because a length that lies must not end the process.
 
+use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use rustix::net::{self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketFla
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// The most messages in one batch: the refusals of this many fit into an ordinary receive buffer (212,992 bytes).
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// The receive buffer that is asked for, where the rights are there.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -96,7 +97,7 @@ impl Socket {
         mut answer: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
         let mut bytes = Vec::with_capacity(HEADER + payload.len());
-        let sequence = self.frame(&mut bytes, kind, flags | NlmF::ACK, payload);
+        let sequence = self.framed(&mut bytes, kind, flags | NlmF::ACK, payload);
         self.send(&bytes)?;
         loop {
             let received = self.receive()?;
@@ -109,28 +110,35 @@ impl Socket {
         }
     }
 
-    /// Sends messages without waiting for each: only refusals are answered, and the acknowledgement of the harmless
-    /// `sentinel` that ends each batch.
-    pub(super) fn batch(&mut self, kind: u16, payloads: &[Vec<u8>], sentinel: &[u8]) -> Vec<Result<(), Failure>> {
-        let mut results = Vec::with_capacity(payloads.len());
-        for payloads in payloads.chunks(BATCH) {
-            let first = self.sequence.wrapping_add(1);
-            let mut bytes = Vec::with_capacity(payloads.iter().map(|payload| payload.len() + HEADER + 4).sum());
-            for payload in payloads {
-                self.frame(&mut bytes, kind, NlmF::empty(), payload);
-            }
-            let last = self.frame(&mut bytes, kind, NlmF::ACK, sentinel);
-            let mut batch = vec![Ok(()); payloads.len()];
-            if let Err(failure) = self.send(&bytes).and_then(|()| self.refusals(first, last, &mut batch)) {
-                // Which of them the kernel took is not known.
-                batch.iter_mut().for_each(|result| *result = Err(failure));
-            }
-            results.append(&mut batch);
+    /// Sends a message for each of at most [`BATCH`] items without waiting for it: only refusals are answered, and the
+    /// acknowledgement of the harmless `sentinel` at the end. `write` appends what is behind the header; where it fails,
+    /// nothing of the item is sent.
+    pub(super) fn batch<T, E: From<Failure>>(
+        &mut self,
+        kind: u16,
+        items: &[T],
+        sentinel: &[u8],
+        mut write: impl FnMut(&T, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Vec<Result<(), E>> {
+        let mut bytes = Vec::new();
+        let first = self.sequence.wrapping_add(1);
+        let written =
+            items.iter().map(|item| self.frame(&mut bytes, kind, NlmF::empty(), |bytes| write(item, bytes)).1);
+        let mut results: Vec<Result<(), E>> = written.collect();
+        let last = self.framed(&mut bytes, kind, NlmF::ACK, sentinel);
+        if let Err(failure) = self.send(&bytes).and_then(|()| self.refusals(first, last, &mut results)) {
+            // Which of them the kernel took is not known.
+            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(failure.into()));
         }
         results
     }
 
-    fn refusals(&mut self, first: u32, last: u32, results: &mut [Result<(), Failure>]) -> Result<(), Failure> {
+    fn refusals<E: From<Failure>>(
+        &mut self,
+        first: u32,
+        last: u32,
+        results: &mut [Result<(), E>],
+    ) -> Result<(), Failure> {
         loop {
             let received = self.receive()?;
             for reply in replies(&self.buffer, received) {
@@ -140,7 +148,7 @@ impl Socket {
                 }
                 let place = usize::try_from(reply.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
                 if let Some(result) = results.get_mut(place) {
-                    *result = outcome.map_err(Failure::from);
+                    *result = outcome.map_err(|errno| Failure::from(errno).into());
                 }
             }
         }
@@ -174,7 +182,7 @@ impl Socket {
         decode: &mut impl FnMut(&[u8]) -> Result<T, E>,
     ) -> Result<Dumped<T>, E> {
         let mut bytes = Vec::with_capacity(HEADER + payload.len());
-        let sequence = self.frame(&mut bytes, kind, NlmF::DUMP, payload);
+        let sequence = self.framed(&mut bytes, kind, NlmF::DUMP, payload);
         self.send(&bytes)?;
         let mut items = Vec::new();
         let mut torn = false;
@@ -201,17 +209,41 @@ impl Socket {
         }
     }
 
-    fn frame(&mut self, bytes: &mut Vec<u8>, kind: u16, flags: NlmF, payload: &[u8]) -> u32 {
+    /// Appends a message with what is behind its header, and returns its sequence number.
+    fn framed(&mut self, bytes: &mut Vec<u8>, kind: u16, flags: NlmF, payload: &[u8]) -> u32 {
+        let (sequence, Ok(())) = self.frame(bytes, kind, flags, |bytes| {
+            bytes.extend_from_slice(payload);
+            Ok::<(), Infallible>(())
+        });
+        sequence
+    }
+
+    /// Appends a message; `write` appends what is behind its header. Nothing is left of one that could not be written.
+    fn frame<E>(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        kind: u16,
+        flags: NlmF,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> (u32, Result<(), E>) {
         self.sequence = self.sequence.wrapping_add(1);
-        let length = u32::try_from(HEADER + payload.len()).unwrap_or(u32::MAX);
-        bytes.extend_from_slice(&length.to_ne_bytes());
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&(flags | NlmF::REQUEST).bits().to_ne_bytes());
         bytes.extend_from_slice(&self.sequence.to_ne_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(payload);
+        let written = write(bytes);
+        if written.is_err() {
+            bytes.truncate(start);
+            return (self.sequence, written);
+        }
+        let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+        if let Some(field) = bytes.get_mut(start..start + 4) {
+            field.copy_from_slice(&length.to_ne_bytes());
+        }
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        self.sequence
+        (self.sequence, written)
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::rights::Right;
 const SYSTEM: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
 
 /// How long the pipes of a program that has ended are read on: what it started may hold them open for good.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(3);
 
 /// What came of a program.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Output {
     pub(super) stdout: String,
     /// Its standard error.
     pub(super) stderr: String,
+    /// Whether its standard output was read to the end.
+    pub(super) is_complete: bool,
 }
 
 impl Output {
@@ -105,9 +107,9 @@ pub(super) fn run(
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let status = wait(&mut child, within).map_err(failed)?;
     let deadline = Instant::now() + REST;
-    let (stdout, stderr) = (text(&stdout, deadline), text(&stderr, deadline));
+    let ((stdout, is_complete), (stderr, _)) = (text(&stdout, deadline), text(&stderr, deadline));
     match status {
-        Some(status) => Ok(Output { status, stdout, stderr }),
+        Some(status) => Ok(Output { status, stdout, stderr, is_complete }),
         None => Err(HostError::Timeout { doing: format!("{doing} ({program})"), within }),
     }
 }
@@ -121,7 +123,12 @@ pub(super) fn succeed(
     within: Duration,
 ) -> Result<String, HostError> {
     let output = run(doing, program, arguments, input, within)?;
-    if output.status.success() { Ok(output.stdout) } else { Err(failure(doing, program, &output)) }
+    match (output.status.success(), output.is_complete) {
+        (true, true) => Ok(output.stdout),
+        // Half of the rules of a host would be taken for all of them.
+        (true, false) => Err(HostError::Timeout { doing: format!("{doing} to the end ({program})"), within: REST }),
+        (false, _) => Err(failure(doing, program, &output)),
+    }
 }
 
 /// Makes the error of a program that failed.
@@ -176,13 +183,16 @@ fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Puts together what was read, until the pipe is closed or the deadline is over.
-fn text(pieces: &Receiver<Vec<u8>>, deadline: Instant) -> String {
+/// Puts together what was read, until the pipe is closed or the deadline is over; tells whether it was closed.
+fn text(pieces: &Receiver<Vec<u8>>, deadline: Instant) -> (String, bool) {
     let mut bytes = Vec::new();
-    while let Ok(piece) = pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        bytes.extend(piece);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let ended = loop {
+        match pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(piece) => bytes.extend(piece),
+            Err(ended) => break ended,
+        }
+    };
+    (String::from_utf8_lossy(&bytes).into_owned(), ended == RecvTimeoutError::Disconnected)
 }
 
 /// Returns the Debian package that holds a program.
@@ -232,8 +242,11 @@ mod tests {
         let script = "echo said; sleep 30 & exit 3";
         let left = run("try", "sh", &[&"-c", &script], None, Duration::from_secs(10)).unwrap();
         assert_eq!((left.status.code(), left.stdout.as_str()), (Some(3), "said\n"));
+        assert!(!left.is_complete, "somebody may still write");
+        let cut = succeed("read", "sh", &[&"-c", &"echo said; sleep 30 &"], None, Duration::from_secs(10)).unwrap_err();
+        assert!(matches!(cut, HostError::Timeout { .. }), "{cut}");
         let slow = run("wait", "sh", &[&"-c", &"sleep 30; true"], None, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     }
 }

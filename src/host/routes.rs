@@ -18,6 +18,9 @@ use crate::topology::Family;
 /// `RTA_VIA`, a gateway of another family, which neli names on some targets only.
 const VIA: u16 = 18;
 
+/// `RTPROT_RA`, which neli does not name.
+const ADVERTISED: u8 = 9;
+
 /// The priorities of the rules that the kernel makes itself: for the tables local, main and default.
 const KERNELS_RULES: [u32; 3] = [0, 32766, 32767];
 
@@ -45,6 +48,25 @@ impl Network {
             }
         }
         Ok(routes)
+    }
+
+    /// Returns the interfaces of the default routes of IPv6 that came from a router's advertisement.
+    pub(super) fn advertised_routes(&mut self) -> Result<Vec<String>, HostError> {
+        let doing = "list the default routes";
+        let names: BTreeMap<u32, String> =
+            self.interfaces()?.into_iter().map(|(index, link)| (index, link.name)).collect();
+        let asked = RtAddrFamily::Inet6;
+        let question = encode(doing, route(asked).rtm_scope(RtScope::Universe).rtm_type(Rtn::Unspec).build())?;
+        let found = self.dump(doing, Rtm::Getroute, &question, |message: Rtmsg| {
+            let is_advertised = is_default(&message, asked) && u8::from(*message.rtm_protocol()) == ADVERTISED;
+            is_advertised.then(|| hops(&message, Family::Ipv6, &names))
+        });
+        match found {
+            Ok(found) => Ok(found.into_iter().flatten().filter_map(|hop| hop.device).collect()),
+            // A kernel without IPv6 has no IPv6 routes.
+            Err(error) if error.errno() == Some("EOPNOTSUPP") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the families with rules of policy routing beside the kernel's own.

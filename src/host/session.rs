@@ -12,9 +12,9 @@ use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
-use crate::effect::{Answer, Capabilities, DestinationKey, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
-use crate::topology::{Family, SecretText};
+use super::{HostError, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
+use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
+use crate::topology::{Family, SecretText, SysctlKey};
 
 /// The module that must be there before the IPVS table may be asked for.
 const IPVS: &str = "ip_vs";
@@ -25,6 +25,23 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long systemd may take to read its units.
 const UNITS: Duration = Duration::from_secs(30);
+
+/// The pauses between two looks at something that is waited for, longer and longer.
+pub(super) struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Pauses(FIRST_PAUSE)
+    }
+}
+
+impl Pauses {
+    /// Returns the next pause.
+    pub(super) fn next(&mut self) -> Duration {
+        let longer = (self.0 * 3 / 2).min(LONGEST_PAUSE);
+        std::mem::replace(&mut self.0, longer)
+    }
+}
 
 /// What is open on a host.
 pub(super) struct Session {
@@ -55,6 +72,12 @@ impl Session {
             keepalived: self.version.clone(),
             systemd: self.systemd,
             links: self.network()?.links()?,
+            missing_boot_programs: BOOT_PROGRAMS
+                .into_iter()
+                .filter(|(name, _)| program::find(name).is_none())
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+            has_advertised_route: self.has_advertised_route()?,
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
         })
@@ -85,21 +108,21 @@ impl Session {
         })
     }
 
-    /// Performs in order, neighbouring IPVS commands as one batch.
+    /// Performs in order, neighbouring IPVS commands as one batch, and waits for neighbouring destinations at once.
     pub(super) fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
-        in_runs(effects, |run| {
-            let commands: Vec<&IpvsCommand> = run
-                .iter()
-                .filter_map(|effect| match effect {
-                    Effect::Ipvs(command) => Some(command),
-                    _ => None,
-                })
-                .collect();
-            if commands.is_empty() {
-                run.iter().map(|effect| self.perform(effect)).collect()
-            } else {
+        in_runs(effects, |run| match run {
+            [Effect::Ipvs(_), ..] => {
+                let commands: Vec<&IpvsCommand> = run
+                    .iter()
+                    .filter_map(|effect| match effect {
+                        Effect::Ipvs(command) => Some(command),
+                        _ => None,
+                    })
+                    .collect();
                 self.batch(&commands)
             }
+            [Effect::AwaitDrained { .. }, ..] => self.await_drained(run),
+            _ => run.iter().map(|effect| self.perform(effect)).collect(),
         })
     }
 
@@ -129,8 +152,11 @@ impl Session {
             Effect::StartSyncDaemon(state, config) => self.with_table(|table| table.start_daemon(*state, config)),
             Effect::StopSyncDaemon(state) => self.with_table(|table| table.stop_daemon(*state)),
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
-            Effect::AwaitDrained { service, destination, within } => self.await_drained(service, destination, *within),
+            Effect::AwaitDrained { .. } => self.await_drained(std::slice::from_ref(effect)).into_iter().collect(),
             Effect::AwaitNoAddress { device, address, within } => self.await_no_address(device, *address, *within),
+            Effect::AwaitNoSyncDaemon { within } => {
+                self.wait(*within, |session| Ok(session.with_table(Table::daemons)?.is_empty())).map(drop)
+            }
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }
@@ -149,6 +175,14 @@ impl Session {
             self.lock = Some(lock::take(&self.files)?);
         }
         Ok(())
+    }
+
+    /// A host that is told to accept advertisements even as a router (`accept_ra` 2) keeps such a route.
+    fn has_advertised_route(&mut self) -> Result<bool, HostError> {
+        let devices = self.network()?.advertised_routes()?;
+        let key = |device: &String| SysctlKey::from_path(&format!("net/ipv6/conf/{device}/accept_ra"));
+        let values = sysctl::read(&devices.iter().map(key).collect::<Vec<_>>())?;
+        Ok(values.values().flatten().any(|value| value != "2"))
     }
 
     fn keepalived(&self) -> Keepalived<'_> {
@@ -224,19 +258,11 @@ impl Session {
         Err(HostError::Timeout { doing: format!("wait for {service} to be {what} the IPVS table"), within })
     }
 
-    fn await_drained(
-        &mut self,
-        service: &ServiceKey,
-        destination: &DestinationKey,
-        within: Duration,
-    ) -> Result<(), HostError> {
-        let drained = |session: &mut Session| {
-            let service = session.find(service)?;
-            let found =
-                service.and_then(|service| service.destinations.into_iter().find(|one| one.key == *destination));
-            Ok(found.is_none_or(|found| found.active == 0))
-        };
-        self.wait(within, drained).map(drop)
+    fn await_drained(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        drain::wait(effects, |service| match module::is_present(IPVS) {
+            true => self.with_table(|table| table.destinations(service)),
+            false => Ok(Vec::new()),
+        })
     }
 
     fn await_no_address(&mut self, device: &str, address: IpAddr, within: Duration) -> Result<(), HostError> {
@@ -255,7 +281,7 @@ impl Session {
         mut is_so: impl FnMut(&mut Session) -> Result<bool, HostError>,
     ) -> Result<bool, HostError> {
         let deadline = Instant::now() + within;
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::default();
         loop {
             if is_so(self)? {
                 return Ok(true);
@@ -264,8 +290,7 @@ impl Session {
             if left.is_zero() {
                 return Ok(false);
             }
-            std::thread::sleep(pause.min(left));
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            std::thread::sleep(pauses.next().min(left));
         }
     }
 }

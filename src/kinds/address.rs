@@ -166,21 +166,21 @@ fn held(site: &Site<'_>, vip: &Vip, host: &Host, problems: &mut Problems) -> Opt
     let label = vip.label.as_ref().map(|label| label.value.clone()).filter(|label| label != device);
     let resource = Resource::Address { prefix: vip.prefix, label };
     let key = ResourceKey::Address { device: device.to_owned(), address };
-    let mut entry = Entry::new(key, resource).origin(vip.address.span);
     let name = &host.name.value;
+    let mut requires = Vec::new();
     for service in &vip.services {
         if service.fwmark.is_some() {
-            entry = entry.requires(ids::chain(name, Family::of(address), Table::Mangle));
+            requires.push(ids::chain(name, Family::of(address), Table::Mangle));
         }
         for (key, listen) in ids::service_keys(vip, service) {
-            entry = entry.requires(ids::ipvs_service(name, key));
-            for server in &service.servers {
+            requires.push(ids::ipvs_service(name, key));
+            requires.extend(service.servers.iter().map(|server| {
                 let destination = ids::destination_key(service, listen, server);
-                entry = entry.requires(ids::ipvs_destination(name, key, destination));
-            }
+                ids::ipvs_destination(name, key, destination)
+            }));
         }
     }
-    Some(entry)
+    Some(Entry::new(key, resource).origin(vip.address.span).requires_all(requires))
 }
 
 fn interface_unknown(site: &Site<'_>, vip: &Vip, host: &Host) -> Problem {

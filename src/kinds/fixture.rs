@@ -75,7 +75,13 @@ pub fn change(key: &ResourceKey, before: Option<Resource>, after: Option<Resourc
 pub fn effects(kind: &dyn Kind, change: &Change) -> Vec<Effect> {
     let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
     let nothing = HostState::new();
-    let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+    let context = Context {
+        capabilities: &capabilities,
+        changed: &changed,
+        desired: &nothing,
+        observed: &nothing,
+        ahead: &BTreeMap::new(),
+    };
     kind.effects(change, &context)
 }
 

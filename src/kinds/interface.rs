@@ -1,4 +1,9 @@
 //! Which interface of a director a VIP belongs to; addresses, marks and failover must all name the same one.
+//!
+//! A virtual hardware address puts the VIP on an interface that keepalived makes on top of it: packets for the VIP come in there,
+//! and what the director sends on leaves by the one below, with its hardware address (seen with keepalived 2.2.7).
+
+use std::borrow::Cow;
 
 use super::Site;
 use crate::topology::{Failover, Floating, Host, Vip, VipHolder};
@@ -13,6 +18,16 @@ pub fn of_vip<'a>(site: &Site<'a>, vip: &'a Vip, director: &'a Host) -> Option<&
         VipHolder::Director(_) => None,
     };
     of_failover(site, failover, director)
+}
+
+/// Returns the interface by which packets for a VIP come in.
+pub fn of_arrivals<'a>(site: &Site<'a>, vip: &'a Vip, director: &'a Host) -> Option<Cow<'a, str>> {
+    let virtual_one = match &vip.holder {
+        VipHolder::Failover(name) => site.topology.failovers.get(&name.value),
+        VipHolder::Director(_) => None,
+    };
+    let virtual_one = virtual_one.and_then(|failover| site.topology.virtual_interface_of(failover, Floating::Vip(vip)));
+    virtual_one.map(Cow::Owned).or_else(|| of_vip(site, vip, director).map(Cow::Borrowed))
 }
 
 /// Returns the interface of an address that moves with a failover's master.

@@ -4,7 +4,7 @@
 //! up in the next plan. What it is to contain depends on everything else and is therefore not compiled here but by
 //! `diff::ownership`.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Context, Kind, ParseError, Scope, Site};
 use crate::effect::{Answer, Effect, Probe};
@@ -22,7 +22,7 @@ const MODE: u32 = 0o600;
 /// The kind of the manifest.
 pub struct ManifestKind;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Document {
     format_version: String,
     entries: Manifest,
@@ -70,11 +70,15 @@ impl Kind for ManifestKind {
     }
 }
 
-/// Returns the effect that writes a manifest.
+/// Returns the effect that writes a manifest: JSON with a line a thing, so that it can be searched and is not long.
 pub fn write(manifest: &Manifest) -> Effect {
-    let document = Document { format_version: FORMAT_VERSION.to_owned(), entries: manifest.clone() };
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
-    text.push('\n');
+    let lines = manifest.lines().map(|line| serde_json::to_string(&line).unwrap_or_default());
+    let mut text = format!("{{\"format_version\": {FORMAT_VERSION:?}, \"entries\": [");
+    for (at, line) in lines.enumerate() {
+        text.push_str(if at == 0 { "\n" } else { ",\n" });
+        text.push_str(&line);
+    }
+    text.push_str("\n]}\n");
     Effect::WriteFile {
         path: PATH.to_owned(),
         text: SecretText::plain(text),

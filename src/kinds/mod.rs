@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use crate::effect::{Answer, Capabilities, Effect, Probe};
+use crate::effect::{Answer, Capabilities, Effect, Probe, ServiceKey};
 use crate::resource::{Change, Entry, HostState, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, HostName, SecretValues, Topology};
@@ -76,6 +76,8 @@ pub struct Context<'a> {
     pub desired: &'a HostState,
     /// How everything on this host was before the plan.
     pub observed: &'a HostState,
+    /// The virtual services that are put up ahead of keepalived, each with those whose place it takes.
+    pub ahead: &'a BTreeMap<ServiceKey, BTreeSet<ServiceKey>>,
 }
 
 /// An answer that a kind could not read.

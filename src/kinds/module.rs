@@ -1,8 +1,8 @@
 //! Kernel modules that must be there before anything else is done.
 //!
 //! Only what nothing else loads in time is listed: IPVS and its schedulers, because a sysctl or a service is refused
-//! without them, connection tracking where the operator sets one of its parameters, and what makes the end of a tunnel. The tables of iptables come with
-//! `iptables-restore` by themselves.
+//! without them, connection tracking where the operator sets one of its parameters, what makes the end of a tunnel, and what a
+//! virtual hardware address takes. The tables of iptables come with `iptables-restore` by themselves.
 //!
 //! A module is never unloaded: it may carry the connections of others, and a host that is a network namespace shares it
 //! with the whole machine. A deletion has therefore no effect but that the manifest forgets the module; since a host is
@@ -21,6 +21,9 @@ pub const IP_VS: &str = "ip_vs";
 
 /// The module that tracks connections.
 const CONNTRACK: &str = "nf_conntrack";
+
+/// The module of interfaces that have a hardware address of their own on top of another one.
+const MACVLAN: &str = "macvlan";
 
 /// The kind of modules.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,10 @@ impl Kind for ModuleKind {
         let mut modules: BTreeMap<String, Span> = BTreeMap::new();
         if host.role == Role::Director {
             modules.insert(IP_VS.to_owned(), host.name.span);
+            for span in site.topology.failovers_of(&host.name.value).filter_map(|failover| failover.options.virtual_mac)
+            {
+                modules.entry(MACVLAN.to_owned()).or_insert(span);
+            }
             for service in site.topology.vips_of(&host.name.value).flat_map(|vip| &vip.services) {
                 modules.entry(format!("ip_vs_{}", service.scheduler.name)).or_insert(service.name.span);
                 if let Some(engine) = &service.engine {

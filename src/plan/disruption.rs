@@ -26,6 +26,9 @@ pub fn disruption(change: &Change) -> Option<String> {
         (Action::Create | Action::Update, ResourceKey::Chain { .. }) if further_proxies(change) => {
             Some("connections that a service has already are cut when a SYN proxy comes before it")
         }
+        (Action::Update, ResourceKey::IpvsDestination(..)) if sorts::is_sent_otherwise(change) => {
+            Some("connections that are open go on in the old way, and are cut when it is taken down")
+        }
         (Action::Update, ResourceKey::BootFiles) if boot::foreign(change).next().is_some() => {
             Some("replaces a file that lvsctl did not write, and keeps it beside the new one")
         }
@@ -54,7 +57,8 @@ fn configuration(change: &Change) -> Option<String> {
     };
     if change.reason == Reason::Adopted {
         return Some(
-            "replaces a file that lvsctl did not write, with the VIPs and services in it; it is kept as keepalived.conf.before-lvsctl"
+            "replaces a file that lvsctl did not write, with the VIPs and services in it; it is kept as \
+             keepalived.conf.before-lvsctl, with a number after that if another one is kept already"
                 .to_owned(),
         );
     }

@@ -14,14 +14,18 @@
 //!    default route is only changed after that where nothing new needs the route sooner. A new way to accept them comes
 //!    before an old one goes, and an interface goes after its addresses;
 //! 8. an address that becomes a real server's gateway is no longer the server's own by then;
-//! 9. what restores a host after a reboot is written when everything else there is done, and the manifest after that.
+//! 9. the daemons that synchronise connections are stopped before keepalived starts its own, and started after it has stopped
+//!    those: the kernel has room for one in each direction;
+//! 10. a service that takes the place of another is there before the marks change, and these before the other is drained;
+//! 11. what restores a host after a reboot is written when everything else there is done, and the manifest after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::sorts::*;
+use super::succession::Successions;
 use crate::effect::ServiceKey;
-use crate::resource::{Action, Change, Programmer, ResourceKey};
+use crate::resource::{Action, Change, Programmer, ResourceKey, Table};
 use crate::topology::HostName;
 
 /// One set of changes that comes before another; both hold indexes.
@@ -35,7 +39,7 @@ pub struct Rule {
 }
 
 /// Returns the rules that apply to these changes.
-pub fn rules(changes: &[Change]) -> Vec<Rule> {
+pub fn rules(changes: &[Change], successions: &Successions) -> Vec<Rule> {
     let mut rules = Vec::new();
     let all = Selection { changes };
     // 1
@@ -43,11 +47,20 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     // 7, across hosts
     let gateways: Vec<(HostName, IpAddr)> = changes.iter().filter_map(new_gateway).collect();
     rules.push(all.rule(
-        |change| forgets_table(change) || is_keepalived(change),
+        |change| forgets_table(change) || is_keepalived(change) || is_sent_otherwise(change),
         |change| stops_accepting(change) && !gateways.iter().any(|gateway| is_own_gateway(change, gateway)),
     ));
     let rerouted = all.rule(|change| forgets_table(change) || is_keepalived(change), is_rerouted);
     rules.push(Rule { is_soft: true, ..rerouted });
+    // Between nat and fullnat replies find their way as long as the director is the client or the way back.
+    rules.push(all.rule(
+        |change| change.action != Action::Delete && matches!(change.key(), ResourceKey::DefaultRoute(_)),
+        |change| is_of_translation(change) && !gains_rules(change),
+    ));
+    rules.push(all.rule(
+        |change| is_of_translation(change) && gains_rules(change),
+        |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::DefaultRoute(_)),
+    ));
     for host in all.by_host().into_values() {
         let host = Selected { changes, indexes: host };
         let is_last = |change: &Change| matches!(change.key(), ResourceKey::BootFiles | ResourceKey::Manifest);
@@ -71,11 +84,18 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             },
             |change| *change.key() == ResourceKey::KeepalivedConfiguration,
         ));
-        // 6
+        // 6 and 10
+        let is_old = |change: &Change| {
+            service(change).is_some_and(|service| successions.successor(&change.id.host, &service).is_some())
+        };
+        let hands_over = host.indexes.iter().any(|index| is_old(&changes[*index]));
         rules.push(host.rule(
-            |change| forgets_table(change) || is_keepalived(change),
+            |change| !hands_over && (forgets_table(change) || is_keepalived(change)),
             |change| change.action == Action::Delete && matches!(change.key(), ResourceKey::Chain { .. }),
         ));
+        if hands_over {
+            rules.extend(successor_rules(&host, is_old));
+        }
         // Parameters outlive the addresses that need them, and modules the rest but the manifest.
         rules.push(host.rule(
             |change| change.action == Action::Delete && !is_parameter(change) && !is_last(change),
@@ -104,6 +124,10 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
             |change| matches!(change.key(), ResourceKey::DefaultRoute(_)),
         ));
         // 9
+        let is_daemon = |change: &Change| matches!(change.key(), ResourceKey::SyncDaemon(_));
+        rules.push(host.rule(|change| is_daemon(change) && change.action == Action::Delete, is_keepalived));
+        rules.push(host.rule(is_keepalived, |change| is_daemon(change) && change.action != Action::Delete));
+        // 11
         rules.push(host.rule(|change| !is_last(change), |change| matches!(change.key(), ResourceKey::BootFiles)));
         rules.push(
             host.rule(|change| *change.key() != ResourceKey::Manifest, |change| *change.key() == ResourceKey::Manifest),
@@ -112,6 +136,15 @@ pub fn rules(changes: &[Change]) -> Vec<Rule> {
     }
     rules.retain(|rule| !rule.before.is_empty() && !rule.after.is_empty());
     rules
+}
+
+/// Returns the rules of successors: they are there first, then packets are led to them, and then what they succeed is drained.
+fn successor_rules(host: &Selected<'_>, is_old: impl Fn(&Change) -> bool) -> [Rule; 3] {
+    let comes = |change: &Change| change.action == Action::Create && service(change).is_some();
+    let leads = |change: &Change| matches!(change.key(), ResourceKey::Chain { table: Table::Mangle, .. });
+    let goes = |change: &Change| change.action == Action::Delete && is_old(change);
+    [(&comes as &dyn Fn(&Change) -> bool, &leads as &dyn Fn(&Change) -> bool), (&comes, &goes), (&leads, &goes)]
+        .map(|(before, after)| Rule { is_soft: true, ..host.rule(before, after) })
 }
 
 /// Returns the rules about the VIPs that lvsctl itself holds on directors.

@@ -1,11 +1,38 @@
 //! What keepalived's VRRP will do when it reads a changed configuration: it is known from its earlier one.
 
-use crate::kinds::keepalived::parse::{Instance, instances};
+use crate::kinds::keepalived::vrrp::{Instance, instances};
 
 /// Says what a reload does to the VIPs, in the order of the earlier file; nothing if they stay where they are.
 pub fn reload(before: &str, after: &str) -> Vec<String> {
     let (old, new) = (instances(before), instances(after));
-    old.iter().filter_map(|instance| consequence(instance, &new)).collect()
+    old.iter().filter_map(|instance| consequence(instance, &new)).chain(moved(&old, &new)).collect()
+}
+
+/// Says which addresses pass from one instance to another: keepalived goes through the instances one by one, and one that lets
+/// go of an address after another has taken it takes it away from both.
+fn moved(old: &[Instance], new: &[Instance]) -> Vec<String> {
+    let mut told = Vec::new();
+    for instance in new {
+        let before = old.iter().filter(|before| !is_same(before, instance));
+        for (before, address) in
+            before.flat_map(|before| before.held.intersection(&instance.held).map(move |held| (before, held)))
+        {
+            let stays = new.iter().any(|new| is_same(before, new) && new.held.contains(address));
+            if !stays {
+                told.push(format!(
+                    "{address} moves from {} to {} in one reload, which can leave it on no director; take it out in one apply \
+                     and put it in with the next",
+                    before.name, instance.name
+                ));
+            }
+        }
+    }
+    told
+}
+
+/// Tells whether one instance succeeds another: keepalived knows it again, or starts it anew under its name.
+fn is_same(before: &Instance, after: &Instance) -> bool {
+    before.identity == after.identity || before.name == after.name
 }
 
 fn consequence(old: &Instance, new: &[Instance]) -> Option<String> {
@@ -85,6 +112,19 @@ mod tests {
         told("advert_int 1", "advert_int 2", &[&reject("the interval")]);
         told("192.0.2.9/32", "192.0.2.8/32", &["a: 192.0.2.9/32 leaves its director"]);
         told(BEFORE, "", &["a: this vrrp_instance goes, and its VIPs with it"]);
+    }
+
+    #[test]
+    fn an_address_that_moves_is_told() {
+        let second = BEFORE.replace("instance a", "instance b").replace("router_id 1", "router_id 2");
+        let both = |of_a: &str, of_b: &str| {
+            BEFORE.replace("192.0.2.1/32", of_a)
+                + &second.replace("192.0.2.1/32", of_b).replace("192.0.2.9", "192.0.2.8")
+        };
+        let told = reload(&both("192.0.2.1/32", "192.0.2.2/32"), &both("192.0.2.3/32", "192.0.2.1/32"));
+        let moves: Vec<&String> = told.iter().filter(|told| told.contains("moves from")).collect();
+        assert_eq!(moves.len(), 1, "{told:?}");
+        assert!(moves[0].starts_with("192.0.2.1/32 moves from a to b in one reload"), "{told:?}");
     }
 
     #[test]

@@ -13,8 +13,10 @@ use petgraph::visit::{Dfs, VisitMap, Visitable};
 use thiserror::Error;
 
 use super::edges::{self, Rule};
+use super::succession::Successions;
 use crate::compile::Desired;
-use crate::resource::{Change, ResourceId};
+use crate::resource::{Change, ResourceId, ResourceKey};
+use crate::topology::HostName;
 
 /// Things that require each other in a circle.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,40 +34,38 @@ pub struct Order {
 /// A node: a change by its index, or a thing or barrier that only carries order.
 type Node = Option<usize>;
 
+/// The nodes of things by what identifies those.
+type Nodes<'a> = HashMap<(&'a HostName, &'a ResourceKey), NodeIndex>;
+
 /// Orders changes into waves.
-pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
+pub fn order(desired: &Desired, changes: &[Change], successions: &Successions) -> Result<Order, Cycle> {
     let mut graph: DiGraph<Node, ()> = DiGraph::new();
-    let mut nodes: HashMap<ResourceId, NodeIndex> = HashMap::new();
-    let mut names: Vec<String> = Vec::new();
+    let mut nodes = Nodes::new();
     for (index, change) in changes.iter().enumerate() {
-        nodes.insert(change.id.clone(), graph.add_node(Some(index)));
-        names.push(change.id.to_string());
+        nodes.insert((&change.id.host, &change.id.key), graph.add_node(Some(index)));
     }
     for (host, state) in desired {
         for key in state.keys() {
-            let id = ResourceId::new(host, key.clone());
-            let name = id.to_string();
-            nodes.entry(id).or_insert_with(|| {
-                names.push(name);
-                graph.add_node(None)
-            });
+            nodes.entry((host, key)).or_insert_with(|| graph.add_node(None));
         }
     }
     for (host, state) in desired {
-        for entry in state.values() {
-            let after = nodes.get(&ResourceId::new(host, entry.key.clone()));
+        for (key, entry) in state {
+            let after = nodes.get(&(host, key));
             for required in &entry.requires {
-                if let (Some(before), Some(after)) = (nodes.get(required), after) {
+                if required.key == ResourceKey::KeepalivedDaemon && successions.is_ahead(host, key) {
+                    continue;
+                }
+                if let (Some(before), Some(after)) = (nodes.get(&(&required.host, &required.key)), after) {
                     // An edge that is there twice does no harm; looking for it would take a walk over all edges of a node.
                     graph.add_edge(*before, *after, ());
                 }
             }
         }
     }
-    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes).into_iter().partition(|rule| rule.is_soft);
+    let (soft, hard): (Vec<_>, Vec<_>) = edges::rules(changes, successions).into_iter().partition(|rule| rule.is_soft);
     for rule in hard {
         let barrier = graph.add_node(None);
-        names.push("a barrier".to_owned());
         for before in rule.before {
             graph.add_edge(NodeIndex::new(before), barrier, ());
         }
@@ -77,7 +77,7 @@ pub fn order(desired: &Desired, changes: &[Change]) -> Result<Order, Cycle> {
         add_where_possible(&mut graph, &rule);
     }
     let Ok(sorted) = toposort(&graph, None) else {
-        return Err(cycle(&graph, &names));
+        return Err(cycle(&graph, &nodes));
     };
     Ok(layers(&graph, &sorted, changes))
 }
@@ -135,9 +135,13 @@ fn layers(graph: &DiGraph<Node, ()>, sorted: &[NodeIndex], changes: &[Change]) -
     order
 }
 
-fn cycle(graph: &DiGraph<Node, ()>, names: &[String]) -> Cycle {
+fn cycle(graph: &DiGraph<Node, ()>, nodes: &Nodes<'_>) -> Cycle {
     let component = tarjan_scc(graph).into_iter().find(|component| component.len() > 1).unwrap_or_default();
-    let mut circle: Vec<String> = component.iter().filter_map(|node| names.get(node.index()).cloned()).collect();
+    let name = |node: &NodeIndex| match nodes.iter().find(|(_, known)| *known == node) {
+        Some(((host, key), _)) => format!("{host}/{key}"),
+        None => "a barrier".to_owned(),
+    };
+    let mut circle: Vec<String> = component.iter().map(name).collect();
     circle.sort();
     Cycle(circle)
 }

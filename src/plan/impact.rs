@@ -22,6 +22,8 @@ pub struct Impact {
     pub weight: (u64, u64),
     /// Established connections of destinations that are drained.
     pub draining: u64,
+    /// The service that takes its place, and is there before.
+    pub successor: Option<ServiceKey>,
     /// Connections of destinations and services that go without being drained, or are taken away and put back.
     pub cut: u64,
 }
@@ -58,9 +60,16 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
                 servers: (servers_before, servers_after),
                 weight: (weight_before, weight_after),
                 draining: 0,
+                successor: None,
                 cut: 0,
             };
             found.insert((*service, host.clone()), impact);
+        }
+    }
+    for step in steps.iter().filter(|step| step.successor.is_some()) {
+        let service = sorts::service(&step.change).map(|service| (service, step.change.id.host.clone()));
+        if let Some(impact) = service.and_then(|key| found.get_mut(&key)) {
+            impact.successor = step.successor;
         }
     }
     for step in steps {

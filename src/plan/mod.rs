@@ -13,6 +13,7 @@ mod names;
 mod narrow;
 mod reload;
 mod sorts;
+mod succession;
 mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub use impact::Impact;
 pub use names::{Names, ServiceName};
 pub use reload::{ReloadAct, ReloadEffect, reload};
 pub use undo::Undo;
+
+use succession::Successions;
 
 use crate::compile::Desired;
 use crate::diff::{Foreign, RuntimeState, diff};
@@ -64,6 +67,15 @@ pub struct Step {
     pub connections: Option<(u32, u32)>,
     /// Whether those are cut, and not left to end.
     pub is_cut: bool,
+    /// The service that takes the place of one that goes, and is there before.
+    pub successor: Option<ServiceKey>,
+}
+
+impl Step {
+    /// Returns in what way the step is disruptive, if it is.
+    pub fn disruption(&self) -> Option<String> {
+        if self.successor.is_some() { None } else { disruption(&self.change) }
+    }
 }
 
 /// What has to be done to every host, and in which order.
@@ -131,8 +143,9 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
         plan.hosts.insert(host.clone(), status);
     }
     let changes = narrow::part(changes);
-    let order = graph::order(desired, &changes)?;
-    plan.steps = steps(changes, order.requires, desired, observed);
+    let successions = Successions::of(&changes, desired, observed);
+    let order = graph::order(desired, &changes, &successions)?;
+    plan.steps = steps(changes, order.requires, desired, observed, &successions);
     plan.waves = order.waves;
     impact::mark_cuts(&mut plan.steps, &plan.waves);
     plan.impact = impact::impact(desired, observed, &plan);
@@ -157,6 +170,7 @@ fn steps(
     requires: Vec<Vec<ResourceId>>,
     desired: &Desired,
     observed: &BTreeMap<HostName, Reading>,
+    successions: &Successions,
 ) -> Vec<Step> {
     let mut changed: BTreeMap<HostName, BTreeSet<ResourceKey>> = BTreeMap::new();
     for change in &changes {
@@ -168,29 +182,32 @@ fn steps(
             passing.entry(change.id.host.clone()).or_default().push(*service);
         }
     }
-    let nothing = HostState::new();
-    changes
-        .into_iter()
-        .zip(requires)
-        .filter_map(|(change, requires)| {
-            let host = change.id.host.clone();
-            let observation = observed.get(&host)?.as_ref().ok()?;
-            let context = Context {
-                capabilities: &observation.capabilities,
-                changed: changed.get(&host)?,
-                desired: desired.get(&host).unwrap_or(&nothing),
-                observed: &observation.state,
-            };
-            let kind = kind_of(&change.id.key)?;
-            let effects = kind.effects(&change, &context);
-            let back = Context { desired: context.observed, observed: context.desired, ..context };
-            let inverse = kind.effects(&change.inverse(), &back);
-            let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
-            let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
-            let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
-            Some(Step { change, effects, undo, requires, connections, is_cut: false })
-        })
-        .collect()
+    let (nothing, none) = (HostState::new(), BTreeMap::new());
+    let mut steps = Vec::with_capacity(changes.len());
+    steps.extend(changes.into_iter().zip(requires).filter_map(|(change, requires)| {
+        let host = change.id.host.clone();
+        let observation = observed.get(&host)?.as_ref().ok()?;
+        let context = Context {
+            capabilities: &observation.capabilities,
+            changed: changed.get(&host)?,
+            desired: desired.get(&host).unwrap_or(&nothing),
+            observed: &observation.state,
+            ahead: successions.ahead(&host).unwrap_or(&none),
+        };
+        let kind = kind_of(&change.id.key)?;
+        let effects = kind.effects(&change, &context);
+        let back = Context { desired: context.observed, observed: context.desired, ahead: &none, ..context };
+        let inverse = kind.effects(&change.inverse(), &back);
+        let passing = passing.get(&host).map(Vec::as_slice).unwrap_or_default();
+        let undo = undo::undo(&change, &effects, &inverse, &observation.state, passing);
+        let connections = observation.state.get(&change.id.key).and_then(|entry| entry.connections);
+        let successor = match change.key() {
+            ResourceKey::IpvsService(service) => successions.successor(&host, service),
+            _ => None,
+        };
+        Some(Step { change, effects, undo, requires, connections, is_cut: false, successor })
+    }));
+    steps
 }
 
 fn passes_to_keepalived(change: &Change) -> bool {

@@ -13,13 +13,19 @@ use crate::kinds::keepalived::{Block, blocks};
 use crate::resource::{Action, Resource, ResourceKey};
 
 /// The settings of a virtual server that decide how traffic is spread.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("lb_algo", "scheduler"),
     ("lvs_sched", "scheduler"),
     ("lb_kind", "forwarding"),
     ("lvs_method", "forwarding"),
     ("persistence_timeout", "persistence"),
     ("persistence_granularity", "persistence mask"),
+    ("persistence_engine", "persistence engine"),
+    ("ops", "one-packet scheduling"),
+    ("sh-port", "scheduler"),
+    ("sh-fallback", "scheduler"),
+    ("mh-port", "scheduler"),
+    ("mh-fallback", "scheduler"),
     ("quorum", "quorum"),
     ("sorry_server", "sorry server"),
 ];
@@ -29,6 +35,8 @@ const SETTINGS: [(&str, &str); 8] = [
 pub enum ReloadAct {
     /// It is taken away, and another one comes that is about the same servers.
     Replaces(ServiceKey),
+    /// It is taken away when its successor serves already.
+    HandsOver(ServiceKey),
     /// It is taken away.
     Removes,
     /// It stays, and these settings of it change.
@@ -53,6 +61,7 @@ impl ReloadEffect {
     pub fn name(&self) -> &'static str {
         match self.act {
             ReloadAct::Replaces(_) => "replaces-service",
+            ReloadAct::HandsOver(_) => "hands-service-over",
             ReloadAct::Removes => "removes-service",
             ReloadAct::Edits(_) => "edits-service",
             ReloadAct::RemovesDrained(_) => "removes-server-drained",
@@ -74,6 +83,7 @@ impl ReloadEffect {
                     "takes {service} away and adds {by}: it cannot be edited into that, and nothing answers meanwhile"
                 )
             }
+            ReloadAct::HandsOver(by) => format!("takes {service} away, in whose place {by} serves by then"),
             ReloadAct::Removes => format!("takes {service} away"),
             ReloadAct::Edits(settings) => {
                 let settings: Vec<&str> = settings.iter().copied().collect();
@@ -112,6 +122,16 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
     let taken_over: BTreeSet<&ResourceKey> =
         here().filter(|step| step.change.action == Action::Replace).map(|step| step.change.key()).collect();
     let mut effects = predict(&before.masked(), &after.masked(), &drained);
+    for effect in &mut effects {
+        let step = here().find(|step| *step.change.key() == ResourceKey::IpvsService(effect.service));
+        // The file does not say what leads packets to a mark; the plan knows.
+        let marks = |by: &ServiceKey| [by, &effect.service].iter().any(|key| matches!(key, ServiceKey::Mark { .. }));
+        match (&effect.act, step.map(|step| step.successor)) {
+            (ReloadAct::Replaces(_) | ReloadAct::Removes, Some(Some(by))) => effect.act = ReloadAct::HandsOver(by),
+            (ReloadAct::Replaces(by), Some(None)) if marks(by) => effect.act = ReloadAct::Removes,
+            _ => {}
+        }
+    }
     effects.retain(|effect| !taken_over.contains(&ResourceKey::IpvsService(effect.service)));
     effects
 }
@@ -120,7 +140,7 @@ pub fn reload(plan: &Plan, step: &Step) -> Vec<ReloadEffect> {
 fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, DestinationKey)>) -> Vec<ReloadEffect> {
     let (before, after) = (blocks(before), blocks(after));
     let (old, new) = (services(&before), services(&after));
-    let mut effects = Vec::new();
+    let (mut effects, mut taken) = (Vec::new(), BTreeSet::new());
     for (service, block) in &old {
         let mut add = |act| effects.push(ReloadEffect { service: *service, act });
         let kept = match new.get(service) {
@@ -134,8 +154,10 @@ fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, Destinatio
             }
             None => {
                 let by = new.iter().find(|(other, block)| {
-                    !old.contains_key(other) && is_like(service, other) && shares(&servers(block), &old, service)
+                    let is_free = !old.contains_key(other) && !taken.contains(*other);
+                    is_free && is_like(service, other) && shares(&servers(block), &old, service)
                 });
+                taken.extend(by.map(|(other, _)| *other));
                 add(by.map_or(ReloadAct::Removes, |(other, _)| ReloadAct::Replaces(*other)));
                 BTreeSet::new()
             }
@@ -159,7 +181,7 @@ fn servers(service: &Block) -> BTreeSet<DestinationKey> {
 }
 
 fn line<'a>(block: &'a Block, keyword: &str) -> Option<&'a [String]> {
-    block.children.iter().find(|child| child.name() == keyword).map(|child| child.words.as_slice())
+    block.child(keyword).map(|child| child.words.as_slice())
 }
 
 /// Tells whether one service may take the place of another: at the same address, or by a mark.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::effect::ServiceKey;
 use crate::kinds::delivery;
-use crate::resource::{Action, Change, Programmer, Resource, ResourceKey, Table};
+use crate::resource::{Action, Change, OWN_CHAIN_OUT, Programmer, Resource, ResourceKey, Table};
 use crate::topology::{Family, HostName};
 
 pub(super) fn service(change: &Change) -> Option<ServiceKey> {
@@ -82,6 +82,31 @@ pub(super) fn is_destination(change: &Change, action: Action, by: Option<Program
 pub(super) fn forgets_table(change: &Change) -> bool {
     change.action == Action::Delete
         && matches!(change.key(), ResourceKey::IpvsService(_) | ResourceKey::IpvsDestination(..))
+}
+
+/// Tells whether a change makes a director send packets to a server in another way.
+pub(super) fn is_sent_otherwise(change: &Change) -> bool {
+    match (&change.before, &change.after) {
+        (
+            Some(Resource::IpvsDestination { config: before, .. }),
+            Some(Resource::IpvsDestination { config: after, .. }),
+        ) => (before.forwarding, before.tunnel) != (after.forwarding, after.tunnel),
+        _ => false,
+    }
+}
+
+/// Tells whether a change is one of the chain by which a director becomes the client of its servers.
+pub(super) fn is_of_translation(change: &Change) -> bool {
+    matches!(
+        change.key(),
+        ResourceKey::Chain { table: Table::Nat, chain, .. } | ResourceKey::ChainRemainder { table: Table::Nat, chain, .. }
+            if chain == OWN_CHAIN_OUT
+    )
+}
+
+/// Tells whether a chain gets rules rather than loses some.
+pub(super) fn gains_rules(change: &Change) -> bool {
+    change.action != Action::Delete && matches!(change.key(), ResourceKey::Chain { .. })
 }
 
 /// Tells whether a change makes a real server stop accepting packets for a VIP.

@@ -39,7 +39,10 @@ pub fn undo(
                 let (service, present, within) = (*service, !present, *within);
                 Undo { afterwards: vec![Effect::AwaitService { service, present, within }], ..Undo::default() }
             }
-            Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } | Effect::LoadModule(_) => Undo::default(),
+            Effect::AwaitDrained { .. }
+            | Effect::AwaitNoAddress { .. }
+            | Effect::AwaitNoSyncDaemon { .. }
+            | Effect::LoadModule(_) => Undo::default(),
             Effect::WriteSysctl { .. }
             | Effect::SetOffload { .. }
             | Effect::AddFouPort { .. }

@@ -33,6 +33,19 @@ pub fn page(address: SocketAddr, timeout: Duration) -> Result<String, String> {
     body(&String::from_utf8_lossy(&answer))
 }
 
+/// Listens to what a mail server says first, and returns what it calls itself: the name of the host that answered.
+pub fn greeting(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    let told = |error: std::io::Error| plainly(&error);
+    let stream = TcpStream::connect_timeout(&address, timeout).map_err(told)?;
+    stream.set_read_timeout(Some(timeout)).map_err(told)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut line).map_err(told)?;
+    match line.split_once(' ') {
+        Some(("220", name)) => Ok(name.trim().to_owned()),
+        _ => Err("the answer is no greeting".to_owned()),
+    }
+}
+
 fn body(answer: &str) -> Result<String, String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
     match head.split(' ').nth(1) {

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::report::{Convergence, Durations, FORMAT_VERSION, FailoverReport, HostReport, Report, Traffic};
 use super::target::{Target, offers, targets};
 use super::traffic::{ask, await_answer};
-use super::{names, network, servers, settle};
+use super::{names, network, programs, servers, settle};
 use crate::topology::{Role, Topology};
 
 /// How long the services may take until each has answered once.
@@ -33,6 +33,9 @@ impl Rehearsal<'_> {
         let layout = Layout::of(self.topology);
         network::build(&layout)?;
         names::resolve(self.topology)?;
+        for program in programs::stand_in(self.topology)? {
+            tell(format!("{program} is not on this machine: one that always succeeds stands for it"));
+        }
         servers::start(&layout, &offers(self.topology))?;
         durations.lay_out_ms = millis(started);
         tell(format!("{} hosts laid out, servers listen", layout.places.len()));

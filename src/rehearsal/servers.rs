@@ -1,16 +1,15 @@
-//! Starts what answers in a rehearsal: an nginx and datagram echoes in each real server's namespace, all of which answer
+//! Starts what answers in a rehearsal: an nginx and the responders in each real server's namespace, all of which answer
 //! with their host's name.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
-
 use super::layout::{Layout, Place};
-use super::namespace::{join, run, within};
+use super::namespace::{run, within};
+use super::responders;
 use super::target::{Offer, Pages};
 use crate::topology::HostName;
 
@@ -33,8 +32,11 @@ pub fn start(layout: &Layout, offers: &BTreeMap<HostName, Offer>) -> Result<(), 
         for (port, addresses) in &offer.datagrams {
             let unspecified = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
             for address in addresses.iter().copied().chain(unspecified) {
-                start_echo(name, place, SocketAddr::new(address, *port))?;
+                responders::datagrams(name, place, SocketAddr::new(address, *port))?;
             }
+        }
+        for port in &offer.mail {
+            responders::mail(name, place, *port)?;
         }
     }
     Ok(())
@@ -86,37 +88,6 @@ fn nginx_configuration(name: &HostName, folder: &str, ports: &BTreeMap<u16, Page
 fn quoted(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// Starts a thread that answers each datagram with the host's name. It binds to an address that the host may not have
-/// yet, because an answer must come from the address that was asked.
-fn start_echo(name: &HostName, place: &Place, address: SocketAddr) -> Result<(), String> {
-    let socket = within(&place.namespace, || bind(address).map_err(|error| error.to_string()))
-        .map_err(|error| format!("The datagram server of {name} cannot listen on {address}: {error}"))?;
-    let (answer, namespace) = (format!("{name}\n"), place.namespace.clone());
-    std::thread::spawn(move || {
-        let _ = join(&namespace);
-        let mut buffer = [0; 512];
-        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-            let _ = socket.send_to(answer.as_bytes(), from);
-        }
-    });
-    Ok(())
-}
-
-fn bind(address: SocketAddr) -> rustix::io::Result<UdpSocket> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket(family, SocketType::DGRAM, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    match address {
-        SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
-        SocketAddr::V6(_) => {
-            sockopt::set_ipv6_v6only(&socket, true)?;
-            sockopt::set_ipv6_freebind(&socket, true)?;
-        }
-    }
-    rustix::net::bind(&socket, &address)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

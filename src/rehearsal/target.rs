@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::topology::{CheckKind, HostName, Listen, Protocol, Server, Service, Topology, Vip, VipHolder};
+use crate::topology::{CheckKind, HostName, HttpCheck, Listen, Protocol, Server, Service, Topology, Vip, VipHolder};
 
 /// Ports that may stand for a listen on every port: the first that no other service of the VIP has.
 const ANY_PORT: &[u16] = &[80, 8080, 8000, 8888, 9000];
@@ -20,6 +20,8 @@ pub enum Language {
     Https,
     /// One datagram each way.
     Datagram,
+    /// The greeting of a mail server.
+    Mail,
 }
 
 /// One listen of a service, to which requests are sent.
@@ -77,6 +79,8 @@ pub struct Offer {
     pub pages: BTreeMap<u16, Pages>,
     /// The UDP ports, with the addresses from which an answer may have to come.
     pub datagrams: BTreeMap<u16, BTreeSet<IpAddr>>,
+    /// The TCP ports on which a mail server greets.
+    pub mail: BTreeSet<u16>,
 }
 
 /// What is served on a TCP port.
@@ -97,6 +101,7 @@ pub fn targets(topology: &Topology) -> Vec<Target> {
 
 fn target(vip: &Vip, service: &Service, listen: &Listen) -> Target {
     let language = match listen.protocol {
+        Protocol::Tcp if is_mail(vip, service, listen) => Some(Language::Mail),
         Protocol::Tcp if is_tls(vip, service, listen) => Some(Language::Https),
         Protocol::Tcp => Some(Language::Http),
         Protocol::Udp => Some(Language::Datagram),
@@ -131,6 +136,7 @@ pub fn offers(topology: &Topology) -> BTreeMap<HostName, Offer> {
             for listen in &service.listens {
                 let port = served_port(vip, server, listen);
                 match listen.protocol {
+                    Protocol::Tcp if is_mail(vip, service, listen) => drop(offer.mail.insert(port)),
                     Protocol::Tcp => offer.pages.entry(port).or_default().tls |= is_tls(vip, service, listen),
                     Protocol::Udp => {
                         offer.datagrams.entry(port).or_default().extend([server.address, vip.address.value]);
@@ -147,22 +153,21 @@ pub fn offers(topology: &Topology) -> BTreeMap<HostName, Offer> {
 fn add_check(offer: &mut Offer, server: &Server, port: u16) {
     let Some(check) = &server.check else { return };
     let port = check.port.unwrap_or(port);
-    if let CheckKind::Udp(_) = check.kind {
-        offer.datagrams.entry(port).or_default().insert(server.address);
-    }
-    if !matches!(check.kind, CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Https(_)) {
-        return;
-    }
-    let pages = offer.pages.entry(port).or_default();
-    let page = match &check.kind {
-        CheckKind::Http(page) => page,
-        CheckKind::Https(page) => {
-            pages.tls = true;
-            page
-        }
-        _ => return,
+    let Offer { pages, datagrams, mail } = offer;
+    let mut add_page = |page: &HttpCheck, tls: bool| {
+        let pages = pages.entry(port).or_default();
+        pages.tls |= tls;
+        pages.statuses.insert(page.path.clone(), page.status.unwrap_or(200));
     };
-    pages.statuses.insert(page.path.clone(), page.status.unwrap_or(200));
+    match &check.kind {
+        CheckKind::Udp(_) | CheckKind::Dns(_) => drop(datagrams.entry(port).or_default().insert(server.address)),
+        CheckKind::Smtp(_) => drop(mail.insert(port)),
+        CheckKind::Tcp if mail.contains(&port) => {}
+        CheckKind::Tcp => drop(pages.entry(port).or_default()),
+        CheckKind::Http(page) => add_page(page, false),
+        CheckKind::Https(page) => add_page(page, true),
+        CheckKind::Ping | CheckKind::Script(_) => {}
+    }
 }
 
 fn asked_port(vip: &Vip, listen: &Listen) -> u16 {
@@ -177,6 +182,17 @@ fn asked_port(vip: &Vip, listen: &Listen) -> u16 {
 
 fn served_port(vip: &Vip, server: &Server, listen: &Listen) -> u16 {
     server.port.as_ref().map_or_else(|| asked_port(vip, listen), |port| port.value)
+}
+
+/// Tells whether mail servers are behind a port: a check of the very port knows.
+fn is_mail(vip: &Vip, service: &Service, listen: &Listen) -> bool {
+    service.servers.iter().any(|server| {
+        let port = served_port(vip, server, listen);
+        let check = server.check.as_ref();
+        check.is_some_and(|check| {
+            matches!(check.kind, CheckKind::Smtp(_)) && check.port.is_none_or(|checked| checked == port)
+        })
+    })
 }
 
 /// Tells whether TLS is spoken: a check of the very port knows, else port 443 does.

@@ -68,6 +68,7 @@ pub fn one(target: &Target, timeout: Duration) -> Result<String, String> {
     match target.language {
         Some(Language::Http) => client::page(target.address(), timeout),
         Some(Language::Datagram) => client::datagram(target.address(), timeout),
+        Some(Language::Mail) => client::greeting(target.address(), timeout),
         Some(Language::Https) => {
             client::tls_pages(target.address(), 1, timeout).pop().unwrap_or_else(|| Err("no result".to_owned()))
         }

@@ -58,6 +58,9 @@ pub enum BootContent {
     },
 }
 
+/// The first line of every file that lvsctl writes and in which a comment may stand.
+pub const BOOT_HEADER: &str = "# Written by lvsctl";
+
 impl BootContent {
     /// Returns the content of a file, or what a link names.
     pub fn text(&self) -> &str {
@@ -108,6 +111,18 @@ impl BootFile {
             BootFile::Script => "/etc/lvsctl/restore/restore.sh",
             BootFile::Unit => "/etc/systemd/system/lvsctl-restore.service",
             BootFile::Enablement => "/etc/systemd/system/multi-user.target.wants/lvsctl-restore.service",
+        }
+    }
+
+    /// Tells whether somebody else has written what is there, as far as its text shows.
+    pub fn is_foreign(self, content: &BootContent) -> bool {
+        match content {
+            // That of ipvsadm takes no comment; it is in a folder of lvsctl's own.
+            BootContent::File { text, .. } => {
+                let is_own = text.is_empty() || text.lines().take(2).any(|line| line.starts_with(BOOT_HEADER));
+                !is_own && self != BootFile::Ipvs
+            }
+            BootContent::Link { .. } => false,
         }
     }
 

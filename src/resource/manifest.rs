@@ -40,16 +40,31 @@ pub struct Manifest {
     pub is_exposed: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+/// One thing with what is recorded of it, as the manifest's text has it.
+#[derive(Serialize)]
+pub struct ManifestLine<'a> {
+    key: &'a ResourceKey,
+    #[serde(flatten)]
+    owned: &'a Owned,
+}
+
+#[derive(Deserialize)]
 struct Line {
     key: ResourceKey,
     #[serde(flatten)]
     owned: Owned,
 }
 
+impl Manifest {
+    /// Returns what is recorded, a thing at a time.
+    pub fn lines(&self) -> impl Iterator<Item = ManifestLine<'_>> {
+        self.owned.iter().map(|(key, owned)| ManifestLine { key, owned })
+    }
+}
+
 impl Serialize for Manifest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.owned.iter().map(|(key, owned)| Line { key: key.clone(), owned: owned.clone() }))
+        serializer.collect_seq(self.lines())
     }
 }
 

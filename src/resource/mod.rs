@@ -10,16 +10,16 @@ mod manifest;
 mod rule;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use boot::{BootContent, BootFile};
+pub use boot::{BOOT_HEADER, BootContent, BootFile};
 pub use change::{Action, Change, Reason};
 pub use key::{OWN_CHAIN, OWN_CHAIN_OUT, OWN_INTERFACE, ResourceKey, Table};
-pub use manifest::{Manifest, Owned};
+pub use manifest::{Manifest, ManifestLine, Owned};
 pub use rule::{ChainRule, PortMatch, RuleTarget, ServiceRule};
 pub use value::{Programmer, Resource};
 
@@ -101,8 +101,19 @@ impl Entry {
     /// Adds something that must be there before.
     pub fn requires(mut self, id: ResourceId) -> Self {
         if !self.requires.contains(&id) {
+            // Most require one thing or two, and a list that grows by itself begins with room for four.
+            if self.requires.len() < 4 {
+                self.requires.reserve_exact(1);
+            }
             self.requires.push(id);
         }
+        self
+    }
+
+    /// Adds many things that must be there before. Each is looked up and not looked for: an address can require thousands.
+    pub fn requires_all(mut self, ids: impl IntoIterator<Item = ResourceId>) -> Self {
+        let mut known: HashSet<ResourceId> = self.requires.iter().cloned().collect();
+        self.requires.extend(ids.into_iter().filter(|id| known.insert(id.clone())));
         self
     }
 }

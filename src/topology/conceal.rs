@@ -3,7 +3,7 @@
 //! An error message quotes the lines around it. A secret that an operator wrote there, against advice or under a name
 //! that is slightly wrong, must not come out that way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::document::{Node, Value, suggest};
 use crate::source::{FileId, SourceMap, Span};
@@ -14,7 +14,8 @@ const NAMES: [&str; 4] = ["auth-pass", "password", "secret", "auth_pass"];
 /// Hides every value that may be a secret.
 pub fn conceal(nodes: &[Node], sources: &mut SourceMap) {
     let mut secrets = Vec::new();
-    nodes.iter().for_each(|node| collect(node, &mut secrets));
+    let mut known = HashMap::new();
+    nodes.iter().for_each(|node| collect(node, &mut known, &mut secrets));
     let parsed: BTreeSet<FileId> = nodes.iter().map(|node| node.span.file).collect();
     for (index, file) in sources.files().iter().enumerate() {
         // A file that could not be parsed has no nodes.
@@ -29,8 +30,9 @@ fn is_secret(name: &str) -> bool {
     suggest::closest(name, NAMES).is_some()
 }
 
-/// The nesting is bounded by the loader.
-fn collect(node: &Node, secrets: &mut Vec<Span>) {
+/// The nesting is bounded by the loader. What is `known` of a name is not found out again: the same few come all the time.
+fn collect<'a>(node: &'a Node, known: &mut HashMap<&'a str, bool>, secrets: &mut Vec<Span>) {
+    let mut is_secret = |name: &'a str| *known.entry(name).or_insert_with(|| is_secret(name));
     let literal = |value: &&Value| {
         !value.annotation.as_ref().is_some_and(|annotation| matches!(annotation.value.as_str(), "env" | "file"))
     };
@@ -40,7 +42,7 @@ fn collect(node: &Node, secrets: &mut Vec<Span>) {
     }
     let named = node.properties.iter().filter(|property| is_secret(&property.name.value));
     secrets.extend(named.map(|property| &property.value).filter(literal).map(|value| value.span));
-    node.children.iter().for_each(|child| collect(child, secrets));
+    node.children.iter().for_each(|child| collect(child, known, secrets));
 }
 
 /// Hides the rest of each line after a word that names a secret, unless a reference follows.

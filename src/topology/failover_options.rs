@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 /// The options of a failover; without any, keepalived's own defaults hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct FailoverOptions {
     pub addresses: Vec<FloatingAddress>,
     /// Floating addresses that adverts do not name.
     pub unadvertised: Vec<Spanned<IpAddr>>,
+    /// Where it is written that the VIPs have a hardware address of their own, which moves with them.
+    pub virtual_mac: Option<Span>,
     /// Lines that are copied into the `vrrp_instance`.
     pub raw: Vec<Spanned<String>>,
 }

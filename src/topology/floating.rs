@@ -52,6 +52,28 @@ impl Topology {
     }
 }
 
+impl Topology {
+    /// Returns the interface that keepalived makes for a failover's hardware address, if it has one; IPv6 is a router of its own.
+    pub fn virtual_interface(&self, failover: &Failover) -> Option<String> {
+        failover.options.virtual_mac?;
+        let sort = match self.family_of(failover)? {
+            Family::Ipv4 => "vrrp",
+            Family::Ipv6 => "vrrp6",
+        };
+        Some(format!("{sort}.{}", failover.virtual_router_id.value))
+    }
+
+    /// Returns the same for one address: what names an interface of its own, or is of the other family, stays on a real one.
+    pub fn virtual_interface_of(&self, failover: &Failover, floating: Floating<'_>) -> Option<String> {
+        let elsewhere = match floating {
+            Floating::Vip(vip) => vip.interface.is_some(),
+            Floating::Further(further) => further.interface.is_some(),
+        };
+        let same_family = self.family_of(failover) == Some(Family::of(floating.address().value));
+        (same_family && !elsewhere).then(|| self.virtual_interface(failover)).flatten()
+    }
+}
+
 impl Failover {
     /// Returns the address that is written for a director's adverts: its own, else the failover's if that is its own.
     pub fn source_address(&self, director: &HostName, host: &Host) -> Option<Spanned<IpAddr>> {

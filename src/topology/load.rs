@@ -21,6 +21,8 @@ pub fn load(path: &str, reader: &dyn ReadSource) -> Loaded {
     conceal(&nodes, &mut sources);
     check::document(&nodes, grammar::LANGUAGE, &mut problems);
     let draft = decode::document(&nodes, &mut problems);
+    // What comes next is as large, and takes their place in memory.
+    drop(nodes);
     let topology = resolve::document(&draft, &mut problems);
     problems.sort();
     Loaded { topology: (!problems.has_errors()).then_some(topology), sources, problems }

@@ -9,7 +9,7 @@ use super::columns::{self, Row};
 use super::describe;
 use super::paint::{Paint, glyph};
 use crate::effect::{Effect, ServiceKey};
-use crate::plan::{Plan, Step, disruption, reload};
+use crate::plan::{Plan, Step, reload};
 use crate::resource::{Action, BootContent, BootFile, Resource, ResourceKey};
 use crate::source::SourceMap;
 use crate::topology::HostName;
@@ -132,7 +132,7 @@ fn row(plan: &Plan, step: &Step, sources: &SourceMap) -> Row {
         reason: describe::reason(change),
         place: place.map(|place| format!("{}:{}", place.file, place.line)),
         detail: [reload_lines(plan, step), detail(step)].concat(),
-        disruption: disruption(change),
+        disruption: step.disruption(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::FORMAT_VERSION;
 use super::problems::Diagnostic;
 use super::resource_json::{ActionDocument, ReasonDocument, ResourceDocument, resource};
 use crate::effect::ServiceKey;
-use crate::plan::{HostStatus, Plan, ReloadAct, Step, disruption, reload};
+use crate::plan::{HostStatus, Plan, ReloadAct, Step, reload};
 use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::{Problems, SourceMap};
 
@@ -155,7 +155,7 @@ pub struct ChangeImpact {
 /// One thing that keepalived does when it reads its new file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReloadDocument {
-    /// `replaces-service`, `removes-service`, `edits-service`, `removes-server-drained` or `removes-server-undrained`.
+    /// `replaces-service`, `hands-service-over`, `removes-service`, `edits-service`, `removes-server-drained` or `removes-server-undrained`.
     pub does: &'static str,
     /// The virtual server, as `ipvs` identities write it.
     pub service: String,
@@ -314,8 +314,8 @@ fn change(plan: &Plan, step: &Step, sources: &SourceMap) -> ChangeDocument {
         impact: ChangeImpact {
             connections_drained: if change.action == Action::Delete && !step.is_cut { active } else { 0 },
             connections_cut: if step.is_cut { active.saturating_add(inactive) } else { 0 },
-            disruptive: disruption(change).is_some(),
-            disruption: disruption(change),
+            disruptive: step.disruption().is_some(),
+            disruption: step.disruption(),
         },
         reload: reloads(plan, step),
         requires: step.requires.iter().map(ToString::to_string).collect(),
@@ -328,7 +328,7 @@ fn reloads(plan: &Plan, step: &Step) -> Option<Vec<ReloadDocument>> {
         does: effect.name(),
         service: effect.service.to_string(),
         replacement: match &effect.act {
-            ReloadAct::Replaces(by) => Some(by.to_string()),
+            ReloadAct::Replaces(by) | ReloadAct::HandsOver(by) => Some(by.to_string()),
             _ => None,
         },
         server: match &effect.act {

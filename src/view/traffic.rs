@@ -7,7 +7,7 @@ use super::describe::count;
 use super::paint::Paint;
 use super::plan_changes::{listed, service_heading};
 use crate::effect::{Effect, ServiceKey};
-use crate::plan::{Impact, Plan, disruption};
+use crate::plan::{Impact, Plan};
 use crate::resource::{Action, ResourceKey};
 use crate::topology::HostName;
 
@@ -91,7 +91,7 @@ fn disruptions(plan: &Plan) -> Vec<(String, String)> {
     let mut found: BTreeMap<String, Vec<&HostName>> = BTreeMap::new();
     for step in &plan.steps {
         let counted = step.change.action == Action::Delete && matches!(step.change.key(), ResourceKey::IpvsService(_));
-        if let (Some(text), false) = (disruption(&step.change), counted) {
+        if let (Some(text), false) = (step.disruption(), counted) {
             let hosts = found.entry(text).or_default();
             if !hosts.contains(&&step.change.id.host) {
                 hosts.push(&step.change.id.host);
@@ -103,7 +103,9 @@ fn disruptions(plan: &Plan) -> Vec<(String, String)> {
 
 /// Tells whether no director has a usable server for a service that had one.
 fn is_lost(impacts: &[&Impact]) -> bool {
-    impacts.iter().any(|impact| impact.servers.0 > 0) && impacts.iter().all(|impact| impact.servers.1 == 0)
+    impacts.iter().any(|impact| impact.servers.0 > 0)
+        && impacts.iter().all(|impact| impact.servers.1 == 0)
+        && impacts.iter().any(|impact| impact.successor.is_none())
 }
 
 fn is_new(impacts: &[&Impact]) -> bool {
@@ -130,10 +132,13 @@ fn directors(impacts: &[&Impact]) -> Vec<String> {
 }
 
 fn felt(impact: &Impact) -> String {
-    let Impact { servers, weight, draining, cut, .. } = impact;
+    let Impact { servers, weight, draining, successor, cut, .. } = impact;
     let mut parts = vec![format!("usable servers {}→{}", servers.0, servers.1)];
     if weight.0 != weight.1 {
         parts.push(format!("weight {}→{}", weight.0, weight.1));
+    }
+    if let Some(successor) = successor {
+        parts.push(format!("{successor} takes over before"));
     }
     if *draining > 0 {
         parts.push(count(*draining as usize, "connection") + " draining");

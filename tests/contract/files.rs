@@ -42,19 +42,23 @@ pub fn files_are_replaced_whole(bench: &dyn Bench) {
         let refused = failure(&mut *host, &write(bad, SecretText::plain(""), 0o600));
         assert!(matches!(refused, HostError::Io { .. }), "{refused}");
     }
-    // The first file that was there is kept, and only that one, and for its owner alone.
-    for text in ["by hand", "first", "second"] {
-        let effect = Effect::WriteFile {
-            path: "/etc/site.conf".into(),
-            text: SecretText::plain(text),
-            mode: 0o640,
-            keepalived_test: false,
-            keep_previous: text != "by hand",
-        };
-        succeed(&mut *host, &[effect]);
+    // Every file that is asked to be kept is kept once, and for its owner alone.
+    for (text, keep_previous) in [
+        ("by hand", false),
+        ("own", true),
+        ("by another hand", false),
+        ("own", true),
+        ("by hand", false),
+        ("own", true),
+    ] {
+        let path = "/etc/site.conf".into();
+        let text = SecretText::plain(text);
+        succeed(&mut *host, &[Effect::WriteFile { path, text, mode: 0o640, keepalived_test: false, keep_previous }]);
     }
-    let kept = FileState { mode: 0o600, text: "by hand".into() };
-    assert_eq!(read(&mut *host, "/etc/site.conf.before-lvsctl"), Some(kept));
+    let kept = |text: &str| Some(FileState { mode: 0o600, text: text.into() });
+    for (suffix, there) in [("", kept("by hand")), (".2", kept("by another hand")), (".3", None)] {
+        assert_eq!(read(&mut *host, &format!("/etc/site.conf.before-lvsctl{suffix}")), there);
+    }
 }
 
 pub fn a_link_takes_the_place_of_anything(bench: &dyn Bench) {
@@ -121,10 +125,10 @@ pub fn nothing_is_tried_after_a_failure(bench: &dyn Bench) {
     let mut host = bench.connect();
     let set = |path: &str| Effect::WriteSysctl { key: SysctlKey::from_path(path), value: "1".into() };
     let file = write("/etc/later", SecretText::plain("x"), 0o600);
-    let results = host.perform_all(&[set("net/ipv4/conf/lo/arp_ignore"), set("net/ipv4/none"), file]);
+    let results = host.perform_all(vec![set("net/ipv4/conf/lo/arp_ignore"), set("net/ipv4/none"), file]);
     assert_eq!(results[0], Ok(()));
     assert_eq!(results[1].as_ref().unwrap_err().errno(), Some("ENOENT"));
     assert_eq!(results[2], Err(HostError::NotTried));
     assert_eq!(read(&mut *host, "/etc/later"), None);
-    assert_eq!(host.perform_all(&[]), []);
+    assert_eq!(host.perform_all(vec![]), []);
 }

@@ -58,7 +58,7 @@ pub fn cases() -> Vec<Case> {
 
 /// Performs effects that must all succeed.
 fn succeed(host: &mut dyn Host, effects: &[Effect]) {
-    for (effect, result) in effects.iter().zip(host.perform_all(effects)) {
+    for (effect, result) in effects.iter().zip(host.perform_all(effects.to_vec())) {
         assert_eq!(result, Ok(()), "{effect:?}");
     }
 }

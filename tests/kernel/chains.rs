@@ -1,6 +1,6 @@
 //! What the chain kind writes, as the real iptables takes it and prints it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -77,7 +77,13 @@ impl Firewall {
     fn perform(&self, change: &Change) -> Result<(), String> {
         let (capabilities, changed) = (Capabilities::default(), BTreeSet::new());
         let nothing = HostState::new();
-        let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+        let context = Context {
+            capabilities: &capabilities,
+            changed: &changed,
+            desired: &nothing,
+            observed: &nothing,
+            ahead: &BTreeMap::new(),
+        };
         let effects = kind().effects(change, &context);
         let [Effect::IptablesRestore { family, text }] = &effects[..] else {
             panic!("{effects:?}");
@@ -163,8 +169,10 @@ fn every_form(family: Family, table: Table) -> Resource {
         Table::Mangle => vec![peer()],
         _ => vec![rule(family, Protocol::Tcp, range(79, 79), target(0))],
     };
+    // Enough ports of one mark for more than one rule of the match `multiport`.
+    rules.extend((80..=94).map(|port| rule(family, Protocol::Tcp, range(port, port), target(1))));
+    rules.push(rule(family, Protocol::Tcp, range(7000, 7010), target(1)));
     rules.extend([
-        rule(family, Protocol::Tcp, range(80, 80), target(1)),
         rule(family, Protocol::Tcp, range(8000, 8010), target(65535)),
         rule(family, Protocol::Tcp, None, target(1)),
         rule(family, Protocol::Udp, range(53, 53), target(1)),
@@ -189,6 +197,8 @@ fn what_is_written_is_read_back_and_undone() {
         assert_eq!(firewall.live(&key), wanted);
         let first = firewall.namespace.run(&[firewall.program(), "-t", table.as_str(), "-S", "PREROUTING", "1"]);
         assert_eq!(first, "-A PREROUTING -j LVSCTL\n");
+        let joined = "-m multiport --dports 80,81,82,83,84,85,86,87,88,89,90,91,92,93,94 -j";
+        assert_eq!(firewall.save().matches(joined).count(), 1, "{}", firewall.save());
         let written = firewall.rules();
 
         // Somebody adds a rule and a jump; somebody takes the jump away and empties the chain.
@@ -284,15 +294,19 @@ fn no_packet_is_marked_that_a_rule_does_not_name() {
         mac_source: None,
         target: RuleTarget::Mark(mark),
     };
-    let wanted = Resource::Chain { rules: vec![marked(7001, 5), marked(7002, 6)], jumps: 1 };
+    // Twenty-one ports of one mark stand in two rules, and the other mark between them.
+    let many = (7010..=7030).map(|port| marked(port, 7));
+    let rules = [marked(7001, 5), marked(7002, 6), marked(7020, 7)].into_iter().chain(many).collect();
+    let wanted = Resource::Chain { rules, jumps: 1 };
     let create = change(&key(Family::Ipv4, Table::Mangle), None, Some(wanted));
     firewall.perform(&create).expect("the chain is made");
-    for mark in ["5", "6", "0"] {
+    for mark in ["5", "6", "7", "0"] {
         firewall.run(&["-t", "mangle", "-A", "INPUT", "-p", "udp", "-m", "mark", "--mark", mark]);
     }
     firewall.namespace.enter(|| {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        for (port, packets) in [(7001, 1), (7002, 2), (7003, 4)] {
+        for (port, packets) in [(7001, 1), (7002, 2), (7003, 4), (7010, 1), (7024, 1), (7025, 1), (7030, 1), (7031, 4)]
+        {
             for _ in 0..packets {
                 socket.send_to(b"x", ("127.0.0.2", port)).expect("a packet is sent");
             }
@@ -304,5 +318,6 @@ fn no_packet_is_marked_that_a_rule_does_not_name() {
         let line = counted.lines().find(|line| line.contains("-A INPUT") && line.ends_with(&rule)).unwrap_or_default();
         line.trim_start_matches('[').split(':').next().unwrap_or_default().to_owned()
     };
-    assert_eq!([packets("0x5"), packets("0x6"), packets("0x0")], ["1", "2", "4"], "{counted}");
+    let counts = ["0x5", "0x6", "0x7", "0x0"].map(packets);
+    assert_eq!(counts, ["1", "2", "4", "8"], "{counted}");
 }

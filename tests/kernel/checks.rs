@@ -1,11 +1,7 @@
 //! Every sort of check on a real keepalived: a server that answers stays in the table, one that does not goes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::thread;
 
-use crate::lab;
 use crate::laboratory::{Laboratory, eventually, texts};
 use crate::runner::{Test, test};
 
@@ -54,8 +50,6 @@ fn each_sort() {
     let laboratory = Laboratory::new(&topology(&"1".repeat(32)));
     std::fs::write(SCRIPT, "#!/bin/sh\n[ \"$#,$1,$2\" = 2,yes,please ]\n").expect("the script");
     std::fs::set_permissions(SCRIPT, std::fs::Permissions::from_mode(0o755)).expect("its mode");
-    answer_names(laboratory.namespace("w1"));
-    greet(laboratory.namespace("w1"));
     let digest = laboratory.run("d1", "curl -s http://10.0.0.11:7001/ | md5sum | cut -c1-32");
     laboratory.write(&topology(&digest.trim().to_uppercase()));
     laboratory.apply();
@@ -80,36 +74,4 @@ fn each_sort() {
     eventually("both at port 1", || servers(1).len() == 2);
     std::fs::write(SCRIPT, "#!/bin/sh\nexit 1\n").expect("the script");
     eventually("nobody at port 9", || servers(9).is_empty());
-}
-
-/// Answers each question for a name with the empty answer that a name server without such a record gives.
-fn answer_names(namespace: &str) {
-    let socket = lab::enter(namespace, || UdpSocket::bind("0.0.0.0:7006")).expect("a port");
-    thread::spawn(move || {
-        let mut question = [0; 512];
-        while let Ok((length, from)) = socket.recv_from(&mut question) {
-            // RFC 1035, section 4.1.1: QR is the first bit of the third octet.
-            question[2] |= 0x80;
-            socket.send_to(&question[..length], from).expect("an answer");
-        }
-    });
-}
-
-/// Greets as a mail server does (RFC 5321, section 4.2).
-fn greet(namespace: &str) {
-    let listener = lab::enter(namespace, || TcpListener::bind("0.0.0.0:7007")).expect("a port");
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.write_all(b"220 w1.example ready\r\n");
-            let Ok(reading) = stream.try_clone() else { continue };
-            for line in BufReader::new(reading).lines().map_while(Result::ok) {
-                let answer: &[u8] = match line.trim() {
-                    "HELO d1.example" => b"250 w1.example\r\n",
-                    "QUIT" => b"221 bye\r\n",
-                    _ => b"500 what?\r\n",
-                };
-                let _ = stream.write_all(answer);
-            }
-        }
-    });
 }

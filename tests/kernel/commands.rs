@@ -57,7 +57,7 @@ pub fn essence(snapshot: &Snapshot) -> Snapshot {
     let mut snapshot = snapshot.clone();
     snapshot.0.retain(|key, text| {
         let is_folder = key.contains(" file ") && text.starts_with('4');
-        key != "modules" && !is_folder && !key.ends_with(".before-lvsctl")
+        key != "modules" && !is_folder && !key.contains(".before-lvsctl")
     });
     for (key, text) in &mut snapshot.0 {
         if key.ends_with("tables") {

@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
         test("health::an_inhibited_server_is_no_drift", || dies(INHIBIT)).within(120),
         test("health::a_weight_of_0_by_hand_is_drift_where_keepalived_removes", quietened).within(120),
         test("health::a_sorry_server_is_no_drift", too_few_are_left).within(120),
+        test("health::programs_are_told_of_servers_and_the_quorum", programs_are_told).within(120),
         test("health::a_server_that_never_lived_is_no_drift", never_lived).within(120),
     ]
 }
@@ -158,6 +159,40 @@ fn too_few_are_left() {
     eventually("both are back", || is_up(&laboratory, "10.0.0.11", 10) && is_up(&laboratory, "10.0.0.12", 20));
     eventually("the sorry server has gone", || lines(&laboratory, "10.0.0.13").is_empty());
     assert_eq!(no_change(&laboratory), None);
+}
+
+/// The programs leave files, with their arguments as names.
+fn programs_are_told() {
+    let tells = |what: &str| format!("up=\"/usr/bin/touch /run/{what}-up\" down=\"/usr/bin/touch /run/{what}-down\"");
+    let told = |what: &str| std::path::Path::new("/run").join(what).exists();
+    let text = SITE.replace(
+        "server \"w1\" weight=10 port=8080",
+        &format!(
+            "quorum 25 {}\n        server \"w1\" weight=10 port=8080 {{ notify {} }}",
+            tells("quorum"),
+            tells("server")
+        ),
+    );
+    let laboratory = Laboratory::new(&text);
+    laboratory.apply();
+    eventually("both servers", || is_up(&laboratory, "10.0.0.11", 10) && is_up(&laboratory, "10.0.0.12", 20));
+    let nobody = !told("server-down") && !told("quorum-down");
+    assert!(nobody, "nobody is told of a loss while all are well");
+    for (stops, way) in [(true, "down"), (false, "up")] {
+        laboratory.run("d1", "rm -f /run/server-* /run/quorum-*");
+        if stops {
+            stop(&laboratory, "w1")
+        } else {
+            start(&laboratory, "w1")
+        }
+        for what in ["server", "quorum"] {
+            eventually(&format!("the program {what} {way}"), || told(&format!("{what}-{way}")));
+        }
+        let other = if stops { "up" } else { "down" };
+        assert!(!told(&format!("server-{other}")) && !told(&format!("quorum-{other}")), "only one side is told");
+        eventually("a settled table", || lines(&laboratory, "10.0.0.11").is_empty() == stops);
+        no_change(&laboratory);
+    }
 }
 
 /// A server that is dead when lvsctl first comes, and when keepalived starts anew.

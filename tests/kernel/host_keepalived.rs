@@ -64,10 +64,10 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 fn keepalived_holds_a_vip() {
     let bench = bench();
     let mut host = open(&bench);
-    assert!(host.perform_all(&[write(vrrp("192.0.2.100/32"), true), start()]).iter().all(Result::is_ok));
+    assert!(host.perform_all(vec![write(vrrp("192.0.2.100/32"), true), start()]).iter().all(Result::is_ok));
     eventually("the VIP on eth0", || holds(&mut host, "192.0.2.100"));
     let reload = Effect::ReloadKeepalived { configuration: "beef".into() };
-    assert!(host.perform_all(&[write(vrrp("192.0.2.101/32"), true), reload]).iter().all(Result::is_ok));
+    assert!(host.perform_all(vec![write(vrrp("192.0.2.101/32"), true), reload]).iter().all(Result::is_ok));
     eventually("the other VIP on eth0", || holds(&mut host, "192.0.2.101") && !holds(&mut host, "192.0.2.100"));
     host.perform(&Effect::StopKeepalived).unwrap();
     assert!(!holds(&mut host, "192.0.2.101"), "the VIP goes before the stop is over");
@@ -79,7 +79,7 @@ fn keepalived_holds_a_vip() {
 fn keepalived_is_known_without_a_marker() {
     let bench = bench();
     let mut host = open(&bench);
-    assert_eq!(host.perform_all(&[write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
+    assert_eq!(host.perform_all(vec![write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
     let marker = bench.root().join("run/lvsctl-keepalived.loaded");
     fs::remove_file(&marker).unwrap();
     // It is younger than the file, so it has read the file: the digest is that of sha256sum(1).
@@ -124,7 +124,7 @@ fn pid_in(path: &Path) -> u32 {
 fn a_killed_keepalived_is_recovered_from() {
     let bench = bench();
     let mut host = open(&bench);
-    assert_eq!(host.perform_all(&[write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
+    assert_eq!(host.perform_all(vec![write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
     let killed = state(&mut host).pid.unwrap();
     let child = pid_in(&bench.root().join("run/keepalived_vrrp.pid"));
     // A child that is stopped cannot follow its parent into the grave by itself.
@@ -144,7 +144,7 @@ fn a_killed_keepalived_is_recovered_from() {
 
 fn keepalived_outlives_its_starter() {
     let bench = bench();
-    assert_eq!(open(&bench).perform_all(&[write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
+    assert_eq!(open(&bench).perform_all(vec![write(vrrp("192.0.2.100/32"), true), start()]), [Ok(()), Ok(())]);
     // The connection that started it is gone, and it is not.
     let mut host = open(&bench);
     let pid = state(&mut host).pid.unwrap();

@@ -166,7 +166,7 @@ fn what_ipvsadm_writes_is_read() {
         )),
         Effect::Ipvs(IpvsCommand::DeleteService(marked.key)),
     ];
-    assert!(host.perform_all(&effects).iter().all(Result::is_ok));
+    assert!(host.perform_all(effects.to_vec()).iter().all(Result::is_ok));
     let saved = bench.run(&["ipvsadm", "-Sn"]);
     let lines: Vec<&str> = saved.lines().collect();
     assert_eq!(lines.len(), 2, "{saved}");
@@ -191,7 +191,7 @@ fn draining_ends_at_the_deadline() {
         Effect::Ipvs(IpvsCommand::NewService(service, config)),
         Effect::Ipvs(IpvsCommand::NewDestination(service, destination, weight)),
     ];
-    assert!(host.perform_all(&effects).iter().all(Result::is_ok));
+    assert!(host.perform_all(effects.to_vec()).iter().all(Result::is_ok));
     let connected = bench.enter(|| {
         let listener = TcpListener::bind("192.0.2.1:8080").unwrap();
         let vip: SocketAddr = "192.0.2.10:80".parse().unwrap();
@@ -242,7 +242,7 @@ fn large_tables_are_quick() {
         }));
     }
     let started = Instant::now();
-    assert!(host.perform_all(&effects).iter().all(Result::is_ok));
+    assert!(host.perform_all(effects.to_vec()).iter().all(Result::is_ok));
     let written = started.elapsed();
     let services = table(&mut host);
     let read = started.elapsed() - written;

@@ -34,11 +34,13 @@ mod rehearsal;
 mod return_path;
 mod runner;
 mod secrets;
+mod seed;
 mod sites;
 mod smoke;
 mod traffic;
 mod tunnels;
 mod tuning;
+mod virtual_mac;
 
 use std::process::ExitCode;
 
@@ -75,6 +77,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         plan_changes_nothing::tests(),
         drift::tests(),
         tuning::tests(),
+        virtual_mac::tests(),
         boot::tests(),
         random::tests(soak),
     ];

@@ -87,13 +87,13 @@ impl Host for Recorded {
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
-        self.perform_all(std::slice::from_ref(effect)).pop().expect("a result")
+        self.perform_all(vec![effect.clone()]).pop().expect("a result")
     }
 
-    fn perform_all(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+    fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
         let lock = || self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = lock().tick();
-        let results = self.inner.perform_all(effects);
+        let results = self.inner.perform_all(effects.clone());
         let mut record = lock();
         let end = record.tick();
         for (position, effect) in effects.iter().enumerate() {

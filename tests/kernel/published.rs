@@ -118,7 +118,7 @@ fn effect(laboratory: &Laboratory, chain: &str) -> Effect {
     let redirects = on(["web1", "web2"], "iptables -t nat -S");
     let redirects = redirects.iter().map(|text| {
         let found = text.lines().filter(|line| line.ends_with("-j REDIRECT"));
-        found.filter_map(|line| line.splitn(3, ' ').nth(2)).map(str::to_owned).collect::<BTreeSet<_>>()
+        found.filter_map(|line| line.splitn(3, ' ').nth(2)).flat_map(port_by_port).collect::<BTreeSet<_>>()
     });
     Effect {
         marks: marks.iter().map(|text| rules(text, &format!("-A {chain} "))).collect(),
@@ -127,6 +127,13 @@ fn effect(laboratory: &Laboratory, chain: &str) -> Effect {
         forwarding: on(["lb01", "lb02"], "cat /proc/sys/net/ipv4/ip_forward"),
         holders: ["lb01", "lb02"].iter().filter(|director| holds_vip(laboratory, director)).count(),
     }
+}
+
+/// Returns what a rule of several ports does, as a rule for each of them.
+fn port_by_port(rule: &str) -> Vec<String> {
+    let Some((before, rest)) = rule.split_once(" -m multiport --dports ") else { return vec![rule.to_owned()] };
+    let (ports, after) = rest.split_once(' ').expect("a target");
+    ports.split(',').map(|port| format!("{before} -m tcp --dport {port} {after}")).collect()
 }
 
 /// Returns how `keepalived -t` ends for each director's file.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use lvsctl::document::ReadSource;
 use lvsctl::rehearsal::converge::Converger;
+use lvsctl::rehearsal::live::LiveConverger;
 use lvsctl::rehearsal::phases::Rehearsal;
 use lvsctl::rehearsal::report::{ApplySummary, PlanSummary, Report};
 use lvsctl::topology::{Connection, HostName, Topology};
@@ -17,15 +18,16 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("rehearsal::a_site_set_up_by_hand_serves_and_fails_over", a_site_set_up_by_hand_serves_and_fails_over)
             .within(90),
+        test("rehearsal::every_sort_of_check_finds_somebody_who_answers", every_sort_of_check).within(120),
         test("rehearsal::a_broken_site_does_not_pass", a_broken_site_does_not_pass).within(90),
         test("rehearsal::datagrams_and_mapped_ports_arrive_under_nat", datagrams_and_mapped_ports_arrive_under_nat)
             .within(60),
     ]
 }
 
-struct OneFile(&'static str);
+struct OneFile<'a>(&'a str);
 
-impl ReadSource for OneFile {
+impl ReadSource for OneFile<'_> {
     fn read(&self, _: &str) -> Result<String, String> {
         Ok(self.0.to_owned())
     }
@@ -35,7 +37,7 @@ impl ReadSource for OneFile {
     }
 }
 
-fn load(text: &'static str) -> Topology {
+fn load(text: &str) -> Topology {
     let loaded = lvsctl::topology::load("topology.kdl", &OneFile(text));
     loaded.topology.unwrap_or_else(|| panic!("{:?}", loaded.problems))
 }
@@ -190,4 +192,36 @@ fn datagrams_and_mapped_ports_arrive_under_nat() {
         report.services.iter().map(|service| service.spread.values().copied().collect()).collect();
     assert_eq!(spreads, [[75, 25], [50, 50]]);
     assert!(report.failovers.is_empty());
+}
+
+/// Names, mail, a program that this machine does not have, and one of its users.
+const CHECKED: &str = r#"
+director "d1" { address "10.0.0.1/24"; interface "eth0"; }
+real-server "w1" { address "10.0.0.11/24"; interface "eth0"; }
+real-server "w2" { address "10.0.0.12/24"; interface "eth0"; }
+pool "both" { server "w1"; server "w2"; }
+vip "10.0.0.100" director="d1" forwarding="dr" {
+    service "names" { listen "udp" 53; scheduler "rr"; check "dns" name="example.org" type="A" QUICK; pool "both"; }
+    service "mail" { listen "tcp" 25; scheduler "rr"; check "smtp" helo="d1.example" QUICK; pool "both"; }
+    service "script" {
+        listen "tcp" 80
+        scheduler "rr"
+        check "script" run="/opt/nobody/has/this yes" user="lvsctl-nobody" QUICK
+        quorum 1 up="/opt/nobody/has/that up" user="lvsctl-nobody"
+        pool "both"
+    }
+    service "alive" { listen "tcp" 81; scheduler "rr"; check "ping" QUICK; pool "both"; }
+}
+"#;
+
+fn every_sort_of_check() {
+    let quick = r#"interval="1s" timeout="1s" retries=1 retry-delay="1s""#;
+    let topology = load(&CHECKED.replace("QUICK", quick));
+    let rehearsal = Rehearsal { topology: &topology, path: "topology.kdl", requests: 20 };
+    let mut told = Vec::new();
+    let report = rehearsal.run(&mut LiveConverger, &mut |line| told.push(line)).expect("a report");
+    assert!(report.passed, "{:?}\n{told:#?}", report.failures);
+    assert_eq!(report.services.iter().map(|service| service.answered).collect::<Vec<_>>(), [20; 4], "{told:#?}");
+    let stood_in: Vec<&String> = told.iter().filter(|line| line.contains("is not on this machine")).collect();
+    assert_eq!(stood_in.len(), 2, "{told:#?}");
 }

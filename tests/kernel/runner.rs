@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::carried::{self, Carried};
 use crate::lab;
+use crate::seed::{SEED_VARIABLE, seed};
 
 /// The variable that names the one test that a process runs.
 pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
@@ -186,6 +187,7 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     }
     let guests = options.guests.min(chosen.len());
     println!("\nrunning {} tests in {guests} disposable kernels", chosen.len());
+    println!("random topologies have the seed {} (again with {SEED_VARIABLE}={0})", seed());
     let started = Instant::now();
     let finished: Mutex<Vec<Finished>> = Mutex::default();
     let waiting = Mutex::new(shares(&chosen, guests).into_iter());
@@ -255,10 +257,13 @@ fn boot(
     rebooted: Option<Vec<Carried>>,
     on_end: &mut dyn FnMut(Finished),
 ) -> Result<Outcome, MachineError> {
+    let passed_on = |name: &String| PASSED_ON.iter().any(|start| name.starts_with(start)) && name != SEED_VARIABLE;
+    let seed = (SEED_VARIABLE.to_owned(), seed().to_string());
+    let variables = std::env::vars().filter(|(name, _)| passed_on(name)).chain([seed]).collect();
     let request = Request {
         names: share.iter().map(|test| test.name.to_owned()).collect(),
         folder: std::env::current_dir().unwrap_or_else(|_| "/".into()),
-        variables: std::env::vars().filter(|(name, _)| PASSED_ON.iter().any(|start| name.starts_with(start))).collect(),
+        variables,
         rebooted,
     };
     let seconds = std::env::var("LVSCTL_TEST_TIMEOUT").ok().and_then(|text| text.parse().ok());

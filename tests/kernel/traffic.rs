@@ -21,6 +21,8 @@ pub fn tests() -> Vec<Test> {
     vec![
         test("traffic::no_request_is_lost_under_nat", no_request_is_lost_under_nat).within(300),
         test("traffic::no_request_is_lost_under_dr_with_checks", no_request_is_lost_under_dr).within(300),
+        test("traffic::no_request_is_lost_when_marks_come_and_go", || marks_come_and_go(NAT)).within(300),
+        test("traffic::no_request_is_lost_when_checked_marks_come_and_go", || marks_come_and_go(DR)).within(300),
     ]
 }
 
@@ -98,7 +100,7 @@ vip "10.0.0.100" failover="f" forwarding="dr" {
     service "web" {
         listen "tcp" 80
         scheduler "wrr"
-        check "tcp" interval="1s"
+        check "tcp" port=80 interval="1s"
         server "w1" weight=2
         server "w2" weight=2
         server "w3" weight=2
@@ -143,6 +145,21 @@ fn no_request_is_lost_under_dr() {
             ("loses persistence", "        persistence \"60s\"\n", ""),
             ("changes its check", "check \"tcp\"", "check \"http\" path=\"/\" status=200"),
             ("loses a drained server", third, ""),
+        ],
+    );
+    assert_eq!(lost, Vec::<String>::new());
+}
+
+/// Neither the kernel nor keepalived can edit the one into the other.
+fn marks_come_and_go(site: &str) {
+    let third = site.lines().find(|line| line.contains("server \"w3\" weight=2")).expect("the third server");
+    let lost = change_under_load(
+        site,
+        &format!("{third}\n"),
+        &[
+            ("gets a mark", "listen \"tcp\" 80", "listen \"tcp\" 80 443\n        fwmark 7"),
+            ("gets another mark", "fwmark 7", "fwmark 8"),
+            ("loses its mark", " 443\n        fwmark 8", ""),
         ],
     );
     assert_eq!(lost, Vec::<String>::new());

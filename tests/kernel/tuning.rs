@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         test("tuning::the_connection_table_has_its_size_from_the_next_load", connection_table).within(90).alone(),
         test("tuning::offloads_are_switched_and_go_back", offloads).within(90),
         test("tuning::sync_daemons_carry_connections", sync_daemons).within(120),
+        test("tuning::sync_daemons_pass_from_keepalived_to_lvsctl_and_back", sync_daemons_change_hands).within(150),
         test("tuning::every_parameter_of_ipvs_can_be_set", every_parameter).within(120),
     ]
 }
@@ -158,6 +159,72 @@ fn sync_daemons() {
     assert!(shown("d1").contains("syncid=4"));
     laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
     assert_eq!(shown("d1").trim(), "");
+}
+
+/// Two directors; the first synchronises as told, the failover as told, and a check keeps keepalived alive.
+fn synchronised(own: &str, failover: &str) -> String {
+    let holder = if failover.is_empty() { "director=\"d1\"" } else { "failover=\"ext\"" };
+    format!(
+        r#"
+director "d1" {{
+    address "10.0.0.1/24"
+    interface "eth0"
+    {own}
+}}
+director "d2" {{
+    address "10.0.0.2/24"
+    interface "eth0"
+}}
+real-server "w1" {{
+    address "10.0.0.11/24"
+    interface "eth0"
+}}
+{failover}
+vip "10.0.0.100" {holder} forwarding="dr" {{
+    service "web" {{
+        listen "tcp" 80
+        scheduler "rr"
+        check "tcp" interval="1s"
+        server "w1"
+    }}
+}}
+"#
+    )
+}
+
+fn sync_daemons_change_hands() {
+    let failover = |sync: &str| {
+        format!(
+            "failover \"ext\" {{ director \"d1\" priority=100; director \"d2\" priority=50; virtual-router-id 51; {sync} }}"
+        )
+    };
+    let by_keepalived = synchronised("", &failover("sync-daemon"));
+    let own = "sync-daemon \"master\" id=4 maxlen=700; sync-daemon \"backup\" id=5";
+    let laboratory = Laboratory::new(&by_keepalived);
+    let shown = |host: &str| laboratory.run(host, "ipvsadm -Ln --daemon");
+    let has_two = || shown("d1").contains("master sync daemon") && shown("d2").contains("backup sync daemon");
+    let goes_to = |text: &str| {
+        laboratory.write(text);
+        laboratory.apply();
+        laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
+    };
+    laboratory.apply();
+    eventually("a daemon of keepalived's on each", || has_two() && shown("d1").contains("syncid=51"));
+    // keepalived stays as the master's keeper, or for the check only, or with its daemons again.
+    for further in [failover(""), String::new()] {
+        goes_to(&synchronised(own, &further));
+        assert!(shown("d1").contains("syncid=4") && shown("d1").contains("syncid=5"), "{}", shown("d1"));
+        assert_eq!(shown("d2").trim(), "");
+        goes_to(&by_keepalived);
+        eventually("keepalived's daemons again", || has_two() && !shown("d1").contains("syncid=4"));
+    }
+    // Where keepalived keeps no VIP any more it leaves its daemon behind, and stopped as a whole as well.
+    goes_to(&synchronised("", ""));
+    assert_eq!(shown("d1").trim().to_owned() + shown("d2").trim(), "");
+    goes_to(&by_keepalived);
+    eventually("keepalived's daemons once more", has_two);
+    laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
+    assert_eq!(shown("d1").trim().to_owned() + shown("d2").trim(), "");
 }
 
 /// A further value that the kernel takes, where adding 1 is not one.

@@ -7,6 +7,7 @@
 //! Canonical means: the kernel's own flag "hashed" is gone, a netmask is a prefix, and a service without persistence has
 //! no timeout and the netmask of a single client, whatever the kernel remembers of earlier times.
 
+mod attributes;
 mod bytes;
 mod decode;
 mod encode;
@@ -23,8 +24,8 @@ use crate::topology::{IpvsTimeout, SyncState};
 
 pub use decode::{daemon, destination, family_number, service, timeouts};
 pub use encode::{
-    command, delete_daemon, get_daemons, get_destinations, get_family, get_info, get_service, get_services,
-    get_timeouts, new_daemon,
+    append_command, command, delete_daemon, get_daemons, get_destinations, get_family, get_info, get_service,
+    get_services, get_timeouts, new_daemon,
 };
 
 /// The name under which the kernel registers the family (`IPVS_GENL_NAME`).

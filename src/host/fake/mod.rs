@@ -178,6 +178,8 @@ impl Host for FakeHost {
         let state = self.state();
         state.reach()?;
         Ok(Capabilities {
+            missing_boot_programs: Vec::new(),
+            has_advertised_route: false,
             policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
@@ -289,15 +291,18 @@ impl State {
                 self.load_module("ip_vs")?;
                 self.table.start_daemon(*state, config, &self.network)
             }
-            Effect::StopSyncDaemon(state) => self.table.stop_daemon(*state),
+            Effect::StopSyncDaemon(state) => {
+                self.table.daemons.remove(state);
+                Ok(())
+            }
             Effect::AwaitService { service, present, within } => {
                 if self.table.find(service).is_some() == *present {
                     return Ok(());
                 }
                 Err(HostError::Timeout { doing: format!("wait for {service}"), within: *within })
             }
-            // Nothing here ever ends a connection or takes an address, so the deadline passes, which is no error.
-            Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } => Ok(()),
+            // Nothing here ever ends a connection, takes an address or stops a daemon, so the deadline passes, which is no error.
+            Effect::AwaitDrained { .. } | Effect::AwaitNoAddress { .. } | Effect::AwaitNoSyncDaemon { .. } => Ok(()),
             Effect::WriteFile { path, text, mode, keepalived_test, keep_previous } => {
                 self.write_file(path, text, *mode, *keepalived_test, *keep_previous)
             }

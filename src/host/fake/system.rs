@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::State;
 use crate::effect::FileState;
 use crate::host::HostError;
+use crate::host::files::kept_suffix;
 use crate::topology::{SecretText, SysctlKey};
 
 /// The parameters that every interface has, with the kernel's own defaults.
@@ -116,7 +117,9 @@ impl State {
         }
         if keep && let Some(previous) = self.files.get(path).cloned() {
             let kept = FileState { mode: previous.mode & 0o600, ..previous };
-            self.files.entry(format!("{path}.before-lvsctl")).or_insert(kept);
+            let mut names = (1..).map(|number| format!("{path}{}", kept_suffix(number)));
+            let free = names.find(|name| self.files.get(name).is_none_or(|there| there.text == kept.text));
+            free.into_iter().for_each(|name| _ = self.files.entry(name).or_insert(kept.clone()));
         }
         self.links.remove(path);
         self.files.insert(path.into(), FileState { mode, text: content });

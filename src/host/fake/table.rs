@@ -59,13 +59,6 @@ impl Table {
         Ok(())
     }
 
-    /// Stops a daemon that synchronises connections.
-    pub(super) fn stop_daemon(&mut self, state: SyncState) -> Result<(), HostError> {
-        let stopped = self.daemons.remove(&state).map(drop);
-        stopped
-            .ok_or_else(|| HostError::kernel(&format!("stop the sync daemon as {state}"), Errno::SRCH, daemon_meaning))
-    }
-
     /// Performs a command as the kernel does.
     pub(super) fn perform(&mut self, command: &IpvsCommand) -> Result<(), HostError> {
         let result = match command {

@@ -176,7 +176,13 @@ fn an_address_with_two_prefixes_is_seen_and_put_right() {
         let change = change(&key, Some(seen[0].resource.clone()), after);
         let capabilities = crate::effect::Capabilities { links: links.clone(), ..Default::default() };
         let (changed, nothing) = (Default::default(), Default::default());
-        let context = Context { capabilities: &capabilities, changed: &changed, desired: &nothing, observed: &nothing };
+        let context = Context {
+            capabilities: &capabilities,
+            changed: &changed,
+            desired: &nothing,
+            observed: &nothing,
+            ahead: &BTreeMap::new(),
+        };
         AddressKind.effects(&change, &context)
     };
     let removed = |prefix| Effect::RemoveAddress { device: "lo".into(), address: ip("192.0.2.9"), prefix };

@@ -13,9 +13,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::{Context, Kind, ParseError, Scope, Site};
-use crate::effect::{Answer, Effect, Probe};
+use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, Probe};
 use crate::resource::{BootContent, BootFile, Change, Entry, HostState, Resource, ResourceKey};
-use crate::source::Problems;
+use crate::source::{Problem, Problems};
 use crate::topology::{Host, SecretText};
 
 pub use render::{modules, sysctls, timeouts};
@@ -42,6 +42,45 @@ pub fn add(host: &Host, state: &mut HostState) {
     }
 }
 
+/// Reports the programs that the files of a host need at boot and that it does not have: lvsctl itself does without them.
+pub fn missing_programs(host: &Host, state: &HostState, capabilities: &Capabilities, problems: &mut Problems) {
+    let Some(Resource::BootFiles(files)) = state.get(&ResourceKey::BootFiles).map(|entry| &entry.resource) else {
+        return;
+    };
+    let is_needed = |program: &str| files.keys().any(|file| programs(*file).contains(&program));
+    let is_missing = |program: &str| capabilities.missing_boot_programs.iter().any(|missing| missing == program);
+    let needed: Vec<(&str, &str)> =
+        BOOT_PROGRAMS.into_iter().filter(|(program, _)| is_needed(program) && is_missing(program)).collect();
+    if needed.is_empty() {
+        return;
+    }
+    let list =
+        |pick: fn(&(&str, &str)) -> String, between: &str| needed.iter().map(pick).collect::<Vec<_>>().join(between);
+    let names = list(|(program, _)| (*program).to_owned(), ", ");
+    let packages = list(|(_, package)| (*package).to_owned(), " ");
+    let message = format!("After a reboot {} comes back only in part: it lacks {names}", host.name.value);
+    problems.push(
+        Problem::warning("boot-programs", message)
+            .label(host.name.span, "its state is restored with its own programs")
+            .help(format!("apt-get install {packages}")),
+    );
+}
+
+/// Returns the programs that read a file.
+fn programs(file: BootFile) -> &'static [&'static str] {
+    match file {
+        BootFile::Modules => &["modprobe"],
+        BootFile::Parameters => &["sysctl"],
+        BootFile::Ipvs => &["ipvsadm", "awk"],
+        BootFile::Timeouts | BootFile::SyncDaemons => &["ipvsadm"],
+        BootFile::Offloads => &["ethtool"],
+        BootFile::Links | BootFile::FouPorts | BootFile::Addresses | BootFile::Routes => &["ip"],
+        // Of these nothing but iptables is needed, which lvsctl needs as well.
+        BootFile::Iptables | BootFile::Ip6tables | BootFile::Jumps => &[],
+        BootFile::Script | BootFile::Unit | BootFile::Enablement => &[],
+    }
+}
+
 fn files(state: &HostState) -> Files {
     let texts = BootFile::ALL.into_iter().filter_map(|file| {
         let text = render::content(file, state);
@@ -62,14 +101,9 @@ fn of(resource: Option<&Resource>) -> Files {
 /// Returns the files that a change overwrites although lvsctl did not write them, as far as their text shows.
 pub fn foreign(change: &Change) -> impl Iterator<Item = BootFile> {
     let (before, after) = (of(change.before.as_ref()), of(change.after.as_ref()));
-    before.into_iter().filter_map(move |(file, content)| match &content {
-        BootContent::File { text, .. } => {
-            let is_own = text.is_empty() || text.lines().take(2).any(|line| line.starts_with(render::HEADER));
-            // That of ipvsadm takes no comment; it is in a folder of lvsctl's own.
-            let is_replaced = after.get(&file).is_some_and(|after| *after != content);
-            (!is_own && is_replaced && file != BootFile::Ipvs).then_some(file)
-        }
-        BootContent::Link { .. } => None,
+    before.into_iter().filter_map(move |(file, content)| {
+        let is_replaced = after.get(&file).is_some_and(|after| *after != content);
+        (is_replaced && file.is_foreign(&content)).then_some(file)
     })
 }
 

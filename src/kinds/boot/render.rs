@@ -6,11 +6,8 @@ use std::fmt::Write;
 use crate::effect::SyncDaemonConfig;
 use crate::kinds::ipvs::ipvsadm;
 use crate::kinds::{chain, fou};
-use crate::resource::{BootFile, HostState, Resource, ResourceKey, Table};
+use crate::resource::{BOOT_HEADER, BootFile, HostState, Resource, ResourceKey, Table};
 use crate::topology::{Family, IpvsTimeout};
-
-/// The first line of every file in which a comment may stand.
-pub(super) const HEADER: &str = "# Written by lvsctl";
 
 /// The program that restores; it reads the other files.
 const SCRIPT: &str = include_str!("restore.sh");
@@ -36,7 +33,7 @@ pub(super) fn content(file: BootFile, state: &HostState) -> String {
         BootFile::Unit => unit(state),
         BootFile::Enablement => return String::new(),
     };
-    if text.is_empty() { text } else { format!("{HEADER}\n{text}") }
+    if text.is_empty() { text } else { format!("{BOOT_HEADER}\n{text}") }
 }
 
 /// Returns the modules, a line each.
@@ -175,7 +172,8 @@ fn routes(state: &HostState) -> String {
 }
 
 /// Returns the unit. It runs after whatever else sets rules, so that these do not flush lvsctl's, and before keepalived,
-/// which brings the VIPs and is started by it.
+/// which brings the VIPs and is started by it. What fails, such as for an interface that comes late, is tried again (oneshot units
+/// may be restarted since systemd 244); the program leaves alone what is in place.
 fn unit(state: &HostState) -> String {
     let keepalived = match state.contains_key(&ResourceKey::KeepalivedDaemon) {
         true => "Wants=keepalived.service\nBefore=keepalived.service\n",
@@ -189,11 +187,15 @@ fn unit(state: &HostState) -> String {
          After=network-online.target systemd-modules-load.service systemd-sysctl.service\n\
          After=netfilter-persistent.service iptables.service ip6tables.service nftables.service\n\
          After=firewalld.service ufw.service ipvsadm.service\n\
+         StartLimitIntervalSec=300\n\
+         StartLimitBurst=20\n\
          {keepalived}\n\
          [Service]\n\
          Type=oneshot\n\
          RemainAfterExit=yes\n\
          ExecStart=/bin/sh {script}\n\
+         Restart=on-failure\n\
+         RestartSec=10\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",

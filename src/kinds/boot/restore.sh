@@ -84,7 +84,7 @@ restore_fou_ports() {
     while read -r port options; do
         case $port in '' | '#'*) continue ;; esac
         # shellcheck disable=SC2086 # They are words.
-        ip fou add port "$port" $options 2>/dev/null || ip fou show | grep -q "^port $port gue" ||
+        ip fou add port "$port" $options 2>/dev/null || ip fou show | sed 's/ *$//' | grep -qxF "port $port $options" ||
             failed "the port $port cannot be opened for gue"
     done <"$here/fou-ports"
 }
@@ -117,11 +117,41 @@ restore_offloads() {
     done <"$here/offloads"
 }
 
+# Tells whether a host keeps quiet about the addresses of an interface. The larger of all and the interface counts.
+is_quiet() { # DEVICE
+    for parameter in arp_ignore.1 arp_announce.2; do
+        largest=$(cat "/proc/sys/net/ipv4/conf/all/${parameter%.*}" "/proc/sys/net/ipv4/conf/$1/${parameter%.*}" | sort -n | tail -n 1)
+        [ "${largest:-0}" -ge "${parameter#*.}" ] || return 1
+    done
+}
+
+# A VIP of IPv6 is no source of the host's own packets; of IPv4 an earlier address is taken anyway. One on an interface of a
+# real server must not be answered for: without it the server serves nobody, with it the server would take all the traffic.
 restore_addresses() {
     while read -r address device label; do
         case $address in '' | '#'*) continue ;; esac
-        ip -o address show dev "$device" | grep -qF " $address " && continue
-        ip address replace "$address" dev "$device" ${label:+label "$label"} || failed "$address cannot be put on $device"
+        there=$(ip -o address show dev "$device" | grep -F " $address ")
+        lifetime=''
+        case $address in
+        *:*/128)
+            lifetime='nodad preferred_lft 0'
+            case $there in *' deprecated '*) continue ;; esac
+            ;;
+        *)
+            [ -z "$there" ] || continue
+            case $device in
+            lo | tunl0 | gre0 | lvsctl0)
+                is_quiet "$device" || {
+                    failed "$address is not put on $device, because ARP would be answered for it"
+                    continue
+                }
+                ;;
+            esac
+            ;;
+        esac
+        # shellcheck disable=SC2086 # They are words.
+        ip address replace "$address" dev "$device" ${label:+label "$label"} $lifetime ||
+            failed "$address cannot be put on $device"
     done <"$here/addresses"
 }
 

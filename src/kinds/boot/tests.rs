@@ -59,3 +59,21 @@ fn every_file_has_a_path_of_its_own() {
     let paths: std::collections::BTreeSet<&str> = BootFile::ALL.iter().map(|file| file.path()).collect();
     assert_eq!(paths.len(), BootFile::ALL.len());
 }
+
+#[test]
+fn a_program_that_boot_needs_and_the_host_lacks_is_a_warning() {
+    let topology = reference_site();
+    let host = &topology.hosts[&HostName::new("web1")];
+    let key = ResourceKey::Sysctl(crate::topology::SysctlKey::interface("all", "arp_ignore"));
+    let mut state = HostState::from([(key.clone(), Entry::new(key, Resource::Sysctl("1".into())))]);
+    add(host, &mut state);
+    let with = |missing: &[&str]| {
+        let missing_boot_programs = missing.iter().map(|name| (*name).to_owned()).collect();
+        let capabilities = Capabilities { missing_boot_programs, ..Capabilities::default() };
+        let mut problems = Problems::default();
+        missing_programs(host, &state, &capabilities, &mut problems);
+        problems.iter().map(|problem| format!("{} {:?}", problem.code, problem.help)).collect::<Vec<_>>()
+    };
+    assert_eq!(with(&["ipvsadm", "ethtool"]), Vec::<String>::new(), "there is nothing for these to do");
+    assert_eq!(with(&["ipvsadm", "sysctl"]), [r#"boot-programs Some("apt-get install procps")"#]);
+}

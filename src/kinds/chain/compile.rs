@@ -31,10 +31,10 @@ pub(super) fn marks(site: &Site<'_>, host: &Host, problems: &mut Problems) -> Ve
             let others = site.topology.holders(vip).into_iter().filter(|name| **name != host.name.value);
             let others = others.filter_map(|name| site.topology.hosts.get(name).map(|peer| (name, peer)));
             peers.extend(others.map(|(name, peer)| (name, interface::of_vip(site, vip, peer))));
-            let interface = interface::of_vip(site, vip, host);
+            let interface = interface::of_arrivals(site, vip, host);
             rules.extend(service.listens.iter().map(|listen| ChainRule::Known {
                 destination: Some(vip.address.value),
-                interface: interface.map(str::to_owned),
+                interface: interface.as_deref().map(str::to_owned),
                 ports: Some(port_match(listen)),
                 mac_source: None,
                 target: RuleTarget::Mark(mark.value),

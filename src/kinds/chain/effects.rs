@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{State, rule};
+use super::{State, multiport, rule};
 use crate::resource::{ChainRule, Table};
 
 /// The chains that the kernel has by itself (`NF_INET_*` in `uapi/linux/netfilter.h`); they cannot be removed.
@@ -48,7 +48,7 @@ pub(super) fn restore(
 /// The rule of a peer whose hardware address is not known becomes a comment.
 pub fn creation(table: Table, chain: &str, rules: &[ChainRule]) -> String {
     let mut lines = vec![format!(":{chain} - [0:0]")];
-    lines.extend(rules.iter().map(|rule| match (rule::render(rule), rule) {
+    lines.extend(multiport::join(rules).iter().map(|joined| match (joined.text(), joined.first) {
         (Some(text), _) => format!("-A {chain} {text}"),
         (None, ChainRule::UnknownPeer { peer }) => {
             let peer: String = peer.chars().filter(|character| !character.is_control()).collect();
@@ -75,12 +75,14 @@ fn exchange(table: Table, chain: &str, before: Option<State<'_>>, after: Option<
     for rule in before.map_or(&[][..], |state| state.rules) {
         lines.push(format!("-D {chain} {}", rule::render(rule)?));
     }
-    lines.extend(appended(chain, after.map_or(&[][..], |state| state.rules))?);
+    for rule in after.map_or(&[][..], |state| state.rules) {
+        lines.push(format!("-A {chain} {}", rule::render(rule)?));
+    }
     (!lines.is_empty()).then(|| whole(table, &lines))
 }
 
 fn appended(chain: &str, rules: &[ChainRule]) -> Option<Vec<String>> {
-    rules.iter().map(|rule| Some(format!("-A {chain} {}", rule::render(rule)?))).collect()
+    multiport::join(rules).iter().map(|joined| Some(format!("-A {chain} {}", joined.text()?))).collect()
 }
 
 fn whole(table: Table, lines: &[String]) -> String {

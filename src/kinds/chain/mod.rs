@@ -2,13 +2,14 @@
 //! service (`services`).
 //!
 //! lvsctl owns one chain of a table, `LVSCTL`, with one jump from `PREROUTING` (from `INPUT` in `filter`), and `LVSCTL-OUT`
-//! with one from `POSTROUTING`; every other chain is foreign and only listed. A live text becomes entries in `save`, one rule of it a typed value or its text in `rule`, and rules whose order
-//! has no effect are put into one order in `order`; a change becomes one text for `iptables-restore --noflush` in
-//! `effects`, which the kernel takes whole or not at all. To let lvsctl write a further form of rule, extend
-//! [`ChainRule`], and `rule` in both directions.
+//! with one from `POSTROUTING`; every other chain is foreign and only listed. A live text becomes entries in `save`, one rule of
+//! it a typed value or its text in `rule`, and rules whose order has no effect are put into one order in `order`; a change
+//! becomes one text for `iptables-restore --noflush` in `effects`, with ports joined by `multiport`, which the kernel takes
+//! whole or not at all. To let lvsctl write a further form of rule, extend [`ChainRule`], and `rule` in both directions.
 
 mod compile;
 mod effects;
+mod multiport;
 mod order;
 mod peers;
 mod rule;

@@ -11,17 +11,39 @@ use super::words::{quote, split};
 use crate::resource::{ChainRule, PortMatch, RuleTarget};
 use crate::topology::{Family, MacAddress, PortRange, Protocol};
 
+/// The match that takes several ports.
+const MULTIPORT: &str = "multiport";
+
 /// Every port there is, which iptables does not print.
 const EVERY_PORT: PortRange = PortRange { first: 0, last: u16::MAX };
 
-/// Reads what follows `-A CHAIN `.
+/// Reads what follows `-A CHAIN `; a rule of several ports is kept as its text.
 pub(super) fn parse(family: Family, text: &str) -> ChainRule {
-    let typed = split(text).and_then(|words| known(family, &words).or_else(|| service_rule::parse(family, &words)));
-    typed.unwrap_or_else(|| ChainRule::Other(text.to_owned()))
+    let mut rules = parse_each(family, text);
+    match rules.pop() {
+        Some(rule) if rules.is_empty() && !text.contains(MULTIPORT) => rule,
+        _ => ChainRule::Other(text.to_owned()),
+    }
+}
+
+/// Reads what follows `-A CHAIN `, as one rule a port or range.
+pub(super) fn parse_each(family: Family, text: &str) -> Vec<ChainRule> {
+    let words = split(text);
+    let known = words.as_ref().and_then(|words| known(family, words));
+    let typed = known.or_else(|| Some(vec![service_rule::parse(family, &words?)?]));
+    typed.unwrap_or_else(|| vec![ChainRule::Other(text.to_owned())])
 }
 
 /// Writes what follows `-A CHAIN `, as `iptables-save` would; `None` for a peer whose hardware address is not known.
 pub(super) fn render(rule: &ChainRule) -> Option<String> {
+    match rule {
+        ChainRule::Known { ports: Some(PortMatch { ports: Some(range), .. }), .. } => render_with(rule, &[*range]),
+        _ => render_with(rule, &[]),
+    }
+}
+
+/// Writes a rule with other ports than its own.
+pub(super) fn render_with(rule: &ChainRule, ranges: &[PortRange]) -> Option<String> {
     let ChainRule::Known { destination, interface, ports, mac_source, target } = rule else {
         return match rule {
             ChainRule::Other(text) => Some(text.clone()),
@@ -42,11 +64,17 @@ pub(super) fn render(rule: &ChainRule) -> Option<String> {
     if let Some(mac) = mac_source {
         words.push(format!("-m mac --mac-source {mac}"));
     }
-    if let Some(PortMatch { protocol, ports: Some(range) }) = ports {
-        words.push(match range.as_single() {
-            Some(port) => format!("-m {protocol} --dport {port}"),
-            None => format!("-m {protocol} --dport {}:{}", range.first, range.last),
-        });
+    let written = |range: &PortRange| match range.as_single() {
+        Some(port) => port.to_string(),
+        None => format!("{}:{}", range.first, range.last),
+    };
+    match (ports, ranges) {
+        (None, _) | (_, []) => {}
+        (Some(ports), [range]) => words.push(format!("-m {} --dport {}", ports.protocol, written(range))),
+        (Some(_), several) => {
+            let list: Vec<String> = several.iter().map(written).collect();
+            words.push(format!("-m {MULTIPORT} --dports {}", list.join(",")));
+        }
     }
     words.push(match target {
         RuleTarget::Return => "-j RETURN".to_owned(),
@@ -68,7 +96,9 @@ struct Draft<'a> {
     interface: Option<String>,
     protocol: Option<Protocol>,
     matched: Option<Protocol>,
-    ports: Option<PortRange>,
+    ports: Option<Vec<PortRange>>,
+    multiport: Option<()>,
+    several: Option<()>,
     mac: Option<()>,
     mac_source: Option<MacAddress>,
     jump: Option<&'a str>,
@@ -76,8 +106,8 @@ struct Draft<'a> {
     to_port: Option<u16>,
 }
 
-/// Returns the typed rule if every word is understood and none is said twice.
-fn known(family: Family, words: &[String]) -> Option<ChainRule> {
+/// Returns the typed rule, one for each port or range, if every word is understood and none is said twice.
+fn known(family: Family, words: &[String]) -> Option<Vec<ChainRule>> {
     let mut draft = Draft::default();
     let mut words = words.iter().map(String::as_str);
     while let Some(option) = words.next() {
@@ -87,8 +117,13 @@ fn known(family: Family, words: &[String]) -> Option<ChainRule> {
             "-i" | "--in-interface" => set(&mut draft.interface, interface(argument)?)?,
             "-p" | "--protocol" => set(&mut draft.protocol, protocol(argument)?)?,
             "-m" | "--match" if argument == "mac" => set(&mut draft.mac, ())?,
+            "-m" | "--match" if argument == MULTIPORT => set(&mut draft.multiport, ())?,
             "-m" | "--match" => set(&mut draft.matched, protocol(argument)?)?,
-            "--dport" | "--destination-port" => set(&mut draft.ports, port_range(argument)?)?,
+            "--dport" | "--destination-port" => set(&mut draft.ports, vec![port_range(argument)?])?,
+            "--dports" | "--destination-ports" => {
+                set(&mut draft.several, ())?;
+                set(&mut draft.ports, argument.split(',').map(port_range).collect::<Option<_>>()?)?;
+            }
             "--mac-source" => set(&mut draft.mac_source, argument.parse().ok()?)?,
             "-j" | "--jump" => set(&mut draft.jump, argument)?,
             "--set-mark" => set(&mut draft.mark, whole_mark(argument, |value, mask| value | mask)?)?,
@@ -101,9 +136,10 @@ fn known(family: Family, words: &[String]) -> Option<ChainRule> {
 }
 
 impl Draft<'_> {
-    fn finish(self) -> Option<ChainRule> {
+    fn finish(self) -> Option<Vec<ChainRule>> {
         let implied = self.matched.is_none() || self.matched == self.protocol;
-        if !implied || self.mac.is_some() != self.mac_source.is_some() {
+        let whole = self.mac.is_some() == self.mac_source.is_some() && self.multiport == self.several;
+        if !implied || !whole {
             return None;
         }
         let target = match (self.jump?, self.mark, self.to_port) {
@@ -112,13 +148,23 @@ impl Draft<'_> {
             ("REDIRECT", None, port) => RuleTarget::Redirect(port),
             _ => return None,
         };
-        let ports = match (self.protocol, self.ports) {
-            (None, Some(_)) => return None,
-            (None, None) => None,
-            (Some(protocol), ports) => Some(PortMatch { protocol, ports: ports.filter(|ports| *ports != EVERY_PORT) }),
-        };
         let Draft { destination, interface, mac_source, .. } = self;
-        Some(ChainRule::Known { destination, interface, ports, mac_source, target })
+        let rule = |ports| ChainRule::Known {
+            destination,
+            interface: interface.clone(),
+            ports,
+            mac_source,
+            target: target.clone(),
+        };
+        match (self.protocol, self.ports) {
+            (None, Some(_)) => None,
+            (None, None) => Some(vec![rule(None)]),
+            (Some(protocol), None) => Some(vec![rule(Some(PortMatch { protocol, ports: None }))]),
+            (Some(protocol), Some(ranges)) => {
+                let ports = ranges.into_iter().map(|range| Some(range).filter(|range| *range != EVERY_PORT));
+                Some(ports.map(|ports| rule(Some(PortMatch { protocol, ports }))).collect())
+            }
+        }
     }
 }
 

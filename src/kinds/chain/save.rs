@@ -91,8 +91,16 @@ fn add((family, table): (Family, Option<Table>), chains: &mut Chains, line: &str
         chain.jumps += 1;
         return Some(());
     }
-    chains.get_mut(name)?.rules.push(rule::parse(family, text));
+    let rules = &mut chains.get_mut(name)?.rules;
+    match is_own(name) {
+        true => rules.extend(rule::parse_each(family, text)),
+        false => rules.push(rule::parse(family, text)),
+    }
     Some(())
+}
+
+fn is_own(chain: &str) -> bool {
+    [OWN_CHAIN, OWN_CHAIN_OUT].contains(&chain)
 }
 
 fn unconditional(words: &[String]) -> Option<String> {
@@ -107,7 +115,7 @@ fn entry(family: Family, table: Table, name: String, chain: SavedChain) -> Optio
     if chain.built_in && chain.rules.is_empty() {
         return None;
     }
-    let is_own = [OWN_CHAIN, OWN_CHAIN_OUT].contains(&name.as_str());
+    let is_own = is_own(&name);
     if !is_own && matches!(table, Table::Raw | Table::Filter) {
         return None;
     }

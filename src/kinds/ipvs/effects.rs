@@ -9,8 +9,11 @@
 //! - it compares with its previous configuration and not with the kernel: a service that somebody deleted comes back only
 //!   after a reload without it and another one with it, and a destination that somebody deleted does not come back at all.
 //!
+//! A service that takes the place of another is put up ahead of keepalived, which then leaves it as it is (`plan::succession`).
+//!
 //! A missing destination is health there and is left alone, and so is a weight of 0 where keepalived is to inhibit.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
@@ -34,6 +37,7 @@ pub(super) fn service(change: &Change, context: &Context<'_>, key: ServiceKey) -
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config)],
         (Some((_, Programmer::Lvsctl)), None) => vec![delete],
 
+        (None, Some((config, Programmer::Keepalived))) if context.ahead.contains_key(&key) => vec![new(config)],
         (None, Some((config, Programmer::Keepalived))) => appear(change, context, key, config),
         (Some((_, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => vec![set(config)],
         (Some((_, Programmer::Keepalived)), None) if reloads(context) => vec![gone(key)],
@@ -74,7 +78,10 @@ pub(super) fn destination(
             }
             effects
         }
-        (None, Some((_, Programmer::Keepalived))) => Vec::new(),
+        (None, Some((config, Programmer::Keepalived))) => match context.ahead.get(&service) {
+            Some(old) if old.iter().any(|old| is_well(context, *old, key)) => vec![new(config)],
+            _ => Vec::new(),
+        },
         (Some((live, Programmer::Keepalived)), Some((config, Programmer::Keepalived))) => {
             adjusted(change, live, config, context).map(set_if_there).into_iter().collect()
         }
@@ -86,6 +93,21 @@ pub(super) fn destination(
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set_if_there(config.clone())],
         (None, None) => Vec::new(),
     }
+}
+
+/// Tells whether a server gets connections from a service now.
+fn is_well(context: &Context<'_>, service: ServiceKey, server: DestinationKey) -> bool {
+    // The keys are in order, so a service's destinations are together.
+    let first = DestinationKey { address: Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+    let of_service = context.observed.range(ResourceKey::IpvsDestination(service, first)..);
+    let of_service =
+        of_service.take_while(|(key, _)| matches!(key, ResourceKey::IpvsDestination(of, _) if *of == service));
+    of_service.into_iter().any(|(key, entry)| match (key, &entry.resource) {
+        (ResourceKey::IpvsDestination(_, there), Resource::IpvsDestination { config, .. }) => {
+            there.address == server.address && config.weight > 0
+        }
+        _ => false,
+    })
 }
 
 /// Returns what is left to be set of a destination that keepalived programs.

@@ -148,6 +148,7 @@ impl Stage {
             changed: &self.changed,
             desired: &self.desired,
             observed: &self.observed,
+            ahead: &BTreeMap::new(),
         };
         IpvsKind.effects(&change, &context)
     }

@@ -60,6 +60,10 @@ pub(super) fn build(
         unicast,
         smtp_alert: failover.email && site.topology.email.is_some(),
         source: failover.source_address(&host.name.value, host).map(|source| source.value),
+        virtual_interface: match site.topology.virtual_interface(failover) {
+            Some(name) => Some(word(Word::solid(&name), "interface's name", failover.name.span, problems)?),
+            None => None,
+        },
         garp: options.garp,
         tracked_interfaces: tracked.into_iter().collect::<Option<_>>()?,
         tracked_scripts: tracked_scripts.into_iter().collect::<Option<_>>()?,
@@ -186,8 +190,13 @@ fn address(
 ) -> Option<VirtualAddress> {
     let address = floating.address();
     // An unknown interface is the failover's problem, reported once by `interface`.
-    let device = vip_interface::of_floating(site, failover, floating, host)?;
-    let device = word(Word::solid(device), "interface's name", address.span, problems);
+    let device = match site.topology.virtual_interface_of(failover, floating) {
+        Some(_) => None,
+        None => {
+            let device = vip_interface::of_floating(site, failover, floating, host)?;
+            Some(word(Word::solid(device), "interface's name", address.span, problems)?)
+        }
+    };
     let label = match floating {
         Floating::Vip(vip) => vip.label.as_ref().filter(|_| Family::of(address.value) == Family::Ipv4),
         Floating::Further(_) => None,
@@ -196,7 +205,7 @@ fn address(
         Some(label) => Some(word(Word::solid(&label.value), "label", label.span, problems)?),
         None => None,
     };
-    Some(VirtualAddress { address: address.value, prefix: floating.prefix(), device: device?, label })
+    Some(VirtualAddress { address: address.value, prefix: floating.prefix(), device, label })
 }
 
 /// Makes a route over the interface on which its gateway is: that of a further address, one of the live host, or the failover's.

@@ -84,6 +84,11 @@ fn garp(writer: &mut Writer, garp: Garp) {
 }
 
 fn adverts(writer: &mut Writer, instance: &VrrpInstance) {
+    if let Some(name) = &instance.virtual_interface {
+        writer.line(&format!("use_vmac {}", name.written()));
+        // Otherwise `keepalived -t` complains that it has to set this by itself.
+        instance.unicast.iter().for_each(|_| writer.line("vmac_xmit_base"));
+    }
     match &instance.unicast {
         Some(unicast) => {
             writer.line(&format!("unicast_src_ip {}", unicast.source));
@@ -97,8 +102,8 @@ fn addresses(writer: &mut Writer, head: &str, addresses: &[VirtualAddress]) {
     writer.block(head, |writer| {
         for address in addresses {
             let label = address.label.as_ref().map(|label| format!(" label {}", label.written())).unwrap_or_default();
-            let device = address.device.written();
-            writer.line(&format!("{}/{} dev {device}{label}", address.address, address.prefix));
+            let device = address.device.as_ref().map(|device| format!(" dev {}", device.written())).unwrap_or_default();
+            writer.line(&format!("{}/{}{device}{label}", address.address, address.prefix));
         }
     });
 }

@@ -1,10 +1,12 @@
 //! keepalived: its configuration file and its running daemon.
 //!
 //! `build` makes the typed [`model`] of a director's configuration out of a topology, `render` writes it, and `quote` is the
-//! only way for an operator's text into it. `observe` reads a live file without showing its passwords. What keepalived
-//! does with the kernel's table after a reload is told in `kinds::ipvs::effects`.
+//! only way for an operator's text into it. `observe` shows a live file without its passwords, `read` is the one parser of such
+//! a file, and `vrrp` says what its instances hold. What keepalived does with the kernel's table after a reload is told in
+//! `kinds::ipvs::effects`.
 
 mod build;
+mod handover;
 #[cfg(test)]
 mod hostile;
 mod instance;
@@ -12,7 +14,6 @@ mod instance_text;
 pub mod model;
 mod observe;
 mod order;
-pub mod parse;
 mod quote;
 mod read;
 mod render;
@@ -21,26 +22,26 @@ mod server;
 mod supervision;
 #[cfg(test)]
 mod tests;
+pub mod vrrp;
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use super::chain::ChainKind;
-use super::ipvs::RELOAD;
 use super::module::ModuleKind;
 use super::sysctl::SysctlKind;
 use super::{Context, Kind, ParseError, Scope, Site, delivery, ids};
 use crate::effect::{Answer, Effect, Probe};
-use crate::resource::{Action, Change, Entry, HostState, Resource, ResourceId, ResourceKey};
+use crate::resource::{Action, Change, Entry, Resource, ResourceId, ResourceKey};
 use crate::source::Problems;
 use crate::topology::{Host, SecretText, TextPiece};
 
-pub use observe::{addresses, masked};
+pub use observe::masked;
 pub use quote::{Refusal, SecretWord, Word};
 pub use read::{Block, blocks};
 pub use render::{HEADER, render, without};
+pub use vrrp::addresses;
 
 /// Where keepalived looks for its configuration.
 pub const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
@@ -97,7 +98,7 @@ impl Kind for KeepalivedKind {
         let text = render(&configuration);
         let daemon = Resource::Daemon { configuration: Some(digest(&text)) };
         let file = Entry::new(ResourceKey::KeepalivedConfiguration, Resource::File { text, mode: MODE });
-        let file = requirements(site, host).into_iter().fold(file.origin(origin), Entry::requires);
+        let file = file.origin(origin).requires_all(requirements(site, host));
         let daemon = Entry::new(ResourceKey::KeepalivedDaemon, daemon)
             .origin(origin)
             .requires(ids::keepalived_configuration(&host.name.value));
@@ -133,7 +134,9 @@ impl Kind for KeepalivedKind {
     fn effects(&self, change: &Change, context: &Context<'_>) -> Vec<Effect> {
         match (change.action, &change.after) {
             (Action::Delete, _) => match change.key() {
-                ResourceKey::KeepalivedDaemon => vec![Effect::StopKeepalived],
+                ResourceKey::KeepalivedDaemon => {
+                    [Effect::StopKeepalived].into_iter().chain(handover::ended_daemons(context)).collect()
+                }
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
             (_, Some(Resource::File { text, mode })) => {
@@ -144,24 +147,15 @@ impl Kind for KeepalivedKind {
                 let configuration = configuration.clone().unwrap_or_default();
                 match action {
                     Action::Create => vec![Effect::StartKeepalived { configuration }],
-                    _ => [Effect::ReloadKeepalived { configuration }].into_iter().chain(let_go(context)).collect(),
+                    _ => [Effect::ReloadKeepalived { configuration }]
+                        .into_iter()
+                        .chain(handover::let_go(context))
+                        .collect(),
                 }
             }
             _ => Vec::new(),
         }
     }
-}
-
-/// Returns what waits until keepalived has let go of the addresses that it is no longer to hold: somebody else may be
-/// about to take them, and until then a reader would think that they are there.
-fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
-    let held = |state: &HostState| match state.get(&ResourceKey::KeepalivedConfiguration).map(|entry| &entry.resource) {
-        Some(Resource::File { text, .. }) => addresses(text),
-        _ => BTreeSet::new(),
-    };
-    let kept = held(context.desired);
-    let gone = held(context.observed).into_iter().filter(move |address| !kept.contains(address));
-    gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD })
 }
 
 /// Returns what must be in place before keepalived on a director may take a VIP or send a packet on.

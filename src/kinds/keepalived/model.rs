@@ -93,6 +93,8 @@ pub struct VrrpInstance {
     pub smtp_alert: bool,
     /// `mcast_src_ip`.
     pub source: Option<IpAddr>,
+    /// `use_vmac`, with the name of the interface that it makes.
+    pub virtual_interface: Option<Word>,
     /// `garp_master_delay`, `garp_master_repeat` and `garp_master_refresh`.
     pub garp: Garp,
     /// `track_interface`.
@@ -127,8 +129,8 @@ pub struct VirtualAddress {
     pub address: IpAddr,
     /// The prefix length.
     pub prefix: u8,
-    /// `dev`.
-    pub device: Word,
+    /// `dev`; without it the address is on the interface of the virtual hardware address.
+    pub device: Option<Word>,
     /// `label`.
     pub label: Option<Word>,
 }

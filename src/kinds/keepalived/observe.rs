@@ -5,7 +5,6 @@
 //! assigned to a parameter (`$NAME=value`) that such a line uses, or whose name speaks of a password.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::topology::{SecretText, TextPiece};
 
@@ -79,22 +78,6 @@ fn name(text: &str) -> &str {
     text.split_at(end.unwrap_or(text.len())).0
 }
 
-/// Returns the addresses that a configuration has keepalived hold, with their interfaces where it names them.
-pub fn addresses(text: &SecretText) -> BTreeSet<(String, IpAddr)> {
-    let known = text.expose().unwrap_or_else(|| text.masked());
-    let mut found = BTreeSet::new();
-    for block in known.split("virtual_ipaddress").skip(1) {
-        let inside = block.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-        for line in inside.map_or("", |(inside, _)| inside).lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let written = words.first().and_then(|word| word.split('/').next()?.parse().ok());
-            let device = words.iter().skip_while(|word| **word != "dev").nth(1);
-            found.extend(written.zip(device).map(|(address, device)| ((*device).to_owned(), address)));
-        }
-    }
-    found
-}
-
 /// Returns where in a line a secret starts, if it holds one.
 fn secret_start(line: &str, parameters: &BTreeSet<&str>) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
@@ -145,16 +128,6 @@ mod tests {
             assert!(!shown(line).contains("hush"), "{line:?} is shown as {:?}", shown(line));
         }
         assert_eq!(shown("auth_pass\nauth_type PASS\n"), "auth_pass\nauth_type PASS\n");
-    }
-
-    #[test]
-    fn held_addresses_are_read() {
-        let text = "vrrp_instance a {\n  virtual_ipaddress {\n    10.0.0.9/32 dev eth0 label eth0:1\n    10.0.0.8\n  }\n}\n\
-                    vrrp_instance b {\n  virtual_ipaddress {\n    fd00::1/128 dev eth1\n  }\n  interface eth2\n}\n";
-        let found: Vec<String> =
-            addresses(&masked(text)).iter().map(|(device, address)| format!("{device} {address}")).collect();
-        assert_eq!(found, ["eth0 10.0.0.9", "eth1 fd00::1"]);
-        assert!(addresses(&masked("virtual_ipaddress")).is_empty());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Reads a `keepalived.conf`, whoever wrote it, into blocks of words, as keepalived 2.2 cuts it.
 //!
-//! It is for telling what a reload will do, and never for writing: what keepalived replaces (`$NAME`, `~SEQ`, `include`) stays as
-//! it is written, and a text with unmatched braces gives what can be read of it.
+//! It is for telling what keepalived holds and what a reload will do, and never for writing: what keepalived replaces (`$NAME`,
+//! `~SEQ`, `include`) stays as it is written, and a text with unmatched braces gives what can be read of it. What `vrrp_instance`s
+//! come to is told in `vrrp`.
 
 use crate::effect::{DestinationKey, ServiceKey};
 use crate::topology::{Family, Protocol};
 
-/// Deeper blocks are read as if they stood this deep, so that no text makes the tree too deep to be dropped.
+/// Deeper blocks are read as part of the one around them, so that no text makes the tree too deep to be dropped; keepalived
+/// has none deeper than four.
 const DEEPEST: usize = 16;
 
 /// A line, with what stands in its braces.
@@ -24,9 +26,14 @@ impl Block {
         self.words.first().map_or("", String::as_str)
     }
 
+    /// Returns the line of a keyword in the block; of several, keepalived takes the last.
+    pub fn child(&self, keyword: &str) -> Option<&Block> {
+        self.children.iter().rev().find(|child| child.name() == keyword)
+    }
+
     /// Returns the first word after a keyword in the block.
     pub fn value(&self, keyword: &str) -> Option<&str> {
-        self.children.iter().find(|child| child.name() == keyword)?.words.get(1).map(String::as_str)
+        self.child(keyword)?.words.get(1).map(String::as_str)
     }
 
     /// Returns the blocks of a keyword.
@@ -66,6 +73,7 @@ impl Block {
 /// Reads a text.
 pub fn blocks(text: &str) -> Block {
     let mut open = vec![Block::default()];
+    let mut skipped = 0_usize;
     for line in text.lines() {
         let mut words = Vec::new();
         for word in cut(line) {
@@ -73,11 +81,17 @@ pub fn blocks(text: &str) -> Block {
                 Word::Open if open.len() < DEEPEST => {
                     open.push(Block { words: std::mem::take(&mut words), children: Vec::new() });
                 }
-                Word::Close if open.len() > 1 => {
+                Word::Open => {
                     finish(&mut open, &mut words);
-                    close(&mut open);
+                    skipped += 1;
                 }
-                Word::Open | Word::Close => finish(&mut open, &mut words),
+                Word::Close => {
+                    finish(&mut open, &mut words);
+                    match skipped {
+                        0 => close(&mut open),
+                        _ => skipped -= 1,
+                    }
+                }
                 Word::Text(word) => words.push(word),
             }
         }
@@ -96,8 +110,8 @@ fn finish(open: &mut [Block], words: &mut Vec<String>) {
 }
 
 fn close(open: &mut Vec<Block>) {
-    if let Some(block) = open.pop()
-        && let Some(last) = open.last_mut()
+    if open.len() > 1
+        && let (Some(block), Some(last)) = (open.pop(), open.last_mut())
     {
         last.children.push(block);
     }
@@ -157,5 +171,7 @@ mod tests {
         for text in ["", "}", "{", "\"", "a \"b", "a { b } }", &"{".repeat(100_000), &"a {\n".repeat(100_000)] {
             let _ = blocks(text);
         }
+        let deep = format!("{} x {} b {{\n}}\n", "a {\n".repeat(40), "}\n".repeat(40));
+        assert_eq!(blocks(&deep).children.iter().map(Block::name).collect::<Vec<_>>(), ["a", "b"]);
     }
 }

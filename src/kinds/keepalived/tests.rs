@@ -301,6 +301,7 @@ fn the_options_of_a_failover_are_rendered() {
             interface: Some(at("eth1".into())),
         }],
         unadvertised: vec![at("fd00::100".parse().unwrap())],
+        virtual_mac: None,
         raw: vec![at("track_bfd { b1 }".into())],
     };
     let instance = |host| {

@@ -41,6 +41,12 @@ impl Kind for SysctlKind {
             return Vec::new();
         }
         let mut needs = needs::of(site, host);
+        if let Some(need) = needs.get(&SysctlKey::from_path(FORWARDING_IPV6)) {
+            let facts = site.facts.get(&host.name.value);
+            if facts.is_some_and(|facts| facts.has_advertised_route) {
+                problems.push(advertised_route(host, need));
+            }
+        }
         let mut values: Vec<(SysctlKey, String, Span)> = Vec::new();
         for (key, written) in &host.sysctls {
             let value = normalise(&written.value);
@@ -103,9 +109,13 @@ impl Kind for SysctlKind {
 
     /// A deletion puts back what was there before lvsctl; a parameter itself cannot be taken away.
     fn effects(&self, change: &Change, _context: &Context<'_>) -> Vec<Effect> {
+        let default = match change.key() {
+            ResourceKey::Sysctl(key) => needs::kernel_default(key).map(|value| Resource::Sysctl(value.to_owned())),
+            _ => None,
+        };
         let wanted = match change.action {
-            Action::Create | Action::Update | Action::Replace => &change.after,
-            Action::Delete => &change.previous,
+            Action::Create | Action::Update | Action::Replace => change.after.as_ref(),
+            Action::Delete => change.previous.as_ref().or(default.as_ref()),
         };
         match (change.key(), wanted) {
             (ResourceKey::Sysctl(key), Some(Resource::Sysctl(value))) => {
@@ -127,6 +137,15 @@ fn resets(key: &SysctlKey) -> Option<SysctlKey> {
         return None;
     };
     (key.path() != switch).then(|| SysctlKey::from_path(switch))
+}
+
+/// The kernel takes such routes away when it begins to forward, and no more of them (`rt6_purge_dflt_routers`).
+fn advertised_route(host: &Host, need: &Need) -> Problem {
+    let name = &host.name.value;
+    Problem::warning("advertised-route", format!("{name} loses its default route of IPv6 when it begins to forward"))
+        .label(need.origin, need.because)
+        .label(host.name.span, "got the route from a router's advertisement")
+        .help(format!("Give {name} a route of its own, or set net.ipv6.conf.INTERFACE.accept_ra to 2 there"))
 }
 
 fn conflict(host: &Host, key: &SysctlKey, value: &str, span: Span, need: &Need) -> Problem {

@@ -43,10 +43,21 @@ pub(super) fn of(site: &Site<'_>, host: &Host) -> BTreeMap<SysctlKey, Need> {
         forwarding(site, host, &mut needs);
         redirects(site, host, &mut needs);
         tracking(site, host, &mut needs);
+        virtual_mac(site, host, &mut needs);
     }
     quiet_arp(site, host, &mut needs);
     open_tunnel(site, host, &mut needs);
     needs
+}
+
+/// Returns what the kernel starts with, of the parameters that come only with a module and that lvsctl changes by itself: they
+/// have no earlier value if lvsctl loaded the module (`ip_vs_control_net_init_sysctl`, `nf_ct_tcp_loose`).
+pub(super) fn kernel_default(key: &SysctlKey) -> Option<&'static str> {
+    match key.path() {
+        CONNECTION_TRACKING => Some("0"),
+        LOOSE_TRACKING => Some("1"),
+        _ => None,
+    }
 }
 
 fn forwarding(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
@@ -104,6 +115,39 @@ fn tracking(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>)
         let because = "what IPVS translates here is changed further by connection tracking";
         let need = Need { value: "1", accepts: |value| value == "1", vital: true, because, origin };
         needs.entry(SysctlKey::from_path(CONNECTION_TRACKING)).or_insert(need);
+    }
+}
+
+/// keepalived's interface for a virtual hardware address lies on another one, and both hear every question for an address. Each
+/// must answer for its own ones only, or the virtual address is learned for those of the director itself, which never move; with
+/// IPv6 keepalived leaves ARP to the host. What comes in there is answered by the interface below, which a strict filter
+/// takes for forged.
+///
+/// Those of the interface below are set by keepalived itself, which never puts them back; lvsctl does.
+fn virtual_mac(site: &Site<'_>, host: &Host, needs: &mut BTreeMap<SysctlKey, Need>) {
+    let some: fn(&str) -> bool = |value| matches!(value, "1" | "2");
+    let loose: fn(&str) -> bool = |value| matches!(value, "0" | "2");
+    for failover in site.topology.failovers_of(&host.name.value) {
+        let Some(origin) = failover.options.virtual_mac else { continue };
+        let mut need = |interface: &str, name: &str, value, accepts, because| {
+            let need = Need { value, accepts, vital: true, because, origin };
+            needs.entry(SysctlKey::interface(interface, name)).or_insert(need);
+        };
+        need(
+            "all",
+            "arp_ignore",
+            "1",
+            some,
+            "else the virtual hardware address answers for the director's own addresses",
+        );
+        if site.topology.family_of(failover) == Some(Family::Ipv4) {
+            need("all", "rp_filter", "0", loose, "a strict filter drops what comes in by a virtual hardware address");
+            if let Some(below) = interface::of_failover(site, Some(failover), host) {
+                let because = "keepalived sets it for a virtual hardware address";
+                need(below, "arp_ignore", "1", some, because);
+                need(below, "arp_filter", "1", |value| value == "1", because);
+            }
+        }
     }
 }
 

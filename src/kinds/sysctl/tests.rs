@@ -125,3 +125,18 @@ fn a_deletion_puts_the_old_value_back() {
     assert_eq!(effects(&SysctlKind, &delete), [write("0")]);
     assert_eq!(effects(&SysctlKind, &delete.inverse()), [write("1")]);
 }
+
+#[test]
+fn an_advertised_route_that_forwarding_takes_away_is_a_warning() {
+    let mut topology = reference_site();
+    let told = |topology: &Topology| {
+        let capabilities = crate::effect::Capabilities { has_advertised_route: true, ..Default::default() };
+        let facts = Facts::from([(HostName::new("lb01"), capabilities)]);
+        compile(&SysctlKind, topology, &facts, "lb01").1
+    };
+    assert_eq!(told(&topology), Vec::<String>::new(), "only IPv4 is forwarded");
+    let mut six = topology.vips.values().next().unwrap().clone();
+    six.address.value = "2001:db8::1".parse().unwrap();
+    topology.vips.insert(six.address.value, six);
+    assert_eq!(told(&topology), ["Warning advertised-route"]);
+}

@@ -10,7 +10,8 @@ fn assert_order(changes: &[&str]) {
     let mut shuffled: Vec<&str> = changes.to_vec();
     shuffled.reverse();
     let list: Vec<_> = shuffled.iter().map(|text| change(text)).collect();
-    let order = order(&Desired::new(), &list).unwrap_or_else(|cycle| panic!("{changes:?}: {cycle}"));
+    let order =
+        order(&Desired::new(), &list, &Default::default()).unwrap_or_else(|cycle| panic!("{changes:?}: {cycle}"));
     let waves: Vec<Vec<&str>> =
         order.waves.iter().map(|wave| wave.iter().map(|index| shuffled[*index]).collect()).collect();
     let wanted: Vec<Vec<&str>> = changes.iter().map(|change| vec![*change]).collect();
@@ -19,7 +20,7 @@ fn assert_order(changes: &[&str]) {
 
 #[track_caller]
 fn assert_free(one: &str, other: &str) {
-    let order = order(&Desired::new(), &[change(one), change(other)]).unwrap();
+    let order = order(&Desired::new(), &[change(one), change(other)], &Default::default()).unwrap();
     assert_eq!(order.waves, [[0, 1]], "{one} and {other}");
 }
 
@@ -69,7 +70,7 @@ fn static_services_are_there_before_keepalived_brings_the_vip() {
 #[test]
 fn a_service_that_leaves_keepalived_does_not_come_before_it() {
     let changes = ["~lb1 conf", "~lb1 daemon", "±lb1 service (k>l)", "+lb1 server 10.0.0.9"].map(change);
-    let order = order(&Desired::new(), &changes).unwrap();
+    let order = order(&Desired::new(), &changes, &Default::default()).unwrap();
     let wave = |index: usize| order.waves.iter().position(|wave| wave.contains(&index)).unwrap();
     assert!(wave(1) < wave(2), "{:?}", order.waves);
 }
@@ -95,7 +96,7 @@ fn an_address_that_becomes_the_gateway_is_not_the_servers_own_by_then() {
     assert_order(&["-web1 lo", "~web1 route"]);
     assert_free("-web1 lo", "~web2 route");
     let changes = ["-web1 lo", "~web1 route", "-lb1 server 10.0.0.1"].map(change);
-    assert_eq!(order(&Desired::new(), &changes).unwrap().waves, [vec![0, 2], vec![1]]);
+    assert_eq!(order(&Desired::new(), &changes, &Default::default()).unwrap().waves, [vec![0, 2], vec![1]]);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn no_two_rules_contradict_each_other() {
                 changes.push(change(&text));
             }
         }
-        if let Err(cycle) = order(&Desired::new(), &changes) {
+        if let Err(cycle) = order(&Desired::new(), &changes, &Default::default()) {
             let list: Vec<_> = changes.iter().map(|change| format!("{:?} {}", change.action, change.id)).collect();
             panic!("{cycle}\n{list:#?}");
         }

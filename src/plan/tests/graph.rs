@@ -5,7 +5,7 @@ use super::{change, desired};
 
 fn waves(changes: &[&str], things: &[(&str, &[&str])]) -> Vec<Vec<String>> {
     let list: Vec<_> = changes.iter().map(|text| change(text)).collect();
-    let order = order(&desired(things), &list).unwrap();
+    let order = order(&desired(things), &list, &Default::default()).unwrap();
     order.waves.iter().map(|wave| wave.iter().map(|index| changes[*index].to_owned()).collect()).collect()
 }
 
@@ -26,7 +26,7 @@ fn an_edge_through_things_that_do_not_change_still_orders() {
     let changes = ["+lb1 vip", "+web1 sysctl net/a"];
     assert_eq!(waves(&changes, things), [["+web1 sysctl net/a"], ["+lb1 vip"]]);
     let list: Vec<_> = changes.iter().map(|text| change(text)).collect();
-    let order = order(&desired(things), &list).unwrap();
+    let order = order(&desired(things), &list, &Default::default()).unwrap();
     assert_eq!(order.requires[0], [list[1].id.clone()], "the change before it is named, and nothing in between");
     assert!(order.requires[1].is_empty());
 }
@@ -35,7 +35,7 @@ fn an_edge_through_things_that_do_not_change_still_orders() {
 fn a_circle_is_reported_whole() {
     let things: &[(&str, &[&str])] =
         &[("a lo", &["b lo"]), ("b lo", &["c lo"]), ("c lo", &["a lo"]), ("d lo", &["a lo"])];
-    let cycle = order(&desired(things), &[change("+a lo")]).map(|_| ()).unwrap_err();
+    let cycle = order(&desired(things), &[change("+a lo")], &Default::default()).map(|_| ()).unwrap_err();
     assert_eq!(cycle.0, ["a/address/lo/192.0.2.100", "b/address/lo/192.0.2.100", "c/address/lo/192.0.2.100"]);
     assert!(cycle.to_string().starts_with("these things require each other in a circle: a/"));
 }

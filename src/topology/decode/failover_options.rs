@@ -25,6 +25,7 @@ pub fn options(node: &Node, problems: &mut Problems) -> FailoverOptions {
         notify: node.child("notify").map(|child| failover_scripts::notify(child, problems)).unwrap_or_default(),
         routes: node.children_named("route").filter_map(|child| route(child, problems)).collect(),
         addresses: node.children_named("address").filter_map(floating_address).collect(),
+        virtual_mac: node.child("virtual-mac").and_then(|child| child.argument(0)?.flag()?.then_some(child.span)),
         unadvertised: arguments("exclude-from-advert").filter_map(address).collect(),
         raw: arguments("raw").filter_map(owned).collect(),
     };

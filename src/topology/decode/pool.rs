@@ -49,7 +49,9 @@ pub fn pool(node: &Node, problems: &mut Problems) -> PoolDraft {
 
 /// Decodes the servers in a node's braces.
 pub fn servers(node: &Node, problems: &mut Problems) -> Vec<ServerDraft> {
-    node.children_named("server").filter_map(|child| server(child, problems)).collect()
+    let mut servers = Vec::with_capacity(node.children_named("server").count());
+    servers.extend(node.children_named("server").filter_map(|child| server(child, problems)));
+    servers
 }
 
 fn server(node: &Node, problems: &mut Problems) -> Option<ServerDraft> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tuning::{GROUP, MAXLEN, SYNC_PORT, TTL};
 use super::{failover_options, text};
-use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed, optional};
+use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, needed, optional};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -157,8 +157,8 @@ pub const FAILOVER: NodeRule = NodeRule {
         failover_options::ROUTE,
         failover_options::ADDRESS,
         failover_options::UNADVERTISED,
+        failover_options::VIRTUAL_MAC,
         failover_options::RAW,
-        later("virtual-mac", "A hardware address that moves with the VIPs"),
     ],
     ..NODE
 };

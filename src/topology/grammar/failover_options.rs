@@ -143,6 +143,17 @@ pub const UNADVERTISED: NodeRule = NodeRule {
     ..NODE
 };
 
+/// Whether the VIPs have a hardware address of their own.
+pub const VIRTUAL_MAC: NodeRule = NodeRule {
+    name: "virtual-mac",
+    summary: "Whether the VIPs have a hardware address of their own, 00:00:5e:00:01:ID, which moves with them",
+    example: "virtual-mac #true",
+    occurs: Occurs::Optional,
+    default: Some("#false: that of the master's interface"),
+    arguments: &[needed("value", Shape::Flag, "#true or #false")],
+    ..NODE
+};
+
 /// Lines of keepalived's own language.
 pub const RAW: NodeRule = NodeRule {
     name: "raw",

@@ -11,7 +11,7 @@ use crate::document::grammar::TextRule;
 const LONGEST_RAW: usize = 512;
 
 /// What lvsctl writes itself, with the node to use; keepalived would take the last one, or complain.
-const WRITTEN: [(&str, &str); 25] = [
+const WRITTEN: [(&str, &str); 27] = [
     ("advert_int", "advert-interval"),
     ("auth_pass", "auth-pass"),
     ("auth_type", "auth-pass"),
@@ -32,11 +32,13 @@ const WRITTEN: [(&str, &str); 25] = [
     ("unicast_peer", "unicast"),
     ("unicast_src_ip", "source-address"),
     ("use_vmac", "virtual-mac"),
+    ("use_vmac_addr", "virtual-mac"),
     ("version", "version"),
     ("virtual_ipaddress", "vip"),
     ("virtual_ipaddress_excluded", "exclude-from-advert"),
     ("virtual_router_id", "virtual-router-id"),
     ("virtual_routes", "route"),
+    ("vmac_xmit_base", "virtual-mac"),
 ];
 
 /// A single address of an interface.

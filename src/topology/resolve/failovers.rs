@@ -106,6 +106,7 @@ fn check_pair(topology: &Topology, earlier: &Failover, later: &Failover, problem
                 .help("Give one of the two another number; each would take the other's adverts for its own"),
         );
     }
+    check_virtual_macs(topology, earlier, later, problems);
     let common = later.members.keys().find(|name| earlier.members.contains_key(*name));
     if let (Some(first), Some(second), Some(director)) = (&earlier.sync_daemon, &later.sync_daemon, common) {
         problems.push(
@@ -113,6 +114,26 @@ fn check_pair(topology: &Topology, earlier: &Failover, later: &Failover, problem
                 .label(second.span, "a second one")
                 .label(first.span, "the first one")
                 .help("Keep one: it synchronises the connections of every VIP, and the kernel has room for one"),
+        );
+    }
+}
+
+/// A virtual hardware address and the interface that has it are named after the number.
+fn check_virtual_macs(topology: &Topology, earlier: &Failover, later: &Failover, problems: &mut Problems) {
+    let both = topology.virtual_interface(earlier).zip(topology.virtual_interface(later));
+    let common = later.members.keys().find(|name| earlier.members.contains_key(*name));
+    if let (Some((one, other)), Some(director)) = (both, common)
+        && one == other
+        && !share_segment(topology, earlier, later)
+    {
+        problems.push(
+            Problem::error(
+                "duplicate-router-id",
+                format!("The director \"{director}\" would have two interfaces {one}"),
+            )
+            .label(later.virtual_router_id.span, "the same number")
+            .label(earlier.virtual_router_id.span, "as here")
+            .help("Give one of the two another number: their `virtual-mac` and its interface are named after it"),
         );
     }
 }

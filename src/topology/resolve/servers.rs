@@ -40,7 +40,7 @@ pub fn resolve(
     }
     let holders: Vec<&Host> =
         topology.holders(holding).into_iter().filter_map(|name| topology.hosts.get(name)).collect();
-    let mut servers: Vec<Server> = Vec::new();
+    let mut servers: Vec<Server> = Vec::with_capacity(wanted.len());
     for (server, check) in wanted {
         let Some(resolved) = one(draft, vip, service, server, check, &holders, problems) else { continue };
         check_checked_port(service, &resolved, problems);

@@ -1,12 +1,14 @@
 //! What a reload does to the kernel's table, on which `kinds::ipvs` builds, and what lvsctl does about the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use lvsctl::effect::{Capabilities, DestinationKey, Effect, IpvsCommand, ServiceKey};
 use lvsctl::kinds::ipvs::{IpvsKind, ipvsadm};
 use lvsctl::kinds::{Context, Kind, Site};
+use lvsctl::plan::{Plan, ReloadAct, Step, reload};
 use lvsctl::resource::{Action, Change, HostState, Programmer, Reason, Resource, ResourceId, ResourceKey};
 use lvsctl::source::Problems;
 use lvsctl::topology::{CheckKind, Family, HostName, OnFailure, Protocol, SecretValues, Service, Topology};
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         test("keepalived::a_service_that_is_there_is_left_alone", a_service_that_is_there_is_left_alone),
         test("keepalived::a_service_leaves_with_its_destinations", a_service_leaves_with_its_destinations),
         test("keepalived::a_failed_server_is_not_inhibited_any_more", a_failed_server_is_not_inhibited_any_more),
+        test("keepalived::virtual_servers_fare_as_predicted", virtual_servers_fare_as_predicted),
         test("keepalived::forwarding_is_edited_in_place", forwarding_is_edited_in_place),
     ]
 }
@@ -78,7 +81,13 @@ impl<'a> Stage<'a> {
         let change = Change { id, action, before, after, reason, previous: None, origin: None };
         let (capabilities, changed) = (Capabilities::default(), changed.iter().cloned().collect::<BTreeSet<_>>());
         let observed = &self.observed;
-        let context = Context { capabilities: &capabilities, changed: &changed, desired: &desired, observed };
+        let context = Context {
+            capabilities: &capabilities,
+            changed: &changed,
+            desired: &desired,
+            observed,
+            ahead: &BTreeMap::new(),
+        };
         IpvsKind.effects(&change, &context)
     }
 
@@ -227,6 +236,86 @@ fn a_failed_server_is_not_inhibited_any_more() {
     let removing = Service { on_failure: OnFailure::Remove, ..inhibiting };
     stage.reload(&[removing], 99);
     stage.until("-a -t 10.4.1.190:80 -r 10.4.1.150:80", false);
+}
+
+/// Returns the prediction for a reload, by what is told of each service.
+fn predicted(before: &Topology, after: &Topology) -> Vec<(ReloadAct, ServiceKey)> {
+    let (old, new) = (state(before), state(after));
+    let step = |key: ResourceKey| {
+        let of = |state: &HostState| state.get(&key).map(|entry| entry.resource.clone());
+        let id = ResourceId::new(&HostName::new("lb01"), key.clone());
+        let (action, reason) = (Action::Update, Reason::TopologyChanged);
+        let change = Change { id, action, before: of(&old), after: of(&new), reason, previous: None, origin: None };
+        let (effects, undo, requires) = (vec![], vec![], vec![]);
+        Step { change, effects, undo, requires, connections: None, is_cut: false, successor: None }
+    };
+    let plan = Plan { steps: RELOADED.map(step).into(), ..Plan::default() };
+    reload(&plan, &plan.steps[1]).into_iter().map(|effect| (effect.act, effect.service)).collect()
+}
+
+/// One is edited, one becomes a mark, one goes, one loses a server; what is said of each is what keepalived logs and does.
+fn virtual_servers_fare_as_predicted() {
+    let namespace = director();
+    let before = site::single((80..84).map(checked).collect());
+    let mut services: Vec<Service> = [80, 81, 83].map(checked).into();
+    services[0].scheduler.name = "rr".into();
+    services[1].fwmark = Some(site::at(5));
+    services[2].servers.truncate(1);
+    let marked = ServiceKey::Mark { mark: 5, family: Family::Ipv4 };
+    let [first, server] = ["10.4.1.150", "10.4.1.160"].map(|address| {
+        let address: IpAddr = address.parse().expect("an address");
+        move |port| DestinationKey { address, port }
+    });
+    let expected = [
+        (ReloadAct::Edits(["scheduler"].into()), key(80)),
+        (ReloadAct::Replaces(marked), key(81)),
+        (ReloadAct::RemovesUndrained(first(81)), key(81)),
+        (ReloadAct::RemovesUndrained(server(81)), key(81)),
+        (ReloadAct::Removes, key(82)),
+        (ReloadAct::RemovesUndrained(first(82)), key(82)),
+        (ReloadAct::RemovesUndrained(server(82)), key(82)),
+        (ReloadAct::RemovesUndrained(server(83)), key(83)),
+    ];
+    let told = predicted(&before, &site::single(services.clone()));
+    assert_eq!(told, expected);
+
+    let stage = Stage::new(&namespace, &before);
+    stage.until("-a -t 10.4.1.190:83 -r 10.4.1.160:83 -g -w 100", true);
+    let read = stage.daemon.log().len();
+    stage.reload(&services, 99);
+    for (line, present) in [
+        ("-A -t 10.4.1.190:80 -s rr", true),
+        ("-t 10.4.1.190:81 ", false),
+        ("-a -f 5 -r 10.4.1.160:0 -g -w 100", true),
+        ("-t 10.4.1.190:82 ", false),
+        ("-r 10.4.1.160:83 ", false),
+        ("-A -t 10.4.1.190:83 ", true),
+    ] {
+        stage.until(line, present);
+    }
+    let log = stage.daemon.log().split_off(read);
+    let logged = |start: &str| -> Vec<&str> {
+        log.lines().filter_map(|line| line.split_once(start)).map(|(_, rest)| rest.trim_end()).collect()
+    };
+    let vs = |service: &ServiceKey| match service {
+        ServiceKey::Address { address, port, .. } => format!("[{address}]:tcp:{port}"),
+        ServiceKey::Mark { mark, .. } => format!("FWM {mark}"),
+    };
+    let told = |what: &dyn Fn(&ReloadAct, &ServiceKey) -> Option<String>| -> Vec<String> {
+        told.iter().filter_map(|(act, service)| what(act, service)).collect()
+    };
+    let gone = told(&|act, service| matches!(act, ReloadAct::Replaces(_) | ReloadAct::Removes).then(|| vs(service)));
+    assert_eq!(logged("Removing Virtual Server "), gone, "{log}");
+    let servers = told(&|act, service| match act {
+        ReloadAct::RemovesUndrained(DestinationKey { address, port }) => {
+            Some(format!("[{address}]:tcp:{port} from VS {}", vs(service)))
+        }
+        _ => None,
+    });
+    assert_eq!(logged("Removing service "), servers, "{log}");
+    // What is replaced is gone before its replacement comes: nothing answers meanwhile.
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text:?} in {log}"));
+    assert!(at("Removing Virtual Server [10.4.1.190]:tcp:81") < at("for VS FWM 5"), "{log}");
 }
 
 fn forwarding_is_edited_in_place() {

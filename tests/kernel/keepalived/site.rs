@@ -363,8 +363,8 @@ fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
     let notify = (told.clone(), told.clone(), told.clone(), told)
         .prop_map(|(master, backup, fault, any)| StateNotify { master, backup, fault, any, user: None });
     let rest = (prop::option::of(script), notify);
-    (any::<[bool; 5]>(), garp, rest).prop_map(move |(flags, (delay, repeat, refresh), (script, notify))| {
-        let [sourced, tracked, routed, excludes, raw] = flags;
+    (any::<[bool; 6]>(), garp, rest).prop_map(move |(flags, (delay, repeat, refresh), (script, notify))| {
+        let [sourced, tracked, routed, excludes, moves, raw] = flags;
         let address = |text: &str, interface: Option<&str>| FloatingAddress {
             network: at(text.parse().expect("an address")),
             interface: interface.map(|name| at(name.into())),
@@ -388,6 +388,7 @@ fn any_options(family: Family) -> impl Strategy<Value = FailoverOptions> {
             } else {
                 vec![]
             },
+            virtual_mac: moves.then(span),
             raw: if raw { vec![at("track_process {}".into()), at("dont_track_primary".into())] } else { vec![] },
         }
     })

@@ -7,15 +7,32 @@ use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::document::ReadSource;
 use lvsctl::source::Severity;
 use lvsctl::survey::{Goal, Survey, Surveyed};
-use lvsctl::topology::{SecretValues, Topology};
+use lvsctl::topology::{SecretReference, SecretValues, Topology};
 
-use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address};
+use super::progress::note;
+use super::resolve::PASSWORDS;
+use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, has_foreign_rules};
 use super::site::Site;
 use super::state::State;
-use super::{expected, reading};
+use super::{expected, reading, writing};
 
 /// How long the directors may take to agree on a master.
 const ELECTION: Duration = Duration::from_secs(15);
+
+/// Takes a host's disk over and runs what the unit runs, below the folder that is its `/`.
+const RESTORED: &str = "
+cp -a $OLD/etc/. $ROOT/etc
+cp -a $OLD/var/lib/. $ROOT/var/lib
+unit=$ROOT/etc/systemd/system/lvsctl-restore.service
+[ ! -e $unit ] || $(sed -n 's/^ExecStart=//p' $unit | sed \"s|/etc/|$ROOT/etc/|\")
+";
+
+/// Starts keepalived as its unit does.
+const STARTED: &str = "
+[ -e $ROOT/etc/keepalived/keepalived.conf ] || exit 0
+setsid keepalived -n -l -f $ROOT/etc/keepalived/keepalived.conf -p $ROOT/run/keepalived.pid \
+    -r $ROOT/run/keepalived_vrrp.pid -c $ROOT/run/keepalived_checkers.pid >/dev/null 2>&1 </dev/null &
+";
 
 /// What the run was like.
 #[derive(Debug, Default)]
@@ -36,11 +53,12 @@ pub struct Bench {
     base: BTreeMap<String, Snapshot>,
 }
 
-struct OneFile(String);
+/// The topology's file, and the one that it may include.
+struct Files([String; 2]);
 
-impl ReadSource for OneFile {
-    fn read(&self, _: &str) -> Result<String, String> {
-        Ok(self.0.clone())
+impl ReadSource for Files {
+    fn read(&self, path: &str) -> Result<String, String> {
+        Ok(self.0[usize::from(path.ends_with(writing::HOSTS))].clone())
     }
 
     fn list(&self, _: &str) -> Option<Vec<String>> {
@@ -59,26 +77,29 @@ impl Bench {
     /// Goes from whatever is there to a topology, and judges.
     pub fn step(&mut self, site: &Site, tally: &mut Tally) -> Result<(), String> {
         let topology = self.load(site)?;
-        let secrets = SecretValues::default();
+        let secrets = secrets();
         let started = Instant::now();
         let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None);
         let passes = converge(&mut survey, tally)?;
+        note("applied");
         tally.applying += started.elapsed();
         tally.slowest = tally.slowest.max(started.elapsed());
         *tally.passes.entry(passes).or_default() += 1;
         tally.cases += 1;
-        let planned = Instant::now();
-        self.no_changes(&mut survey, "directly afterwards")?;
-        tally.planning += planned.elapsed();
         let looked = Instant::now();
         self.as_expected(site)?;
         tally.reading += looked.elapsed();
-        // keepalived's checks have failed meanwhile, and a master was found.
-        self.no_changes(&mut survey, "some time later")
+        note("read");
+        // An apply has converged when a plan directly afterwards is empty. Meanwhile checks have failed, and a master was
+        // found.
+        let planned = Instant::now();
+        let planned_anew = self.no_changes(&mut survey, "some time later");
+        tally.planning += planned.elapsed();
+        planned_anew
     }
 
     fn load(&self, site: &Site) -> Result<Topology, String> {
-        let loaded = lvsctl::topology::load("topology.kdl", &OneFile(site.to_kdl(&self.rig.ground)));
+        let loaded = lvsctl::topology::load("topology.kdl", &Files(writing::files(site, &self.rig.ground)));
         let problems = &loaded.problems;
         let told = || format!("the topology is refused: {problems:?}");
         loaded.topology.ok_or_else(told)
@@ -107,7 +128,8 @@ impl Bench {
             // It has a label, as a VIP that somebody left might have.
             let own = foreign_address(place.number);
             ids.insert(format!("{name}/address/eth0/{}", own.trim_end_matches("/24")));
-            for chain in ["iptables/mangle", "iptables/nat", "ip6tables/mangle", "ip6tables/nat"] {
+            let chains = ["iptables/mangle", "iptables/nat", "ip6tables/mangle", "ip6tables/nat"];
+            for chain in chains.iter().filter(|_| has_foreign_rules(place.number)) {
                 ids.insert(format!("{name}/{chain}/FOREIGN"));
                 ids.insert(format!("{name}/{chain}/PREROUTING"));
             }
@@ -122,6 +144,7 @@ impl Bench {
 
     /// Compares every host with what the topology means, and what is foreign with what it was.
     fn as_expected(&self, site: &Site) -> Result<(), String> {
+        self.await_daemons(site);
         let mut found = Vec::new();
         let mut floating = BTreeSet::new();
         for (_, _, place) in self.rig.places() {
@@ -136,28 +159,67 @@ impl Bench {
         }
     }
 
+    /// Waits until keepalived runs the daemons that synchronise connections: it starts them when it knows who is master.
+    fn await_daemons(&self, site: &Site) {
+        let limit = Instant::now() + ELECTION;
+        let is_synchronised = site.failovers.iter().any(|failover| failover.sync.is_some());
+        for place in self.rig.ground.directors.iter().filter(|_| is_synchronised) {
+            while Instant::now() < limit && reading::tuned(self.rig.host(&place.name))["daemons"].is_empty() {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+    }
+
     /// Waits until every floating address is on exactly one director.
     fn one_holder_each(&self, floating: &BTreeSet<String>) -> Result<(), String> {
-        let limit = Instant::now() + ELECTION;
-        while !floating.is_empty() {
-            let places = self.rig.ground.directors.iter();
-            let held: Vec<State> = places.map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
-            let count = |address: &String| held.iter().filter(|state| state.addresses.contains(address)).count();
-            if floating.iter().all(|address| count(address) == 1) {
-                break;
-            }
-            if Instant::now() > limit {
-                return Err(format!("nobody or everybody holds some of {floating:?}: {held:?}"));
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        if floating.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let limit = Instant::now() + ELECTION;
+        let places = || self.rig.ground.directors.iter();
+        let holders = |text: &String| places().filter(|place| reading::holds(self.rig.host(&place.name), text)).count();
+        while Instant::now() < limit && floating.iter().any(|text| holders(text) != 1) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // Now with interfaces, prefixes, labels and gateways.
+        let held: Vec<State> = places().map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
+        let count = |text: &String| held.iter().filter(|state| state.addresses.contains(text)).count();
+        match floating.iter().all(|text| count(text) == 1) {
+            true => Ok(()),
+            false => Err(format!("nobody or everybody holds some of {floating:?}: {held:?}")),
+        }
+    }
+
+    /// Boots the hosts again: kernels without anything of lvsctl's, the disks as they were, and what the units run.
+    pub fn reboot(&mut self, site: &Site) -> Result<(), String> {
+        let next = Bench::new();
+        for ((is_director, _, old), (_, _, new)) in self.rig.places().zip(next.rig.places()) {
+            let script = RESTORED.replace("$OLD", &old.root).replace("$ROOT", &new.root);
+            let host = next.rig.host(&new.name);
+            host.run(&["sh", "-ec", &script]);
+            if is_director {
+                // Its own unit comes after this one.
+                host.run(&["sh", "-ec", &STARTED.replace("$ROOT", &new.root)]);
+            }
+        }
+        // The old hosts end here.
+        *self = next;
+        let next = self;
+        let topology = next.load(site)?;
+        let secrets = secrets();
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None);
+        let limit = Instant::now() + ELECTION;
+        while !read(&mut survey)?.plan.is_empty() && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let judged = next.no_changes(&mut survey, "after a reboot").and_then(|()| next.as_expected(site));
+        judged.map_err(|problem| format!("after a reboot: {problem}"))
     }
 
     /// Takes everything away and compares all that can be seen with the beginning.
     pub fn destroy(&mut self, site: &Site) -> Result<(), String> {
         let topology = self.load(site)?;
-        let secrets = SecretValues::default();
+        let secrets = secrets();
         let mut survey = Survey::connect(&topology, &secrets, Goal::Destroy, None);
         converge(&mut survey, &mut Tally::default()).map_err(|problem| format!("destroy: {problem}"))?;
         let after = self.rig.snapshot();
@@ -174,6 +236,13 @@ impl Bench {
     }
 }
 
+/// Returns the passwords that topologies refer to.
+fn secrets() -> SecretValues {
+    let mut secrets = SecretValues::default();
+    secrets.insert(SecretReference::Environment("RANDOM_PASSWORD".into()), PASSWORDS[0].1.to_owned());
+    secrets
+}
+
 /// Applies as the command does, and returns how many passes it took.
 fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String> {
     survey.lock().map_err(|(host, error)| format!("{host}: {error}"))?;
@@ -181,9 +250,10 @@ fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String>
     let plan = changes(&surveyed);
     tally.changes += surveyed.plan.steps.len();
     let (first, mut later) = (surveyed.plan.id.clone(), Vec::new());
-    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, step| {
+    note(&format!("surveyed {} steps", surveyed.plan.steps.len()));
+    let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, steps| {
         if plan.id != first {
-            later.push(step.id.to_string());
+            later.extend(steps.iter().map(|step| step.id.to_string()));
         }
     });
     match report.outcome {

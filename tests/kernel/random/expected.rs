@@ -1,9 +1,12 @@
-//! What a topology means on each host, worked out anew and not by the compiler that is tested.
+//! What a topology means on a director, worked out anew and not by the compiler that is tested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, mac};
-use super::site::{DIRECTOR_PARAMETER, Holder, SERVER_PARAMETER, Server, Service, Site, Vip, address};
+use super::configuration;
+use super::expected_server::real_server;
+use super::knobs::{filled, tuned};
+use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, mac, second_mac};
+use super::site::*;
 use super::state::{ServiceState, State};
 
 /// Returns how a host is to be under a topology; `base` is how it was before the first one.
@@ -15,24 +18,30 @@ pub fn expected(site: &Site, rig: &Rig, base: &BTreeMap<String, Snapshot>, name:
         "lo 127.0.0.1/8".to_owned(),
         "lo ::1/128".to_owned(),
         format!("lo {FOREIGN_LOOPBACK}/32 lo:mine"),
-        format!("eth0 {}/24", address(false, place.number)),
-        format!("eth0 {}/64", address(true, place.number)),
+        format!("eth0 {}/24", address(false, place.number.into())),
+        format!("eth0 {}/64", address(true, place.number.into())),
         format!("eth0 {} eth0:mine", foreign_address(place.number)),
     ]);
-    for name in PARAMETERS {
+    let parameters = PARAMETERS.iter().copied().chain(tuned());
+    for name in parameters.filter(|name| name.contains('.')) {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         if let Some(value) = base.get(&path) {
-            state.parameters.insert((*name).to_owned(), value.trim().to_owned());
+            state.parameters.insert(name.to_owned(), value.trim().replace('\t', " "));
         }
+    }
+    for name in tuned().filter(|name| !name.contains('.')) {
+        state.parameters.insert(name.to_owned(), base.get(name).cloned().unwrap_or_default());
     }
     for program in ["iptables", "ip6tables"] {
         state.foreign.insert(program.to_owned(), base[&format!("{program}-save")].clone());
     }
-    let whole = Whole { site, rig, index };
     match is_director {
-        true => whole.director(&mut state),
-        false => whole.real_server(&mut state),
+        true => Whole { site, rig, index }.director(&mut state),
+        false => real_server(site, rig, index, &mut state),
     }
+    let ways = site.hosts[usize::from(!is_director)].get(index);
+    let facts = ways.into_iter().flatten().flat_map(|way| way.facts).filter_map(|fact| fact.split_once(" = "));
+    state.parameters.extend(facts.map(|(name, value)| (name.to_owned(), value.to_owned())));
     state
 }
 
@@ -42,10 +51,14 @@ const PARAMETERS: &[&str] = &[
     "net.ipv6.conf.all.forwarding",
     "net.ipv4.conf.all.send_redirects",
     "net.ipv4.conf.eth0.send_redirects",
+    "net.ipv4.conf.eth1.send_redirects",
     "net.ipv4.conf.all.rp_filter",
     "net.ipv4.conf.tunl0.rp_filter",
     "net.ipv4.conf.tunl0.arp_ignore",
     "net.ipv4.conf.tunl0.arp_announce",
+    "net.ipv4.conf.gre0.rp_filter",
+    "net.ipv4.conf.gre0.arp_ignore",
+    "net.ipv4.conf.gre0.arp_announce",
     CONNECTION_TRACKING,
     LOOSE_TRACKING,
     "net.ipv4.conf.all.arp_ignore",
@@ -54,8 +67,6 @@ const PARAMETERS: &[&str] = &[
     "net.ipv4.conf.all.arp_announce",
     "net.ipv4.conf.lo.arp_announce",
     "net.ipv4.conf.eth0.arp_announce",
-    DIRECTOR_PARAMETER,
-    SERVER_PARAMETER,
 ];
 
 const CONNECTION_TRACKING: &str = "net.ipv4.vs.conntrack";
@@ -71,41 +82,63 @@ impl Whole<'_> {
     fn director(&self, state: &mut State) {
         let mut set = |name: &str, value: &str| state.parameters.insert(name.to_owned(), value.to_owned());
         set("net.ipv4.ip_forward", "1");
-        if let Some(on) = self.site.director_parameter {
-            set(DIRECTOR_PARAMETER, if on { "1" } else { "0" });
-        }
-        let vips = || self.site.vips.iter().filter(|vip| vip.is_on(self.index));
+        let vips = || self.site.vips_on(self.index);
+        let methods = |vip: &Vip| -> BTreeSet<&'static str> {
+            vip.services.iter().flat_map(|service| service.servers.values()).map(|server| server.method.0).collect()
+        };
         if vips().any(|vip| vip.six && !vip.services.is_empty()) {
             set("net.ipv6.conf.all.forwarding", "1");
         }
-        if vips().any(|vip| !vip.six && vip.forwarding == "nat" && !vip.services.is_empty()) {
-            set("net.ipv4.conf.all.send_redirects", "0");
-            set("net.ipv4.conf.eth0.send_redirects", "0");
+        for vip in vips().filter(|vip| !vip.six && methods(vip).contains("nat")) {
+            for device in ["all", vip.interface()] {
+                set(&format!("net.ipv4.conf.{device}.send_redirects"), "0");
+            }
         }
         if vips().any(|vip| vip.services.iter().any(|service| service.syn_proxy)) {
             set(LOOSE_TRACKING, "0");
             set(CONNECTION_TRACKING, "1");
         }
-        if vips().any(|vip| vip.forwarding == "fullnat" && !vip.services.is_empty()) {
+        if vips().any(|vip| methods(vip).contains("fullnat")) {
             set(CONNECTION_TRACKING, "1");
         }
         for vip in vips() {
-            let text = format!("eth0 {}/{}", vip.address(), if vip.six { 128 } else { 32 });
+            let label = vip.label.map(|label| format!(" {label}")).unwrap_or_default();
+            let text = format!("{} {}/{}{label}", vip.interface(), vip.address(), if vip.six { 128 } else { 32 });
             match vip.holder {
                 Holder::Failover => state.floating.insert(text),
                 Holder::Director(_) => state.addresses.insert(text),
             };
         }
-        let floats = self.site.vips.iter().any(|vip| vip.holder == Holder::Failover);
-        let checks = vips().flat_map(|vip| &vip.services).any(|service| service.check.is_some());
-        state.keepalived = (floats || checks, floats || checks);
+        for failover in &self.site.failovers {
+            let facts = failover.ways.iter().flat_map(|way| way.facts);
+            let floating = facts.filter_map(|fact| fact.strip_prefix("floating "));
+            state.floating.extend(floating.map(|fact| filled(fact, failover.six, &failover.name)));
+            if let Some([device, rest]) = failover.sync.map(|way| way.facts) {
+                let number = |name: &str, usual: &str| {
+                    let mut words = rest.split(' ').skip_while(|word| *word != name);
+                    words.nth(1).unwrap_or(usual).replace("$id", &super::writing::router_id(failover.six).to_string())
+                };
+                let [id, maxlen, group, port, ttl] =
+                    [("id", ""), ("maxlen", "1472"), ("group", "224.0.0.81"), ("port", "8848"), ("ttl", "1")]
+                        .map(|(name, usual)| number(name, usual));
+                let daemon = format!(
+                    "sync daemon (mcast={device}, syncid={id}, maxlen={maxlen}, group={group}, port={port}, ttl={ttl})"
+                );
+                // Which of the two it is follows the master.
+                state.parameters.insert("daemons".to_owned(), format!("* {daemon}"));
+            }
+        }
+        state.configuration = configuration::expected(self.site, self.rig, self.index);
+        let is_needed = !state.configuration.is_empty();
+        state.keepalived = (is_needed, is_needed);
         for six in [false, true] {
             self.marks(six, state);
             self.beside_services(six, state);
         }
         let service = |way: &str, destinations: &[(&str, &str, u32)]| ServiceState {
             way: way.to_owned(),
-            checked: false,
+            checked: None,
+            sorry: None,
             destinations: destinations
                 .iter()
                 .map(|(name, method, weight)| ((*name).to_owned(), ((*method).to_owned(), *weight)))
@@ -121,17 +154,17 @@ impl Whole<'_> {
     }
 
     fn marks(&self, six: bool, state: &mut State) {
-        let vips = || self.site.vips.iter().filter(|vip| vip.six == six && vip.is_on(self.index));
+        let vips = || self.site.vips_on(self.index).filter(|vip| vip.six == six);
         let marked = || vips().flat_map(|vip| vip.services.iter().map(move |service| (vip, service)));
         let mut rules = Vec::new();
         for (vip, service) in marked() {
             let Some(mark) = service.mark else { continue };
-            for ports in listened(service) {
-                let protocol = service.protocol;
+            for ports in joined(service.protocol, entries(service)) {
                 rules.push(format!(
-                    "-A LVSCTL -d {}/{} -i eth0 -p {protocol} -m {protocol} --dport {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
+                    "-A LVSCTL -d {}/{} -i {} {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
                     vip.address(),
                     if six { 128 } else { 32 },
+                    vip.interface(),
                 ));
             }
         }
@@ -139,11 +172,12 @@ impl Whole<'_> {
             return;
         }
         rules.sort();
-        let shared = marked().any(|(vip, service)| service.mark.is_some() && vip.holder == Holder::Failover);
-        let peer = shared.then(|| {
-            let number = self.rig.ground.directors[1 - self.index].number;
-            format!("-A LVSCTL -m mac --mac-source {} -j RETURN", mac(number))
-        });
+        let shared = marked().filter(|(vip, service)| service.mark.is_some() && vip.holder == Holder::Failover);
+        let number = self.rig.ground.directors[1 - self.index].number;
+        let peer: BTreeSet<String> = shared
+            .map(|(vip, _)| if vip.interface() == "eth1" { second_mac(number) } else { mac(number) })
+            .map(|mac| format!("-A LVSCTL -m mac --mac-source {mac} -j RETURN"))
+            .collect();
         let lines = ["-A PREROUTING -j LVSCTL".to_owned()].into_iter().chain(peer).chain(rules).collect();
         state.chains.insert(format!("{} mangle", program(six)), lines);
     }
@@ -152,20 +186,21 @@ impl Whole<'_> {
     fn beside_services(&self, six: bool, state: &mut State) {
         let length = if six { 128 } else { 32 };
         let (mut sources, mut untracked, mut opened) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for vip in self.site.vips.iter().filter(|vip| vip.six == six && vip.is_on(self.index)) {
+        for vip in self.site.vips_on(self.index).filter(|vip| vip.six == six) {
             let address_of_vip = vip.address();
             for service in &vip.services {
                 let protocol = service.protocol;
-                for ports in listened(service) {
-                    for (index, server) in service.servers.iter().filter(|_| vip.forwarding == "fullnat") {
-                        let real = address(six, self.rig.ground.real_servers[*index].number);
-                        let port = server.port.map_or(ports.clone(), |port| port.to_string());
+                for ports in listened(service, "dport") {
+                    for (index, server) in service.servers.iter().filter(|(_, server)| server.method.0 == "fullnat") {
+                        let real = server_address(six, *index);
+                        let own = |port: u16| format!("-p {protocol} -m {protocol} --dport {port}");
+                        let to = server.port.map_or(ports.clone(), own);
                         sources.insert(format!(
-                            "-A LVSCTL-OUT -d {real}/{length} -p {protocol} -m {protocol} --dport {port} -m ipvs --vaddr {address_of_vip} -j MASQUERADE"
+                            "-A LVSCTL-OUT -d {real}/{length} {to} -m ipvs --vaddr {address_of_vip} -j MASQUERADE"
                         ));
                     }
                     if service.syn_proxy {
-                        let to = format!("-A LVSCTL -d {address_of_vip}/{length} -p tcp -m tcp --dport {ports}");
+                        let to = format!("-A LVSCTL -d {address_of_vip}/{length} {ports}");
                         let size = if six { 1440 } else { 1460 };
                         untracked.insert(format!("{to} --tcp-flags FIN,SYN,RST,ACK SYN -j CT --notrack"));
                         opened.insert(format!("{to} -m conntrack --ctstate INVALID -j DROP"));
@@ -189,11 +224,7 @@ impl Whole<'_> {
 
     fn services(&self, vip: &Vip, service: &Service, state: &mut State) {
         let keys: Vec<(String, Option<u16>)> = match service.mark {
-            Some(mark) => {
-                let only = service.ports.first().filter(|_| service.ports.len() == 1 && service.range.is_none());
-                let port = only.copied().filter(|_| vip.translates());
-                vec![(format!("-f {mark}{}", if vip.six { " -6" } else { "" }), port)]
-            }
+            Some(mark) => vec![(format!("-f {mark}{}", if vip.six { " -6" } else { "" }), service.only_port())],
             None => service
                 .ports
                 .iter()
@@ -207,113 +238,45 @@ impl Whole<'_> {
                 })
                 .collect(),
         };
-        for (key, port) in keys {
+        for (key, listened) in keys {
+            let port_of = |server: &Server, own: Option<u16>| match (service.mark, server.is_translated()) {
+                (Some(_), false) => 0,
+                _ => own.or(listened).unwrap_or(0),
+            };
             let destination = |(index, server): (&usize, &Server)| {
-                let real = address(vip.six, self.rig.ground.real_servers[*index].number);
-                let port = server.port.or(port).unwrap_or(0);
-                let method = match vip.forwarding {
-                    "dr" => "-g",
-                    "tun" => "-i",
-                    _ => "-m",
-                };
-                (socket(&real, port), (format!("{method} {} {}", server.upper, server.lower), server.weight))
+                let real = server_address(vip.six, *index);
+                let way = format!("{}{} {} {}", method(server), wrapped(server), server.upper, server.lower);
+                (socket(&real, port_of(server, server.port)), (way, server.weight))
             };
+            let first = service.first();
+            let sorry = service.watch.sorry.map(|port| socket(&address(vip.six, SORRY), port_of(first, port)));
+            let health = service.is_checked().then_some(service.on_failure == Some(true));
             let destinations = service.servers.iter().map(destination).collect();
-            state
-                .services
-                .insert(key, ServiceState { way: way(vip, service), checked: service.check.is_some(), destinations });
-        }
-    }
-
-    fn real_server(&self, state: &mut State) {
-        let server = &self.rig.ground.real_servers[self.index];
-        let mut set = |name: &str, value: &str| state.parameters.insert(name.to_owned(), value.to_owned());
-        if let Some(value) = self.site.server_parameter {
-            set(SERVER_PARAMETER, &value.to_string());
-        }
-        let serving = |vip: &&Vip| vip.services.iter().any(|service| service.servers.contains_key(&self.index));
-        let vips = || self.site.vips.iter().filter(serving);
-        let own: BTreeSet<String> = vips().filter(|vip| vip.device().is_some()).map(|vip| vip.address()).collect();
-        for vip in vips().filter(|vip| !vip.six) {
-            for interface in vip.device().into_iter().flat_map(|device| ["all", device]) {
-                // The dummy interface is not there before, and its parameters are no others than those of all.
-                if interface != "lvsctl0" {
-                    set(&format!("net.ipv4.conf.{interface}.arp_ignore"), "1");
-                    set(&format!("net.ipv4.conf.{interface}.arp_announce"), "2");
-                }
-            }
-            if vip.forwarding == "tun" || vip.device() == Some("tunl0") {
-                set("net.ipv4.conf.all.rp_filter", "0");
-                set("net.ipv4.conf.tunl0.rp_filter", "0");
-            }
-        }
-        for vip in vips() {
-            let Some(device) = vip.device() else { continue };
-            let tail = match (vip.six, device) {
-                (true, _) => "/128",
-                (false, "lo") => "/32 lo:0",
-                (false, _) => "/32",
-            };
-            state.addresses.insert(format!("{device} {}{tail}", vip.address()));
-        }
-        for six in [false, true] {
-            let mut rules = Vec::new();
-            let redirected = |vip: &&Vip| vip.six == six && !vip.translates() && vip.delivery == "redirect";
-            for vip in vips().filter(redirected) {
-                for service in vip.services.iter().filter(|service| service.servers.contains_key(&self.index)) {
-                    let protocol = service.protocol;
-                    let length = if six { 128 } else { 32 };
-                    let destination = vip.address();
-                    rules.extend(listened(service).into_iter().map(|ports| {
-                        format!("-A LVSCTL -d {destination}/{length} -p {protocol} -m {protocol} --dport {ports} -j REDIRECT")
-                    }));
-                }
-            }
-            if !rules.is_empty() {
-                rules.sort();
-                rules.insert(0, "-A PREROUTING -j LVSCTL".to_owned());
-                state.chains.insert(format!("{} nat", program(six)), rules);
-            }
-            self.segments(six, &vips().collect::<Vec<_>>(), state);
-            let before = (server.number.is_multiple_of(2)).then(|| address(six, 200));
-            let translated = vips().find(|vip| vip.six == six && vip.forwarding == "nat");
-            let gateway = translated.map(|vip| self.gateway(vip, &own));
-            state.routes.extend(gateway.or(before));
-        }
-    }
-
-    /// Notes the rules that announce segments which fit into a tunnel.
-    fn segments(&self, six: bool, vips: &[&Vip], state: &mut State) {
-        let (length, size) = if six { (128, 1400) } else { (32, 1440) };
-        let mut rules = BTreeSet::new();
-        for vip in vips.iter().filter(|vip| vip.six == six && vip.forwarding == "tun") {
-            let served = vip.services.iter().filter(|service| service.servers.contains_key(&self.index));
-            for ports in served.filter(|service| service.protocol == "tcp").flat_map(listened) {
-                let from = format!("-A LVSCTL-OUT -s {}/{length} -p tcp -m tcp --sport {ports}", vip.address());
-                rules.insert(format!("{from} --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {size}"));
-            }
-        }
-        if !rules.is_empty() {
-            let lines = ["-A POSTROUTING -j LVSCTL-OUT".to_owned()].into_iter().chain(rules).collect();
-            state.chains.insert(format!("{} mangle", program(six)), lines);
-        }
-    }
-
-    /// Returns what replies must pass: the lowest floating address that is not the server's own, or the director's.
-    fn gateway(&self, vip: &Vip, own: &BTreeSet<String>) -> String {
-        let directors = &self.rig.ground.directors;
-        match vip.holder {
-            Holder::Director(index) => address(vip.six, directors[index].number),
-            Holder::Failover => {
-                let floating = self.site.vips.iter().filter(|other| other.holder == vip.holder && other.six == vip.six);
-                let mut floating = floating.map(Vip::address).filter(|address| !own.contains(address));
-                floating.next().expect("the VIP itself is translated and therefore not the server's")
-            }
+            state.services.insert(key, ServiceState { way: way(vip, service), checked: health, sorry, destinations });
         }
     }
 }
 
-fn program(six: bool) -> &'static str {
+fn method(server: &Server) -> &'static str {
+    match server.method.0 {
+        "dr" => "-g",
+        "tun" => "-i",
+        _ => "-m",
+    }
+}
+
+/// Returns how packets are wrapped as ipvsadm prints it.
+fn wrapped(server: &Server) -> String {
+    let checksum = |checksum: bool| if checksum { "--tun-csum" } else { "--tun-nocsum" };
+    match server.tunnel {
+        Some(("gue", on)) => format!(" --tun-type gue --tun-port 6080 {}", checksum(on)),
+        Some(("gre", on)) => format!(" --tun-type gre {}", checksum(on)),
+        _ if server.method.0 == "tun" => " --tun-type ipip".to_owned(),
+        _ => String::new(),
+    }
+}
+
+pub fn program(six: bool) -> &'static str {
     if six { "ip6tables" } else { "iptables" }
 }
 
@@ -321,9 +284,43 @@ fn socket(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-fn listened(service: &Service) -> Vec<String> {
+/// Returns the ports and ranges that a service listens to, as iptables writes them; 0 is every port.
+pub fn entries(service: &Service) -> Vec<String> {
     let range = service.range.map(|(first, last)| format!("{first}:{last}"));
     service.ports.iter().map(u16::to_string).chain(range).collect()
+}
+
+/// Returns what matches the packets that a service listens to, a match for each port or range.
+pub fn listened(service: &Service, end: &str) -> Vec<String> {
+    let protocol = service.protocol;
+    let one = |ports: String| match ports.as_str() {
+        "0" => format!("-p {protocol}"),
+        ports => format!("-p {protocol} -m {protocol} --{end} {ports}"),
+    };
+    entries(service).into_iter().map(one).collect()
+}
+
+/// Returns how marks and redirections match ports: up to fifteen in one rule, where a range counts twice.
+pub fn joined(protocol: &str, mut entries: Vec<String>) -> Vec<String> {
+    let every = entries.iter().any(|ports| ports == "0").then(|| format!("-p {protocol}"));
+    entries.retain(|ports| ports != "0");
+    entries.sort_by_key(|ports| ports.split(':').map(|end| end.parse::<u16>().unwrap_or_default()).collect::<Vec<_>>());
+    let mut rules: Vec<(usize, Vec<String>)> = Vec::new();
+    for entry in entries {
+        let counts = entry.split(':').count();
+        match rules.last_mut() {
+            Some((taken, rule)) if *taken + counts <= 15 => {
+                *taken += counts;
+                rule.push(entry);
+            }
+            _ => rules.push((counts, vec![entry])),
+        }
+    }
+    let text = |rule: Vec<String>| match rule.as_slice() {
+        [one] => format!("-p {protocol} -m {protocol} --dport {one}"),
+        several => format!("-p {protocol} -m multiport --dports {}", several.join(",")),
+    };
+    every.into_iter().chain(rules.into_iter().map(|(_, rule)| text(rule))).collect()
 }
 
 /// Returns scheduler, flags and persistence as ipvsadm prints them.

@@ -1,65 +1,123 @@
 //! Random topologies over a fixed set of hosts.
 //!
 //! What proptest draws is loose ([`Draw`]): every value comes from a small pool, so that two topologies often differ in one
-//! knob of the same service, which is where going from one to the other has to edit rather than to replace. [`Draw::site`]
-//! turns it into a [`Site`] that the language accepts, and [`Draw::blend`] makes a near relative of another one.
+//! knob of the same service, which is where going from one to the other has to edit rather than to replace.
+//! `resolve` turns it into a topology that the language accepts, [`Draw::blend`] makes a near relative of another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::site::{Check, Failover, Holder, Server, Service, Site, Vip};
+use super::knobs::{self, Turns, turns};
+use super::site::{Holder, UNMANAGED};
+use super::watch::{CHECKS, TIMES, TOLD};
 
 /// The last numbers of the VIPs' addresses; from the second number on they are of IPv6.
-const VIPS: (u8, u8, u8) = (100, 107, 110);
+pub const VIPS: (u8, u8, u8) = (100, 107, 110);
+
+/// How many directors and real servers are logged in to.
+pub const HOSTS: (usize, usize) = (2, 2);
 
 const SCHEDULERS: &[&str] = &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"];
 
+const METHODS: &[&str] = &["nat", "fullnat", "dr", "tun"];
+
+/// A check by its numbers in the tables of `watch`.
+pub type CheckDraw = (usize, usize);
+
 /// What was drawn for a server of a service.
 #[derive(Clone, Debug)]
-struct ServerDraw {
-    weight: u32,
-    limits: Option<(u32, u32)>,
-    port: Option<u16>,
+pub struct ServerDraw {
+    pub weight: u32,
+    pub limits: Option<(u32, u32)>,
+    pub port: Option<u16>,
+    pub method: Option<&'static str>,
+    pub tunnel: Option<(&'static str, bool)>,
+    pub by_address: bool,
+    pub check: Option<CheckDraw>,
+    pub told: usize,
 }
 
+/// What was drawn for what a service's checks come to.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchDraw {
+    /// Whether there is a hysteresis, and who is told.
+    pub quorum: Option<(bool, usize)>,
+    pub sorry: Option<bool>,
+    pub alpha: bool,
+    pub omega: bool,
+}
+
+/// What was drawn for a service.
 #[derive(Clone, Debug)]
-struct ServiceDraw {
-    protocol: &'static str,
-    ports: BTreeSet<u16>,
-    range: bool,
-    marked: bool,
-    scheduler: (&'static str, bool, bool),
-    persistence: Option<(u32, Option<u8>)>,
+pub struct ServiceDraw {
+    pub protocol: &'static str,
+    pub ports: BTreeSet<u16>,
+    /// Every port, a range, and a mark.
+    pub extent: (bool, bool, bool),
+    pub scheduler: (&'static str, bool, bool),
+    pub persistence: Option<(u32, Option<u8>)>,
     /// The engine sip, single packets, and a SYN proxy, each where the rest admits it.
-    knobs: (bool, bool, bool),
-    servers: BTreeMap<usize, ServerDraw>,
-    check: Option<bool>,
+    pub knobs: (bool, bool, bool),
+    pub drain: Option<&'static str>,
+    pub check: Option<CheckDraw>,
+    pub on_failure: Option<bool>,
+    pub watch: WatchDraw,
+    pub pooled: bool,
+    pub servers: BTreeMap<usize, ServerDraw>,
 }
 
+/// What was drawn for a VIP.
 #[derive(Clone, Debug)]
-struct VipDraw {
-    holder: Holder,
-    forwarding: &'static str,
-    delivery: &'static str,
-    services: Vec<ServiceDraw>,
+pub struct VipDraw {
+    pub holder: Holder,
+    /// Whether the VIP says it, or each server.
+    pub forwarding: (&'static str, bool),
+    pub delivery: Option<&'static str>,
+    pub place: Option<usize>,
+    pub services: Vec<ServiceDraw>,
+}
+
+/// What was drawn for a family's failover.
+#[derive(Clone, Debug)]
+pub struct FailoverDraw {
+    pub version: u8,
+    pub preemption: usize,
+    pub unicast: bool,
+    pub swapped: bool,
+    pub interval: usize,
+    pub source: Option<(usize, bool)>,
+    pub password: Option<bool>,
+    pub sync: Option<usize>,
+    pub hidden: bool,
+    pub weighted: bool,
+    pub turns: Turns,
 }
 
 /// A topology as it was drawn.
 #[derive(Clone, Debug)]
 pub struct Draw {
-    vips: BTreeMap<u8, VipDraw>,
+    pub vips: BTreeMap<u8, VipDraw>,
     /// Who may translate addresses, for a real server has one default route of each family.
-    translator: Holder,
-    failover: Failover,
-    director_parameter: Option<bool>,
-    server_parameter: Option<u32>,
+    pub translator: Holder,
+    pub failovers: [FailoverDraw; 2],
+    pub grouped: bool,
+    pub email: Option<usize>,
+    pub included: bool,
+    pub directors: Vec<Turns>,
+    pub real_servers: Vec<Turns>,
 }
 
-fn holder(directors: usize) -> impl Strategy<Value = Holder> {
-    prop_oneof![1 => Just(Holder::Failover), 1 => (0..directors).prop_map(Holder::Director)]
+fn holder() -> impl Strategy<Value = Holder> {
+    prop_oneof![1 => Just(Holder::Failover), 1 => (0..HOSTS.0).prop_map(Holder::Director)]
+}
+
+fn check() -> impl Strategy<Value = CheckDraw> {
+    (0..CHECKS.len(), 0..TIMES.len())
 }
 
 fn server() -> impl Strategy<Value = ServerDraw> {
@@ -67,211 +125,157 @@ fn server() -> impl Strategy<Value = ServerDraw> {
         prop_oneof![3 => Just(1u32), 3 => 0u32..=200, 1 => Just(0), 1 => Just(65535)],
         prop::option::weighted(0.2, (100u32..=1000, 0u32..=99)),
         prop::option::weighted(0.4, select(vec![80u16, 8000, 8080])),
+        prop::option::weighted(0.12, select(METHODS)),
+        prop::option::weighted(
+            0.5,
+            select(vec![("ipip", false), ("gue", false), ("gue", true), ("gre", false), ("gre", true)]),
+        ),
+        prop::bool::weighted(0.15),
+        prop::option::weighted(0.15, check()),
+        prop_oneof![4 => Just(0), 1 => 0..TOLD.len()],
     )
-        .prop_map(|(weight, limits, port)| ServerDraw { weight, limits, port })
+        .prop_map(|(weight, limits, port, method, tunnel, by_address, check, told)| ServerDraw {
+            weight,
+            limits,
+            port,
+            method,
+            tunnel,
+            by_address,
+            check,
+            told,
+        })
 }
 
-fn service(real_servers: usize) -> impl Strategy<Value = ServiceDraw> {
-    let indexes: Vec<usize> = (0..real_servers).collect();
-    let servers = (subsequence(indexes, 1..=real_servers), vec(server(), real_servers))
-        .prop_map(|(chosen, servers)| chosen.into_iter().zip(servers).collect::<BTreeMap<_, _>>());
-    let protocol = prop_oneof![3 => Just("tcp"), 1 => Just("udp"), 1 => Just("sctp")];
+fn watch() -> impl Strategy<Value = WatchDraw> {
     (
-        (protocol, btree_set(select(vec![80u16, 443, 53, 5060]), 1..=2)),
-        (any::<bool>(), prop::bool::weighted(0.4)),
+        prop::option::weighted(0.5, (any::<bool>(), 0..TOLD.len())),
+        prop::option::weighted(0.3, any::<bool>()),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(quorum, sorry, alpha, omega)| WatchDraw { quorum, sorry, alpha, omega })
+}
+
+fn service() -> impl Strategy<Value = ServiceDraw> {
+    let indexes: Vec<usize> = (0..=UNMANAGED).collect();
+    let servers = (subsequence(indexes, 1..=UNMANAGED), vec(server(), UNMANAGED + 1))
+        .prop_map(|(chosen, mut servers)| chosen.into_iter().zip(servers.drain(..)).collect::<BTreeMap<_, _>>());
+    let protocol = prop_oneof![3 => Just("tcp"), 1 => Just("udp"), 1 => Just("sctp")];
+    let way = (
         (select(SCHEDULERS), any::<bool>(), any::<bool>()),
         prop::option::weighted(0.4, (select(vec![60u32, 300, 3600]), prop::option::of(select(vec![8u8, 24, 30])))),
         (any::<bool>(), any::<bool>(), any::<bool>()),
-        servers,
-        prop::option::weighted(0.3, any::<bool>()),
-    )
-        .prop_map(|((protocol, ports), (range, marked), scheduler, persistence, knobs, servers, check)| {
-            ServiceDraw { protocol, ports, range, marked, scheduler, persistence, knobs, servers, check }
-        })
-}
-
-/// Returns the strategy for topologies of so many directors and real servers.
-pub fn draw(directors: usize, real_servers: usize) -> impl Strategy<Value = Draw> {
-    let vip = (
-        holder(directors),
-        select(vec!["nat", "nat", "fullnat", "dr", "dr", "tun"]),
-        select(vec!["loopback", "redirect", "none", "tunnel", "dummy"]),
-        vec(service(real_servers), 0..=3),
-    )
-        .prop_map(|(holder, forwarding, delivery, services)| VipDraw { holder, forwarding, delivery, services });
-    let failover =
-        (select(vec![2u8, 3, 3, 3]), any::<bool>(), any::<bool>(), select(vec![(100, 50), (50, 100), (200, 190)]))
-            .prop_map(|(version, preempt, unicast, priorities)| Failover { version, preempt, unicast, priorities });
-    (
-        btree_map(VIPS.0..VIPS.2, vip, 0..=4),
-        holder(directors),
-        failover,
-        any::<Option<bool>>(),
-        prop::option::of(select(vec![1000u32, 2000])),
-    )
-        .prop_map(|(vips, translator, failover, director_parameter, server_parameter)| Draw {
-            vips,
-            translator,
-            failover,
-            director_parameter,
-            server_parameter,
-        })
-}
-
-impl Draw {
-    /// Returns this draw with about half of what differs taken from another one, down to single knobs.
-    pub fn blend(&self, other: &Draw, coin: &mut dyn FnMut() -> bool) -> Draw {
-        Draw {
-            vips: blend_maps(&self.vips, &other.vips, coin, |one, two, coin| VipDraw {
-                holder: pick(coin, one.holder, two.holder),
-                forwarding: pick(coin, one.forwarding, two.forwarding),
-                delivery: pick(coin, one.delivery, two.delivery),
-                services: blend_services(&one.services, &two.services, coin),
-            }),
-            translator: pick(coin, self.translator, other.translator),
-            failover: pick(coin, self.failover, other.failover),
-            director_parameter: pick(coin, self.director_parameter, other.director_parameter),
-            server_parameter: pick(coin, self.server_parameter, other.server_parameter),
-        }
-    }
-
-    /// Returns every draw that lacks one thing of this one, the largest first.
-    pub fn simpler(&self) -> Vec<Draw> {
-        let mut all = Vec::new();
-        for octet in self.vips.keys() {
-            let mut less = self.clone();
-            less.vips.remove(octet);
-            all.push(less);
-        }
-        for (octet, vip) in &self.vips {
-            for number in 0..vip.services.len() {
-                let mut less = self.clone();
-                less.vips.get_mut(octet).expect("this VIP").services.remove(number);
-                all.push(less);
+        prop::option::weighted(0.2, select(vec!["0s", "2s", "60s"])),
+    );
+    let health = (prop::option::weighted(0.35, check()), any::<Option<bool>>(), watch(), prop::bool::weighted(0.35));
+    let extent = (prop::bool::weighted(0.1), any::<bool>(), prop::bool::weighted(0.35));
+    (protocol, btree_set(select(vec![80u16, 443, 53, 5060]), 1..=2), extent, way, health, servers).prop_map(
+        |(protocol, ports, extent, way, health, servers)| {
+            let (scheduler, persistence, knobs, drain) = way;
+            let (check, on_failure, watch, pooled) = health;
+            ServiceDraw {
+                protocol,
+                ports,
+                extent,
+                scheduler,
+                persistence,
+                knobs,
+                drain,
+                check,
+                on_failure,
+                watch,
+                pooled,
+                servers,
             }
-        }
-        all
-    }
-
-    /// Returns the topology that this draw stands for.
-    pub fn site(&self) -> Site {
-        Site {
-            vips: self.vips.iter().map(|(octet, vip)| vip.resolve(*octet, self.translator)).collect(),
-            failover: self.failover,
-            director_parameter: self.director_parameter,
-            server_parameter: self.server_parameter,
-        }
-    }
+        },
+    )
 }
 
-fn pick<T>(coin: &mut dyn FnMut() -> bool, one: T, two: T) -> T {
-    if coin() { one } else { two }
-}
-
-fn blend_maps<K: Ord + Clone, V: Clone>(
-    one: &BTreeMap<K, V>,
-    two: &BTreeMap<K, V>,
-    coin: &mut dyn FnMut() -> bool,
-    blend: impl Fn(&V, &V, &mut dyn FnMut() -> bool) -> V,
-) -> BTreeMap<K, V> {
-    let keys: BTreeSet<&K> = one.keys().chain(two.keys()).collect();
-    let mut blended = BTreeMap::new();
-    for key in keys {
-        let value = match (one.get(key), two.get(key)) {
-            (Some(one), Some(two)) => Some(blend(one, two, coin)),
-            (one, two) => one.or(two).filter(|_| coin()).cloned(),
-        };
-        blended.extend(value.map(|value| (key.clone(), value)));
-    }
-    blended
-}
-
-fn blend_services(one: &[ServiceDraw], two: &[ServiceDraw], coin: &mut dyn FnMut() -> bool) -> Vec<ServiceDraw> {
-    let numbered = |services: &[ServiceDraw]| services.iter().cloned().enumerate().collect::<BTreeMap<_, _>>();
-    let blend = |one: &ServiceDraw, two: &ServiceDraw, coin: &mut dyn FnMut() -> bool| {
-        let of_ports = pick(coin, one, two);
-        ServiceDraw {
-            protocol: of_ports.protocol,
-            ports: of_ports.ports.clone(),
-            range: pick(coin, one.range, two.range),
-            marked: pick(coin, one.marked, two.marked),
-            scheduler: pick(coin, one.scheduler, two.scheduler),
-            persistence: pick(coin, one.persistence, two.persistence),
-            knobs: pick(coin, one.knobs, two.knobs),
-            servers: blend_maps(&one.servers, &two.servers, coin, |one, two, coin| pick(coin, one, two).clone()),
-            check: pick(coin, one.check, two.check),
-        }
-    };
-    blend_maps(&numbered(one), &numbered(two), coin, blend).into_values().collect()
-}
-
-impl VipDraw {
-    fn resolve(&self, octet: u8, translator: Holder) -> Vip {
-        // A real server has one default route, and what comes out of a tunnel cannot be redirected.
-        let forwarding = match self.forwarding {
-            "nat" if self.holder != translator => "dr",
-            other => other,
-        };
-        let delivery = match (forwarding, self.delivery) {
-            ("tun", "redirect") => "tunnel",
-            (_, delivery) => delivery,
-        };
-        let mut taken = BTreeSet::new();
-        let services = self.services.iter().enumerate().filter_map(|(number, service)| {
-            let free = |port: &u16| taken.insert((service.protocol, *port));
-            let ports: Vec<u16> = service.ports.iter().copied().filter(free).collect();
-            let is_empty = ports.is_empty() || service.servers.is_empty();
-            (!is_empty).then(|| service.resolve(octet, number, ports, forwarding))
-        });
-        Vip {
-            number: octet,
-            six: octet >= VIPS.1,
-            holder: self.holder,
+fn vip() -> impl Strategy<Value = VipDraw> {
+    (
+        holder(),
+        (select(vec!["nat", "nat", "fullnat", "dr", "dr", "tun", "tun"]), prop::bool::weighted(0.9)),
+        prop::option::weighted(0.8, select(vec!["loopback", "redirect", "none", "tunnel", "dummy"])),
+        prop::option::weighted(0.2, 0..3usize),
+        vec(service(), 0..=3),
+    )
+        .prop_map(|(holder, forwarding, delivery, place, services)| VipDraw {
+            holder,
             forwarding,
             delivery,
-            services: services.collect(),
-        }
-    }
+            place,
+            services,
+        })
 }
 
-impl ServiceDraw {
-    fn resolve(&self, octet: u8, number: usize, ports: Vec<u16>, forwarding: &str) -> Service {
-        let nat = matches!(forwarding, "nat" | "fullnat");
-        let (sip, one_packet, syn_proxy) = self.knobs;
-        let is_udp = self.protocol == "udp";
-        let mark = self.marked.then(|| u32::from(octet) * 10 + number as u32);
-        let start = 20000 + number as u16 * 10;
-        let check = self.check.filter(|_| self.protocol == "tcp").map(|inhibit| Check { port: ports[0], inhibit });
-        let mut servers: BTreeMap<usize, Server> = self
-            .servers
-            .iter()
-            .map(|(index, server)| {
-                let (upper, lower) = server.limits.unwrap_or_default();
-                let port = server.port.filter(|_| nat);
-                (*index, Server { weight: server.weight, upper, lower, port })
-            })
-            .collect();
-        // keepalived wants a total weight of at least 1.
-        if check.is_some() && servers.values().all(|server| server.weight == 0) {
-            servers.values_mut().for_each(|server| server.weight = 1);
+fn failover() -> impl Strategy<Value = FailoverDraw> {
+    let vrrp = (select(vec![2u8, 3, 3, 3]), 0..4usize, any::<bool>(), any::<bool>(), 0..3usize);
+    let further = (
+        prop::option::weighted(0.2, (0..HOSTS.0, any::<bool>())),
+        prop::option::weighted(0.4, any::<bool>()),
+        prop::option::weighted(0.25, 0..knobs::SYNC_DAEMON.len()),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.1),
+    );
+    (vrrp, further, turns(knobs::FAILOVER, 4)).prop_map(|(vrrp, further, turns)| {
+        let (version, preemption, unicast, swapped, interval) = vrrp;
+        let (source, password, sync, hidden, weighted) = further;
+        FailoverDraw {
+            version,
+            preemption,
+            unicast,
+            swapped,
+            interval,
+            source,
+            password,
+            sync,
+            hidden,
+            weighted,
+            turns,
         }
-        Service {
-            name: format!("s{number}"),
-            protocol: self.protocol,
-            range: (self.range && mark.is_some()).then_some((start, start + 5)),
-            mark,
-            ports,
-            scheduler: self.scheduler.0,
-            flags: match self.scheduler {
-                ("sh" | "mh", fallback, port) => (fallback, port),
-                _ => (false, false),
-            },
-            persistence: self.persistence,
-            sip: sip && is_udp && self.persistence.is_some(),
-            one_packet: one_packet && is_udp,
-            syn_proxy: syn_proxy && nat && !self.marked && self.protocol == "tcp",
-            check,
-            servers,
+    })
+}
+
+fn draw() -> impl Strategy<Value = Draw> {
+    (
+        btree_map(VIPS.0..VIPS.2, vip(), 0..=4),
+        holder(),
+        [failover(), failover()],
+        prop::bool::weighted(0.3),
+        prop::option::weighted(0.3, 0..knobs::EMAIL.len()),
+        prop::bool::weighted(0.2),
+        vec(turns(knobs::DIRECTOR, 3), HOSTS.0),
+        vec(turns(knobs::REAL_SERVER, 1), HOSTS.1),
+    )
+        .prop_map(|(vips, translator, failovers, grouped, email, included, directors, real_servers)| Draw {
+            vips,
+            translator,
+            failovers,
+            grouped,
+            email,
+            included,
+            directors,
+            real_servers,
+        })
+}
+
+/// Returns the topology of a case: every other one is a near relative of the one before.
+pub fn drawn((seed, part): (u64, u64), case: u64) -> Draw {
+    let fresh = |case: u64| {
+        let mut bytes = [0; 32];
+        for (at, number) in bytes.chunks_mut(8).zip([seed, case, part]) {
+            at.copy_from_slice(&number.to_le_bytes());
         }
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let draw = draw().new_tree(&mut runner).expect("a topology").current();
+        (draw, runner)
+    };
+    let (own, mut runner) = fresh(case);
+    if case.is_multiple_of(2) {
+        return own;
     }
+    let (before, _) = fresh(case - 1);
+    let mut coin = || runner.rng().random::<bool>();
+    before.blend(&own, &mut coin)
 }

@@ -5,28 +5,38 @@
 //! then everything is taken away, and the hosts must be as before the first topology. See docs/testing.md for seeds.
 
 mod bench;
+mod configuration;
 mod expected;
+mod expected_server;
 mod generate;
+mod knobs;
+mod progress;
 mod reading;
+mod relatives;
 mod report;
+mod resolve;
 mod rig;
 mod site;
 mod state;
+mod watch;
+mod writing;
 
 use bench::{Bench, Tally};
-use generate::Draw;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use generate::{Draw, drawn};
+use progress::note;
 use report::report;
 
 use crate::runner::{Test, test};
+use crate::seed::seed;
 
 /// How many topologies each of the sequences of `make test` goes through.
 const CASES: u64 = 12;
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
+
+/// After how many topologies the hosts are booted again, the first time after half as many.
+const BETWEEN_REBOOTS: u64 = 20;
 
 /// After how many topologies a word is said.
 const BETWEEN_REPORTS: u64 = 50;
@@ -36,13 +46,17 @@ const FAILURES: usize = 5;
 
 pub fn tests(soak: Option<u64>) -> Vec<Test> {
     // The guests share the sequences out between them.
-    let sequences: [(&str, fn()); 4] = [
+    let sequences: [(&str, fn()); 8] = [
         ("random::topologies_follow_each_other_1", || run(1, CASES)),
         ("random::topologies_follow_each_other_2", || run(2, CASES)),
         ("random::topologies_follow_each_other_3", || run(3, CASES)),
         ("random::topologies_follow_each_other_4", || run(4, CASES)),
+        ("random::topologies_follow_each_other_5", || run(5, CASES)),
+        ("random::topologies_follow_each_other_6", || run(6, CASES)),
+        ("random::topologies_follow_each_other_7", || run(7, CASES)),
+        ("random::topologies_follow_each_other_8", || run(8, CASES)),
     ];
-    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(600)).collect();
+    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(400)).collect();
     if let Some(cases) = soak {
         let cases = cases.div_ceil(2);
         let halves: [(&str, fn()); 2] = [("random::soak_1", || soak_run(1)), ("random::soak_2", || soak_run(2))];
@@ -58,8 +72,7 @@ fn soak_run(part: u64) {
 /// Runs so many cases from a seed that is printed; each part of the same seed has cases of its own.
 fn run(part: u64, cases: u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seed =
-        number("LVSCTL_TEST_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()));
+    let seed = seed();
     let first = number("LVSCTL_TEST_FIRST").unwrap_or(0);
     let cases = number("LVSCTL_TEST_CASES").unwrap_or(cases);
     println!("seed {seed}: {cases} topologies (again with LVSCTL_TEST_SEED={seed})");
@@ -69,8 +82,16 @@ fn run(part: u64, cases: u64) {
     let mut tally = Tally::default();
     for case in first..first + cases {
         let draw = drawn((seed, part), case);
+        note(&format!("case {case}"));
         let result = bench.step(&draw.site(), &mut tally);
         let end = case + 1 == first + cases;
+        let boots = (case + BETWEEN_REBOOTS / 2).is_multiple_of(BETWEEN_REBOOTS);
+        let result = result.and_then(|()| {
+            if boots {
+                bench.reboot(&draw.site())?;
+            }
+            Ok(())
+        });
         let result = result.and_then(|()| match end || (case + 1).is_multiple_of(BETWEEN_DESTROYS) {
             true => bench.destroy(&draw.site()),
             false => Ok(()),
@@ -82,8 +103,9 @@ fn run(part: u64, cases: u64) {
             }
             continue;
         };
+        note(&format!("FAILED {problem}"));
         drop(bench);
-        println!("{}", report(seed, case, previous.as_ref(), &draw, &problem));
+        report(seed, case, previous.as_ref(), &draw, &problem);
         failures.push(format!("case {case}: {}", problem.lines().next().unwrap_or_default()));
         if failures.len() >= FAILURES {
             break;
@@ -93,25 +115,4 @@ fn run(part: u64, cases: u64) {
     }
     println!("{tally:#?}");
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
-}
-
-/// Returns the topology of a case: every other one is a near relative of the one before.
-fn drawn((seed, part): (u64, u64), case: u64) -> Draw {
-    let fresh = |case: u64| {
-        let mut bytes = [0; 32];
-        for (at, number) in bytes.chunks_mut(8).zip([seed, case, part]) {
-            at.copy_from_slice(&number.to_le_bytes());
-        }
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let draw = generate::draw(2, 4).new_tree(&mut runner).expect("a topology").current();
-        (draw, runner)
-    };
-    let (own, mut runner) = fresh(case);
-    if case.is_multiple_of(2) {
-        return own;
-    }
-    let (before, _) = fresh(case - 1);
-    let mut coin = || runner.rng().random::<bool>();
-    before.blend(&own, &mut coin)
 }

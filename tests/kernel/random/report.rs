@@ -5,13 +5,21 @@ use std::time::{Duration, Instant};
 use super::bench::{Bench, Tally};
 use super::generate::Draw;
 use super::rig::Rig;
+use super::writing;
 use crate::runner::TEST_VARIABLE;
 
 /// How long smaller failures are looked for.
 const SHRINKING: Duration = Duration::from_secs(90);
 
-/// Says what failed, whether it fails without the history before it, and how little of it is enough.
-pub fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, problem: &str) -> String {
+/// Says what failed, and then whether it fails without the history before it, and how little of it is enough.
+pub fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, problem: &str) {
+    let name = std::env::var(TEST_VARIABLE).unwrap_or_default();
+    // Looking for less takes a while, and may come to no end.
+    println!(
+        "seed {seed} case {case} FAILED ({name} with LVSCTL_TEST_SEED={seed} LVSCTL_TEST_FIRST={} LVSCTL_TEST_CASES=2)\n\
+         {problem}",
+        case.saturating_sub(1)
+    );
     let start = |text: &str| text.chars().take(30).collect::<String>();
     let alone = |previous: Option<&Draw>, draw: &Draw| {
         let mut bench = Bench::new();
@@ -42,16 +50,12 @@ pub fn report(seed: u64, case: u64, previous: Option<&Draw>, draw: &Draw, proble
             (one, two, told) = (smaller.0, smaller.1, Some(smaller.2));
         }
     }
-    let name = std::env::var(TEST_VARIABLE).unwrap_or_default();
     let ground = Rig::new().ground.clone();
-    let kdl = |draw: &Draw| draw.site().to_kdl(&ground);
+    let kdl = |draw: &Draw| writing::files(&draw.site(), &ground).concat();
     let before = one.as_ref().map_or("(nothing)".to_owned(), kdl);
     let problem_alone = told.unwrap_or_default();
     let after = kdl(&two);
-    format!(
-        "seed {seed} case {case} FAILED ({name} with LVSCTL_TEST_SEED={seed} LVSCTL_TEST_FIRST={} LVSCTL_TEST_CASES=2)\n\
-         {problem}\n\
-         it fails alone: {fails_alone}\n--- first\n{before}\n--- then\n{after}\n--- which alone comes to\n{problem_alone}\n",
-        case.saturating_sub(1)
-    )
+    println!(
+        "it fails alone: {fails_alone}\n--- first\n{before}\n--- then\n{after}\n--- which alone comes to\n{problem_alone}\n"
+    );
 }

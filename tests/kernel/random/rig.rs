@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::reading::has_keepalived;
+use super::reading::{self, has_keepalived};
 use super::site::{Ground, Place, address};
 use crate::lab::Namespace;
 
@@ -15,6 +15,11 @@ pub const FOREIGN_LOOPBACK: &str = "192.0.2.77";
 /// The hardware address of a director, which the peer's rule names.
 pub fn mac(number: u8) -> String {
     format!("02:00:00:09:00:{number:02x}")
+}
+
+/// The hardware address of a director's second interface.
+pub fn second_mac(number: u8) -> String {
+    format!("02:00:00:08:00:{number:02x}")
 }
 
 /// The laboratory.
@@ -33,7 +38,18 @@ impl Rig {
         let switch = Namespace::bare();
         // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
         switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
-        switch.run(&["modprobe", "-a", "ipip", "ip6_tunnel", "nf_conntrack", "ip_vs_pe_sip"]);
+        switch.run(&[
+            "modprobe",
+            "-a",
+            "ipip",
+            "ip6_tunnel",
+            "ip_gre",
+            "ip6_gre",
+            "fou",
+            "fou6",
+            "nf_conntrack",
+            "ip_vs_pe_sip",
+        ]);
         switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
         switch.run(&["ip", "link", "set", "bridge", "up"]);
         let mut hosts = BTreeMap::new();
@@ -46,15 +62,18 @@ impl Rig {
             place
         };
         let directors: Vec<Place> = (1..=2).map(|number| place(format!("d{number}"), number)).collect();
-        let real_servers: Vec<Place> = (1..=4).map(|number| place(format!("w{number}"), 10 + number)).collect();
+        let real_servers: Vec<Place> = (1..=2).map(|number| place(format!("w{number}"), 10 + number)).collect();
         for director in &directors {
+            second_interface(&hosts[&director.name], director.number);
             foreign_service(&hosts[&director.name]);
         }
         for server in &real_servers {
             foreign_routes(&hosts[&server.name], server.number);
         }
         for place in directors.iter().chain(&real_servers) {
-            foreign_rules_and_addresses(&hosts[&place.name], place.number);
+            if has_foreign_rules(place.number) {
+                foreign_rules(&hosts[&place.name]);
+            }
         }
         Rig { ground: Ground { directors, real_servers }, hosts, _switch: switch }
     }
@@ -79,25 +98,52 @@ impl Rig {
 fn plug(host: &Namespace, switch: &Namespace, number: u8) {
     let port = format!("port{number}");
     let (host_name, hardware) = (host.name(), mac(number));
-    switch.run(&[
-        "ip", "link", "add", "eth0", "netns", host_name, "address", &hardware, "type", "veth", "peer", "name", &port,
-    ]);
-    switch.run(&["ip", "link", "set", &port, "master", "bridge", "up"]);
+    batch(
+        switch,
+        &format!(
+            "link add eth0 netns {host_name} address {hardware} type veth peer name {port}\n\
+             link set {port} master bridge up\n"
+        ),
+    );
     host.enter(|| {
         // An IPv6 address works as soon as it is there.
         for name in ["all", "default", "eth0"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0").expect("a parameter");
         }
     });
-    host.run(&["ip", "address", "add", &format!("{}/24", address(false, number)), "dev", "eth0"]);
-    host.run(&["ip", "address", "add", &format!("{}/64", address(true, number)), "dev", "eth0"]);
-    host.run(&["ip", "link", "set", "eth0", "up"]);
+    let (four, six) = (address(false, number.into()), address(true, number.into()));
+    let mut commands = format!("address add {four}/24 dev eth0\naddress add {six}/64 dev eth0\nlink set eth0 up\n");
     // The end of a tunnel has more parameters from the first time on that it is up.
     for way in ["up", "down"] {
-        for device in ["tunl0", "ip6tnl0"] {
-            host.run(&["ip", "link", "set", device, way]);
+        for device in ["tunl0", "ip6tnl0", "gre0", "ip6gre0"] {
+            commands += &format!("link set {device} {way}\n");
         }
     }
+    commands += &format!(
+        "address add {FOREIGN_LOOPBACK}/32 dev lo label lo:mine\naddress add {} dev eth0 label eth0:mine\n",
+        foreign_address(number)
+    );
+    batch(host, &commands);
+}
+
+/// Runs many commands of ip at once: a guest takes tens of milliseconds to start a program.
+fn batch(host: &Namespace, commands: &str) {
+    let file = host.root().join("run/batch");
+    fs::write(&file, commands).expect("the commands");
+    host.run(&["ip", "-batch", &file.to_string_lossy()]);
+    fs::remove_file(file).expect("the commands");
+}
+
+/// A network that only the directors are in, and that leads nowhere.
+fn second_interface(director: &Namespace, number: u8) {
+    director.run(&["ip", "link", "add", "eth1", "address", &second_mac(number), "type", "dummy"]);
+    director.run(&["ip", "link", "set", "eth1", "multicast", "on"]);
+    fs_in(director, "/proc/sys/net/ipv6/conf/eth1/accept_dad", "0");
+    director.run(&["ip", "link", "set", "eth1", "up"]);
+}
+
+fn fs_in(host: &Namespace, path: &str, value: &str) {
+    host.enter(|| fs::write(path, value).expect("a parameter"));
 }
 
 fn foreign_service(director: &Namespace) {
@@ -116,21 +162,37 @@ fn foreign_routes(server: &Namespace, number: u8) {
     server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);
 }
 
-fn foreign_rules_and_addresses(host: &Namespace, number: u8) {
-    for program in ["iptables", "ip6tables"] {
-        // A table that lvsctl was the first to use stays, empty.
-        host.run(&[program, "-t", "raw", "-S"]);
-        for table in ["mangle", "nat"] {
-            host.run(&[program, "-t", table, "-N", "FOREIGN"]);
-            host.run(&[program, "-t", table, "-A", "FOREIGN", "-p", "tcp", "--dport", "22", "-j", "RETURN"]);
-            host.run(&[program, "-t", table, "-A", "PREROUTING", "-i", "lo", "-j", "FOREIGN"]);
-            host.run(&[program, "-t", table, "-A", "PREROUTING", "-j", "FOREIGN"]);
-        }
-        host.run(&[program, "-A", "INPUT", "-i", "lo", "-m", "comment", "--comment", "it's \"mine\"", "-j", "ACCEPT"]);
-    }
-    host.run(&["ip", "address", "add", &format!("{FOREIGN_LOOPBACK}/32"), "dev", "lo", "label", "lo:mine"]);
-    host.run(&["ip", "address", "add", &foreign_address(number), "dev", "eth0", "label", "eth0:mine"]);
+/// Tells whether a host has rules that are somebody else's. Half of them have none, and no table before lvsctl makes one.
+pub fn has_foreign_rules(number: u8) -> bool {
+    number % 2 == 1
 }
+
+fn foreign_rules(host: &Namespace) {
+    let file = host.root().join("run/rules");
+    fs::write(&file, FOREIGN_RULES).expect("the rules");
+    for program in ["iptables-restore", "ip6tables-restore"] {
+        host.run(&[program, "--noflush", &file.to_string_lossy()]);
+    }
+    fs::remove_file(file).expect("the rules");
+}
+
+const FOREIGN_RULES: &str = "\
+*mangle
+:FOREIGN - [0:0]
+-A FOREIGN -p tcp --dport 22 -j RETURN
+-A PREROUTING -i lo -j FOREIGN
+-A PREROUTING -j FOREIGN
+COMMIT
+*nat
+:FOREIGN - [0:0]
+-A FOREIGN -p tcp --dport 22 -j RETURN
+-A PREROUTING -i lo -j FOREIGN
+-A PREROUTING -j FOREIGN
+COMMIT
+*filter
+-A INPUT -i lo -m comment --comment \"it's \\\"mine\\\"\" -j ACCEPT
+COMMIT
+";
 
 /// Returns the foreign address on a host's `eth0`.
 pub fn foreign_address(number: u8) -> String {
@@ -139,23 +201,41 @@ pub fn foreign_address(number: u8) -> String {
 
 fn snapshot(host: &Namespace) -> Snapshot {
     let mut seen = Snapshot::new();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 6] = [
         &["ip", "-j", "address"],
         &["ip", "-j", "route", "show", "table", "all"],
         &["ip", "-6", "-j", "route", "show", "table", "all"],
         &["ip", "rule"],
-        &["iptables-save"],
-        &["ip6tables-save"],
         &["ipvsadm", "-Sn"],
         &["ipvsadm", "-Ln", "--thresholds"],
     ];
     for command in commands {
         seen.insert(command.join(" "), steady(&host.run(command)));
     }
+    for program in ["iptables", "ip6tables"] {
+        seen.insert(format!("{program}-save"), without_empty_tables(&rules(host, program)));
+    }
     host.enter(|| parameters(Path::new("/proc/sys/net"), &mut seen));
+    seen.extend(reading::tuned(host));
     seen.insert("keepalived runs".into(), has_keepalived(host).to_string());
     files(host.root(), &mut seen);
     seen
+}
+
+/// Returns what `iptables-save` prints, without asking where no table is.
+pub fn rules(host: &Namespace, program: &str) -> String {
+    let names = host.enter(|| {
+        let name = program.trim_end_matches("tables");
+        fs::read_to_string(format!("/proc/thread-self/net/{name}_tables_names")).unwrap_or_default()
+    });
+    if names.trim().is_empty() { String::new() } else { steady(&host.run(&[&format!("{program}-save")])) }
+}
+
+/// Takes out of saved rules the tables that say nothing: one that lvsctl was the first to use stays, empty.
+pub fn without_empty_tables(saved: &str) -> String {
+    let tables = saved.split_inclusive("COMMIT\n");
+    let says = |table: &&str| table.lines().any(|line| line.starts_with("-A ") || line.ends_with(" -"));
+    tables.filter(says).collect()
 }
 
 /// Takes out of a text what changes by itself: counters, and the times in comments and of addresses.
@@ -173,7 +253,9 @@ fn parameters(folder: &Path, seen: &mut Snapshot) {
             parameters(&path, seen);
         } else if let Ok(value) = fs::read_to_string(&path) {
             let name = path.to_string_lossy().into_owned();
-            if !["nf_conntrack_count", "stable_secret"].iter().any(|word| name.ends_with(word)) {
+            // keepalived opens the last one for its pings, and leaves it open.
+            let restless = ["nf_conntrack_count", "stable_secret", "ping_group_range"];
+            if !restless.iter().any(|word| name.ends_with(word)) {
                 seen.insert(name, value);
             }
         }

@@ -1,7 +1,8 @@
-//! A topology as the tests know it: what it says in KDL, and on which hosts. What it means there is `expected`'s.
+//! A topology as the tests know it. What it says in KDL is `writing`'s, what it means on each host `expected`'s.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+
+use super::knobs::Way;
 
 /// Who holds a VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,29 +13,74 @@ pub enum Holder {
     Director(usize),
 }
 
-/// How the failovers work; there is one for each address family that needs it.
-#[derive(Clone, Copy, Debug)]
+/// Whether a better director takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preemption {
+    Immediate,
+    /// After so many seconds.
+    After(u32),
+    Never,
+}
+
+/// The failover of a family's VIPs.
+#[derive(Clone, Debug)]
 pub struct Failover {
+    pub six: bool,
+    pub name: String,
     pub version: u8,
-    pub preempt: bool,
+    pub preemption: Preemption,
     pub unicast: bool,
-    pub priorities: (u8, u8),
+    pub priorities: [u8; 2],
+    /// The interval between adverts as it is written, if it is, and as keepalived takes it.
+    pub interval: (Option<&'static str>, &'static str),
+    /// The directors whose adverts come from an address that is written, and whether it stands in the director's braces.
+    pub source: Option<(usize, bool)>,
+    /// A password as it is written, and what it is.
+    pub password: Option<(&'static str, &'static str)>,
+    /// The synchronisation of connections.
+    pub sync: Option<&'static Way>,
+    /// A VIP that adverts do not name.
+    pub unadvertised: Option<u8>,
+    pub ways: Vec<&'static Way>,
+}
+
+/// A check of one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    pub way: &'static Way,
+    /// A number in [`super::watch::TIMES`].
+    pub times: usize,
+    /// The port that is tried, if one is written.
+    pub port: Option<u16>,
+}
+
+/// What a service's checks come to.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Weight, hysteresis and who is told, a number in [`super::watch::TOLD`].
+    pub quorum: Option<(u32, u32, usize)>,
+    /// The port of the sorry server, if one is written.
+    pub sorry: Option<Option<u16>>,
+    pub alpha: bool,
+    pub omega: bool,
 }
 
 /// A server of a service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     pub weight: u32,
     pub upper: u32,
     pub lower: u32,
     pub port: Option<u16>,
-}
-
-/// A TCP check, which makes the service keepalived's.
-#[derive(Clone, Copy, Debug)]
-pub struct Check {
-    pub port: u16,
-    pub inhibit: bool,
+    /// `nat`, `fullnat`, `dr` or `tun`, and whether the server itself says so.
+    pub method: (&'static str, bool),
+    /// `ipip`, `gue` or `gre` if it is written, with a checksum or without.
+    pub tunnel: Option<(&'static str, bool)>,
+    pub by_address: bool,
+    /// Its own check.
+    pub check: Option<Check>,
+    /// Who is told, a number in [`super::watch::TOLD`].
+    pub told: usize,
 }
 
 /// A virtual service.
@@ -42,6 +88,7 @@ pub struct Check {
 pub struct Service {
     pub name: String,
     pub protocol: &'static str,
+    /// Port 0 stands alone, and for all.
     pub ports: Vec<u16>,
     pub range: Option<(u16, u16)>,
     pub mark: Option<u32>,
@@ -53,7 +100,14 @@ pub struct Service {
     pub sip: bool,
     pub one_packet: bool,
     pub syn_proxy: bool,
+    pub drain: Option<&'static str>,
+    /// The check of all servers; it is the pool's if there is one.
     pub check: Option<Check>,
+    /// `inhibit` or `remove`, if one is written.
+    pub on_failure: Option<bool>,
+    pub watch: Watch,
+    /// Whether the servers stand in a pool.
+    pub pooled: bool,
     /// By the real server's index.
     pub servers: BTreeMap<usize, Server>,
 }
@@ -66,9 +120,12 @@ pub struct Vip {
     /// Whether it is of IPv6.
     pub six: bool,
     pub holder: Holder,
-    /// `nat`, `fullnat`, `dr` or `tun`.
-    pub forwarding: &'static str,
-    pub delivery: &'static str,
+    /// The forwarding method that is written for all its servers, if one is.
+    pub forwarding: Option<&'static str>,
+    /// The delivery that is written, if one is.
+    pub delivery: Option<&'static str>,
+    pub interface: Option<&'static str>,
+    pub label: Option<&'static str>,
     pub services: Vec<Service>,
 }
 
@@ -76,11 +133,14 @@ pub struct Vip {
 #[derive(Clone, Debug)]
 pub struct Site {
     pub vips: Vec<Vip>,
-    pub failover: Failover,
-    /// A kernel parameter of the directors.
-    pub director_parameter: Option<bool>,
-    /// A kernel parameter of the real servers.
-    pub server_parameter: Option<u32>,
+    pub failovers: Vec<Failover>,
+    /// Whether all failovers change their master together.
+    pub grouped: bool,
+    pub email: Option<&'static Way>,
+    /// Whether the hosts stand in a file of their own.
+    pub included: bool,
+    /// Of the directors, then of the real servers that are logged in to.
+    pub hosts: [Vec<Vec<&'static Way>>; 2],
 }
 
 /// A host of the laboratory.
@@ -100,35 +160,97 @@ pub struct Ground {
     pub real_servers: Vec<Place>,
 }
 
+/// The index of the real server that lvsctl never logs in to, and that does not exist.
+pub const UNMANAGED: usize = 2;
+
+/// The number of the sorry server, which does not exist either.
+pub const SORRY: u16 = 16;
+
+/// Returns the name of a real server.
+pub fn server_name(index: usize) -> String {
+    format!("w{}", index + 1)
+}
+
+/// Returns the address of a real server.
+pub fn server_address(six: bool, index: usize) -> String {
+    address(six, 11 + index as u16)
+}
+
 /// Returns an address of the laboratory's network of a family.
-pub fn address(six: bool, number: u8) -> String {
+pub fn address(six: bool, number: u16) -> String {
     if six { format!("fd00:9::{number}") } else { format!("10.9.0.{number}") }
 }
 
-/// The kernel parameter that a topology may set on directors.
-pub const DIRECTOR_PARAMETER: &str = "net.ipv4.vs.expire_nodest_conn";
+/// Returns the name of a family's failover.
+pub fn failover_name(six: bool) -> &'static str {
+    if six { "six" } else { "four" }
+}
 
-/// The kernel parameter that a topology may set on real servers.
-pub const SERVER_PARAMETER: &str = "net.core.somaxconn";
+impl Server {
+    /// Tells whether addresses are translated on the way to it.
+    pub fn is_translated(&self) -> bool {
+        matches!(self.method.0, "nat" | "fullnat")
+    }
+}
+
+impl Service {
+    /// Returns the check of a server.
+    pub fn check_of<'a>(&'a self, server: &'a Server) -> Option<&'a Check> {
+        server.check.as_ref().or(self.check.as_ref())
+    }
+
+    /// Tells whether any server is checked, which makes the service keepalived's.
+    pub fn is_checked(&self) -> bool {
+        self.servers.values().any(|server| self.check_of(server).is_some())
+    }
+
+    /// Returns the first server in the order in which they are written.
+    pub fn first(&self) -> &Server {
+        self.servers.values().next().expect("a service has servers")
+    }
+
+    /// Returns the one port that all servers get, if it is one.
+    pub fn only_port(&self) -> Option<u16> {
+        self.ports.first().copied().filter(|port| self.ports.len() == 1 && self.range.is_none() && *port != 0)
+    }
+}
 
 impl Vip {
     pub fn address(&self) -> String {
-        address(self.six, self.number)
+        address(self.six, u16::from(self.number))
     }
 
-    /// Tells whether addresses are translated.
-    pub fn translates(&self) -> bool {
-        matches!(self.forwarding, "nat" | "fullnat")
+    /// Returns the directors' interface for it.
+    pub fn interface(&self) -> &'static str {
+        self.interface.unwrap_or("eth0")
     }
 
-    /// Returns the interface of a real server that holds the VIP, if one does.
-    pub fn device(&self) -> Option<&'static str> {
-        match (self.delivery, self.six) {
-            _ if self.translates() => None,
-            ("loopback", _) => Some("lo"),
-            ("dummy", _) => Some("lvsctl0"),
-            ("tunnel", false) => Some("tunl0"),
-            ("tunnel", true) => Some("ip6tnl0"),
+    /// Returns how a server comes to accept packets for the VIP.
+    pub fn delivery(&self, server: &Server) -> &'static str {
+        match server.method.0 {
+            "dr" => self.delivery.unwrap_or("loopback"),
+            "tun" => self.delivery.unwrap_or("tunnel"),
+            _ => "none",
+        }
+    }
+
+    /// Returns the interface of a server at which packets come out of a tunnel, if one is needed.
+    pub fn tunnel_end(&self, server: &Server) -> Option<&'static str> {
+        let is_needed = server.method.0 == "tun" || self.delivery(server) == "tunnel";
+        is_needed.then_some(match (server.tunnel, self.six) {
+            (Some(("gre", _)), false) => "gre0",
+            (Some(("gre", _)), true) => "ip6gre0",
+            (_, false) => "tunl0",
+            (_, true) => "ip6tnl0",
+        })
+    }
+
+    /// Returns the interface of a server that holds the VIP, if one does.
+    pub fn device(&self, server: &Server) -> Option<&'static str> {
+        match self.delivery(server) {
+            "loopback" => Some("lo"),
+            "dummy" => Some("lvsctl0"),
+            "tunnel" => self.tunnel_end(server),
             _ => None,
         }
     }
@@ -137,113 +259,16 @@ impl Vip {
     pub fn is_on(&self, director: usize) -> bool {
         matches!(self.holder, Holder::Failover) || self.holder == Holder::Director(director)
     }
+
+    /// Returns the services with each server that is the real server of an index.
+    pub fn parts(&self, index: usize) -> impl Iterator<Item = (&Service, &Server)> {
+        self.services.iter().filter_map(move |service| Some((service, service.servers.get(&index)?)))
+    }
 }
 
 impl Site {
-    /// Writes the topology down.
-    pub fn to_kdl(&self, ground: &Ground) -> String {
-        let mut out = String::new();
-        for (kind, places) in [("director", &ground.directors), ("real-server", &ground.real_servers)] {
-            for place in places {
-                let (four, six) = (address(false, place.number), address(true, place.number));
-                let _ =
-                    writeln!(out, "{kind} {:?} {{\n    address \"{four}/24\"\n    address \"{six}/64\"", place.name);
-                let _ = writeln!(out, "    interface \"eth0\"\n    netns {:?} root={:?}", place.namespace, place.root);
-                let parameter = match kind {
-                    "director" => self.director_parameter.map(|on| (DIRECTOR_PARAMETER, u32::from(on))),
-                    _ => self.server_parameter.map(|value| (SERVER_PARAMETER, value)),
-                };
-                if let Some((name, value)) = parameter {
-                    let _ = writeln!(out, "    sysctl {name:?} {value}");
-                }
-                out.push_str("}\n");
-            }
-        }
-        for six in [false, true] {
-            if self.vips.iter().any(|vip| vip.six == six && vip.holder == Holder::Failover) {
-                self.failover(&mut out, ground, six);
-            }
-        }
-        self.vips.iter().for_each(|vip| vip.write(&mut out, ground));
-        out
-    }
-
-    fn failover(&self, out: &mut String, ground: &Ground, six: bool) {
-        let Failover { version, preempt, unicast, priorities } = self.failover;
-        let version = if six { 3 } else { version };
-        let _ = writeln!(out, "failover \"{}\" {{", failover_name(six));
-        for (place, priority) in ground.directors.iter().zip([priorities.0, priorities.1]) {
-            // The two families prefer different directors.
-            let priority = if six { 255 - priority } else { priority };
-            let _ = writeln!(out, "    director {:?} priority={priority}", place.name);
-        }
-        let _ = writeln!(out, "    virtual-router-id {}\n    version {version}", 61 + u8::from(six));
-        let _ = writeln!(out, "    advert-interval \"{}\"", if version == 3 { "200ms" } else { "1s" });
-        let _ = writeln!(out, "    preempt #{preempt}\n    unicast #{unicast}\n}}");
-    }
-}
-
-fn failover_name(six: bool) -> &'static str {
-    if six { "six" } else { "four" }
-}
-
-impl Vip {
-    fn write(&self, out: &mut String, ground: &Ground) {
-        let holder = match self.holder {
-            Holder::Failover => format!("failover={:?}", failover_name(self.six)),
-            Holder::Director(index) => format!("director={:?}", ground.directors[index].name),
-        };
-        let way = match self.translates() {
-            true => format!("forwarding={:?}", self.forwarding),
-            false => format!("forwarding={:?} delivery={:?}", self.forwarding, self.delivery),
-        };
-        let _ = writeln!(out, "vip \"{}\" {holder} {way} {{", self.address());
-        self.services.iter().for_each(|service| service.write(out, ground));
-        out.push_str("}\n");
-    }
-}
-
-impl Service {
-    fn write(&self, out: &mut String, ground: &Ground) {
-        let _ = writeln!(out, "    service {:?} {{", self.name);
-        for port in &self.ports {
-            let _ = writeln!(out, "        listen {:?} {port}", self.protocol);
-        }
-        if let Some((first, last)) = self.range {
-            let _ = writeln!(out, "        listen {:?} \"{first}-{last}\"", self.protocol);
-        }
-        if let Some(mark) = self.mark {
-            let _ = writeln!(out, "        fwmark {mark}");
-        }
-        let (fallback, port) = self.flags;
-        let flags = if fallback || port { format!(" fallback=#{fallback} port=#{port}") } else { String::new() };
-        let _ = writeln!(out, "        scheduler {:?}{flags}", self.scheduler);
-        if let Some((timeout, netmask)) = self.persistence {
-            let netmask = netmask.map(|netmask| format!(" netmask={netmask}")).unwrap_or_default();
-            let engine = if self.sip { " engine=\"sip\"" } else { "" };
-            let _ = writeln!(out, "        persistence \"{timeout}s\"{netmask}{engine}");
-        }
-        for (knob, on) in [("one-packet", self.one_packet), ("syn-proxy", self.syn_proxy)] {
-            if on {
-                let _ = writeln!(out, "        {knob} #true");
-            }
-        }
-        if let Some(check) = self.check {
-            let check_port = check.port;
-            let _ = writeln!(out, "        check \"tcp\" port={check_port} interval=\"1s\" timeout=\"1s\" retries=0");
-            let _ = writeln!(out, "        on-failure {:?}", if check.inhibit { "inhibit" } else { "remove" });
-        }
-        for (index, server) in &self.servers {
-            let place = &ground.real_servers[*index];
-            let _ = write!(out, "        server {:?} weight={}", place.name, server.weight);
-            if server.upper > 0 {
-                let _ = write!(out, " upper={} lower={}", server.upper, server.lower);
-            }
-            if let Some(port) = server.port {
-                let _ = write!(out, " port={port}");
-            }
-            out.push('\n');
-        }
-        out.push_str("    }\n");
+    /// Returns the VIPs that a director can hold.
+    pub fn vips_on(&self, director: usize) -> impl Iterator<Item = &Vip> {
+        self.vips.iter().filter(move |vip| vip.is_on(director))
     }
 }

@@ -49,8 +49,7 @@ fn real_servers_redirect() {
     let expected = "iptables/nat/LVSCTL
 *nat
 :LVSCTL - [0:0]
--A LVSCTL -d 10.4.1.190/32 -p tcp -m tcp --dport 80 -j REDIRECT
--A LVSCTL -d 10.4.1.190/32 -p tcp -m tcp --dport 443 -j REDIRECT
+-A LVSCTL -d 10.4.1.190/32 -p tcp -m multiport --dports 80,443 -j REDIRECT
 -I PREROUTING 1 -j LVSCTL
 COMMIT
 ";

@@ -97,6 +97,55 @@ fn matches_that_the_protocol_implies_are_no_difference() {
 }
 
 #[test]
+fn ports_are_equal_however_they_are_spread_over_rules() {
+    let spread = |rules: &[&str]| {
+        let rules: String = rules.iter().map(|rule| format!("-A LVSCTL {rule} -j MARK --set-mark 1\n")).collect();
+        let text = format!("*mangle\n:PREROUTING ACCEPT [0:0]\n:LVSCTL - [0:0]\n{rules}COMMIT\n");
+        parse(&ChainKind, &[], &[Answer::Iptables(Family::Ipv4, text)]).unwrap()
+    };
+    let single = spread(&["-p tcp -m tcp --dport 80", "-p tcp -m tcp --dport 443", "-p tcp -m tcp --dport 8000:8010"]);
+    for other in [
+        &["-p tcp -m multiport --dports 80,443,8000:8010"][..],
+        &["-p tcp -m multiport --destination-ports 8000:8010,80", "-p tcp --dport 443"],
+        &["-p 6 -m multiport --dports 443", "-p tcp -m multiport --dports 80,8000:8010"],
+    ] {
+        assert_eq!(spread(other), single);
+    }
+    let foreign = "-p tcp -m multiport --dports 80,443 -j RETURN";
+    assert_eq!(read(Family::Ipv4, foreign), ChainRule::Other(foreign.into()), "one rule of a foreign chain stays one");
+    for more in ["-p tcp -m multiport ! --dports 80", "-p tcp -m multiport --ports 80", "-p tcp --dports 80,81"] {
+        assert_ne!(spread(&[more, "-p tcp --dport 443"]), single);
+    }
+}
+
+#[test]
+fn a_rule_takes_fifteen_entries_and_a_range_is_two() {
+    let written = |ranges: &[(u16, u16)]| {
+        let rules: Vec<ChainRule> = ranges
+            .iter()
+            .map(|(first, last)| {
+                let ChainRule::Known { destination, interface, mac_source, target, .. } =
+                    rule("192.0.2.1", 1, RuleTarget::Mark(1))
+                else {
+                    panic!()
+                };
+                let ports =
+                    PortMatch { protocol: Protocol::Tcp, ports: Some(PortRange { first: *first, last: *last }) };
+                ChainRule::Known { destination, interface, ports: Some(ports), mac_source, target }
+            })
+            .collect();
+        let texts = super::super::multiport::join(&rules);
+        texts.iter().map(|joined| joined.text().unwrap().split(' ').nth(7).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let singles: Vec<(u16, u16)> = (1..=16).map(|port| (port, port)).collect();
+    assert_eq!(written(&singles), ["1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", "16"]);
+    let ranges: Vec<(u16, u16)> = (1..=8).map(|port| (port * 10, port * 10 + 1)).collect();
+    assert_eq!(written(&ranges), ["10:11,20:21,30:31,40:41,50:51,60:61,70:71", "80:81"]);
+    let filled = [ranges[..7].to_vec(), vec![(99, 99)]].concat();
+    assert_eq!(written(&filled), ["10:11,20:21,30:31,40:41,50:51,60:61,70:71,99"]);
+}
+
+#[test]
 fn hardware_addresses_are_equal_in_both_cases() {
     let texts = ["-m mac --mac-source 52:54:00:36:d0:a8 -j RETURN", "-m mac --mac-source 52:54:00:36:D0:A8 -j RETURN"];
     assert_eq!(same(&texts), texts[0]);

@@ -98,4 +98,20 @@ proptest! {
             prop_assert_eq!(walk(&ordered, &packet), walk(&rules, &packet), "{:?} in {:?}", packet, rules);
         }
     }
+
+    #[test]
+    fn joined_ports_mean_the_same(
+        rules in proptest::collection::vec(small_rule(), 0..24),
+        packets in proptest::collection::vec(packet(), 32),
+    ) {
+        let rules = super::super::order::canonical(rules);
+        let texts: Vec<String> =
+            super::super::multiport::join(&rules).iter().map(|joined| joined.text().unwrap()).collect();
+        let read: Vec<ChainRule> =
+            texts.iter().flat_map(|text| super::super::rule::parse_each(Family::Ipv4, text)).collect();
+        for packet in packets {
+            prop_assert_eq!(walk(&read, &packet), walk(&rules, &packet), "{:?} in {:?}", packet, texts);
+        }
+        prop_assert_eq!(super::super::order::canonical(read), rules);
+    }
 }
