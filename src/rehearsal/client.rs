@@ -11,19 +11,30 @@ use std::time::{Duration, Instant};
 /// How much of an answer is read.
 const ANSWER_BYTES: u64 = 16 << 10;
 
-/// The ports that datagrams come from, below those that the kernel gives out by itself (`ip_local_port_range`).
-const FIRST_DATAGRAM_PORT: u16 = 16384;
-const DATAGRAM_PORTS: u16 = 16384;
+/// The ports that requests come from, below those that the kernel gives out by itself (`ip_local_port_range`).
+const FIRST_PORT: u16 = 16384;
+const PORTS: u16 = 16384;
 
 static NEXT_DATAGRAM: AtomicU16 = AtomicU16::new(0);
+static NEXT_CONNECTION: AtomicU16 = AtomicU16::new(0);
 
 /// Marks the line that curl writes after each answer.
 const MARK: char = '@';
 
-/// Asks for a page and returns what its body says: the name of the host that answered.
+/// Asks for a page and returns what its body says: the name of the host that answered. The kernel chooses the port, as it
+/// does for any client: it may be one that IPVS still remembers.
 pub fn page(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    page_over(TcpStream::connect_timeout(&address, timeout), address, timeout)
+}
+
+/// Asks for a page over a connection that no scheduler and no director can take for an earlier one.
+pub fn fresh_page(address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    page_over(fresh_stream(address, timeout), address, timeout)
+}
+
+fn page_over(stream: std::io::Result<TcpStream>, address: SocketAddr, timeout: Duration) -> Result<String, String> {
     let told = |error: std::io::Error| plainly(&error);
-    let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(told)?;
+    let mut stream = stream.map_err(told)?;
     stream.set_read_timeout(Some(timeout)).map_err(told)?;
     stream.set_write_timeout(Some(timeout)).map_err(told)?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -66,17 +77,39 @@ pub fn datagram(address: SocketAddr, timeout: Duration) -> Result<String, String
     Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim().to_owned())
 }
 
-/// Makes a socket on a port that no earlier datagram of this process came from, as long as there are any.
-///
-/// IPVS remembers where a datagram came from for minutes, and would send another one from there to the same server.
 fn fresh_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    on_fresh_port(&NEXT_DATAGRAM, address, UdpSocket::bind)
+}
+
+fn fresh_stream(address: SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = on_fresh_port(&NEXT_CONNECTION, address, |from| {
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &from)?;
+        Ok(socket)
+    })?;
+    // It bounds connecting as well, which then says that it is in progress (socket(7)).
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(timeout))?;
+    match connect(&socket, &address) {
+        Err(rustix::io::Errno::INPROGRESS) => Err(std::io::ErrorKind::TimedOut.into()),
+        connected => connected.map(|()| TcpStream::from(socket)).map_err(Into::into),
+    }
+}
+
+/// Makes a socket on a port that no earlier one of this process came from, as long as there are any.
+///
+/// IPVS remembers for minutes where packets came from, and would send others from there to the same server, in the same way.
+fn on_fresh_port<T>(
+    next: &AtomicU16,
+    address: SocketAddr,
+    make: impl Fn(SocketAddr) -> std::io::Result<T>,
+) -> std::io::Result<T> {
     let mut outcome = Err(std::io::ErrorKind::AddrInUse.into());
-    for _ in 0..DATAGRAM_PORTS {
-        let port = FIRST_DATAGRAM_PORT + NEXT_DATAGRAM.fetch_add(1, Ordering::Relaxed) % DATAGRAM_PORTS;
-        outcome = match address {
-            SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)),
-            SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)),
-        };
+    for _ in 0..PORTS {
+        let port = FIRST_PORT + next.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        outcome = make(SocketAddr::new(any, port));
         if !matches!(&outcome, Err(error) if error.kind() == std::io::ErrorKind::AddrInUse) {
             break;
         }

@@ -10,8 +10,9 @@ use super::report::Traffic;
 use super::target::{Language, Target};
 use crate::topology::HostName;
 
-/// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one request may take. A packet that is lost twice is sent again after 1 s and after 3 s (RFC 6298), and a machine
+/// that is busy stands still for a second or two.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request that only asks whether a service is ready may take.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -66,7 +67,7 @@ fn in_turn(target: &Target, count: u32) -> Vec<Result<String, String>> {
 /// Sends one request on a thread that is in the client's namespace.
 pub fn one(target: &Target, timeout: Duration) -> Result<String, String> {
     match target.language {
-        Some(Language::Http) => client::page(target.address(), timeout),
+        Some(Language::Http) => client::fresh_page(target.address(), timeout),
         Some(Language::Datagram) => client::datagram(target.address(), timeout),
         Some(Language::Mail) => client::greeting(target.address(), timeout),
         Some(Language::Https) => {

@@ -313,7 +313,7 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
 
 /// Waits until something is so; the time is for a slow guest.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
