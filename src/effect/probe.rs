@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationKey, IpvsCommand, ServiceKey, SyncDaemonConfig};
+use super::{DestinationConfig, DestinationKey, IpvsCommand, ServiceKey, SyncDaemonConfig};
 use crate::topology::{Family, Offload, SecretText, SyncState, SysctlKey};
 
 /// Asks a host one thing and changes nothing: no module is loaded, no table or file comes into being.
@@ -139,6 +139,23 @@ pub enum Effect {
     },
     /// Changes the IPVS table. Neighbouring effects of this sort are sent as one batch.
     Ipvs(IpvsCommand),
+    /// Takes a destination out of the table, lets the kernel forget its connections, and adds it again: where it is to be sent
+    /// to directly from now on. The kernel keeps one route a destination, for all of its connections (`dest_dst` in
+    /// `net/netfilter/ipvs/ip_vs_xmit.c`); one that a connection of NAT or of a tunnel has put there leads those that are
+    /// routed directly nowhere, as long as it stands.
+    ReplaceDestination {
+        /// The service.
+        service: ServiceKey,
+        /// The destination.
+        destination: DestinationKey,
+        /// How it is to be.
+        config: DestinationConfig,
+        /// Whether the destination is keepalived's: one that it has taken out meanwhile stays out, and the weight that it has
+        /// set stays.
+        only_if_there: bool,
+        /// How long keepalived is given to change it first, when it has been told to; a deadline that passes is no error.
+        within: Duration,
+    },
     /// Starts a daemon that synchronises connections (`IPVS_CMD_NEW_DAEMON`); `EEXIST` if one of that state runs.
     StartSyncDaemon(SyncState, SyncDaemonConfig),
     /// Stops one (`IPVS_CMD_DEL_DAEMON`); `ESRCH` if none of that state runs.

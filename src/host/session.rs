@@ -12,8 +12,11 @@ use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
-use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
+use super::{HostError, drain, forget, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
+use crate::effect::{
+    Answer, BOOT_PROGRAMS, Capabilities, DestinationConfig, DestinationKey, Effect, IpvsCommand, LiveService, Probe,
+    ServiceKey,
+};
 use crate::topology::{Family, SecretText, SysctlKey};
 
 /// The module that must be there before the IPVS table may be asked for.
@@ -148,7 +151,13 @@ impl Session {
             }
             Effect::RemoveDefaultRoute { via } => self.network()?.remove_default_route(*via),
             Effect::IptablesRestore { family, text } => iptables::restore(*family, text),
-            Effect::Ipvs(command) => self.batch(&[command]).into_iter().collect(),
+            Effect::Ipvs(command) => self.command(command),
+            Effect::ReplaceDestination { service, destination, config, only_if_there, within } => {
+                let key = (*service, *destination);
+                let is_so = |live: &DestinationConfig| live.forwarding == config.forwarding;
+                self.wait(*within, |session| Ok(session.destination(key)?.is_none_or(|live| is_so(&live))))?;
+                self.replace_destination(key, config, *only_if_there)
+            }
             Effect::StartSyncDaemon(state, config) => self.with_table(|table| table.start_daemon(*state, config)),
             Effect::StopSyncDaemon(state) => self.with_table(|table| table.stop_daemon(*state)),
             Effect::AwaitService { service, present, within } => self.await_service(service, *present, *within),
@@ -244,6 +253,42 @@ impl Session {
             results.resize(commands.len(), result);
         }
         results
+    }
+
+    fn replace_destination(
+        &mut self,
+        key: (ServiceKey, DestinationKey),
+        config: &DestinationConfig,
+        only_if_there: bool,
+    ) -> Result<(), HostError> {
+        let (service, destination) = key;
+        let mut config = config.clone();
+        let new = |config: &DestinationConfig| IpvsCommand::NewDestination(service, destination, config.clone());
+        match self.destination(key)? {
+            Some(live) if only_if_there => config.weight = live.weight,
+            Some(_) => {}
+            None if only_if_there => return Ok(()),
+            // One that went a moment ago comes back with the connections that it had.
+            None => self.command(&new(&config))?,
+        }
+        forget::with_forgetfulness(|| {
+            self.command(&IpvsCommand::DeleteDestination(service, destination))?;
+            // Whatever comes of it, the destination goes back.
+            let forgotten = forget::wait(&service, &destination);
+            self.command(&new(&config)).and(forgotten)
+        })
+    }
+
+    fn destination(
+        &mut self,
+        (service, destination): (ServiceKey, DestinationKey),
+    ) -> Result<Option<DestinationConfig>, HostError> {
+        let live = self.with_table(|table| table.destinations(&service))?;
+        Ok(live.into_iter().find(|live| live.key == destination).map(|live| live.config))
+    }
+
+    fn command(&mut self, command: &IpvsCommand) -> Result<(), HostError> {
+        self.batch(&[command]).into_iter().collect()
     }
 
     fn find(&mut self, service: &ServiceKey) -> Result<Option<LiveService>, HostError> {

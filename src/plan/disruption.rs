@@ -26,6 +26,9 @@ pub fn disruption(change: &Change) -> Option<String> {
         (Action::Create | Action::Update, ResourceKey::Chain { .. }) if further_proxies(change) => {
             Some("connections that a service has already are cut when a SYN proxy comes before it")
         }
+        (Action::Update, ResourceKey::IpvsDestination(..)) if sorts::becomes_direct(change) => Some(
+            "the kernel cannot change this in place: its open connections are cut, with those that begin at that moment",
+        ),
         (Action::Update, ResourceKey::IpvsDestination(..)) if sorts::is_sent_otherwise(change) => {
             Some("connections that are open go on in the old way, and are cut when it is taken down")
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::effect::ServiceKey;
 use crate::kinds::delivery;
 use crate::resource::{Action, Change, OWN_CHAIN_OUT, Programmer, Resource, ResourceKey, Table};
-use crate::topology::{Family, HostName};
+use crate::topology::{Family, Forwarding, HostName};
 
 pub(super) fn service(change: &Change) -> Option<ServiceKey> {
     match change.key() {
@@ -93,6 +93,15 @@ pub(super) fn is_sent_otherwise(change: &Change) -> bool {
         ) => (before.forwarding, before.tunnel) != (after.forwarding, after.tunnel),
         _ => false,
     }
+}
+
+/// Tells whether a change makes a director route packets to a server that it did not route to before.
+pub(super) fn becomes_direct(change: &Change) -> bool {
+    let is_direct = |resource: &Option<Resource>| match resource {
+        Some(Resource::IpvsDestination { config, .. }) => config.forwarding == Forwarding::Dr,
+        _ => false,
+    };
+    change.before.is_some() && !is_direct(&change.before) && is_direct(&change.after)
 }
 
 /// Tells whether a change is one of the chain by which a director becomes the client of its servers.

@@ -6,6 +6,8 @@
 //!
 //! A loaded module stays, and with it the parameters that it brought: nobody knows who else relies on them by now.
 
+use std::time::Duration;
+
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::ipvs::RELOAD;
 use crate::kinds::{boot, keepalived, manifest};
@@ -38,6 +40,17 @@ pub fn undo(
             Effect::AwaitService { service, present, within } => {
                 let (service, present, within) = (*service, !present, *within);
                 Undo { afterwards: vec![Effect::AwaitService { service, present, within }], ..Undo::default() }
+            }
+            Effect::ReplaceDestination { service, destination: server, only_if_there, .. } => {
+                let replace = |service, destination, config| Effect::ReplaceDestination {
+                    service,
+                    destination,
+                    config,
+                    only_if_there: *only_if_there,
+                    // keepalived is told to read its earlier file after this.
+                    within: Duration::ZERO,
+                };
+                Undo::reverse(destination(observed, (*service, *server), replace))
             }
             Effect::AwaitDrained { .. }
             | Effect::AwaitNoAddress { .. }

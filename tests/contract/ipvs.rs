@@ -155,6 +155,29 @@ pub fn is_edited_in_place(bench: &dyn Bench) {
     assert_eq!(shape(&table(&mut *host)), [(web, config("rr"), vec![])]);
 }
 
+pub fn is_taken_out_and_added_again(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let (web, here, there) =
+        (key(Protocol::Tcp, "192.0.2.100", 80), server("192.0.2.11", 80), server("192.0.2.12", 80));
+    let (tunnelled, direct) = (weight(Forwarding::Tun, 3), weight(Forwarding::Dr, 7));
+    succeed(&mut *host, &[new(web, &config("rr")), add(web, here, &tunnelled)]);
+    let replace = |destination, only_if_there| {
+        let (config, within) = (direct.clone(), Duration::ZERO);
+        Effect::ReplaceDestination { service: web, destination, config, only_if_there, within }
+    };
+    let live = |host: &mut dyn Host| -> Vec<(DestinationKey, DestinationConfig)> {
+        let service = table(host).remove(0);
+        service.destinations.into_iter().map(|live| (live.key, live.config)).collect()
+    };
+    succeed(&mut *host, &[replace(here, true), replace(there, true)]);
+    let kept = DestinationConfig { weight: 3, ..direct.clone() };
+    assert_eq!(live(&mut *host), [(here, kept)], "a checker's weight stays, and what it has taken out stays out");
+    succeed(&mut *host, &[replace(here, false), replace(there, false)]);
+    let mut both = live(&mut *host);
+    both.sort_by_key(|(key, _)| *key);
+    assert_eq!(both, [(here, direct.clone()), (there, direct.clone())]);
+}
+
 pub fn refusals_have_their_numbers(bench: &dyn Bench) {
     let mut host = bench.connect();
     let (web, missing) = (key(Protocol::Tcp, "203.0.113.10", 80), key(Protocol::Udp, "203.0.113.10", 80));

@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         ("ipvs_services_come_back_as_they_were_written", ipvs::services_come_back_as_they_were_written),
         ("ipvs_is_edited_in_place", ipvs::is_edited_in_place),
+        ("ipvs_is_taken_out_and_added_again", ipvs::is_taken_out_and_added_again),
         ("ipvs_what_is_gone_stays_gone", ipvs::what_is_gone_stays_gone),
         ("ipvs_refusals_have_their_numbers", ipvs::refusals_have_their_numbers),
         ("ipvs_values_out_of_range_are_refused", ipvs::values_out_of_range_are_refused),

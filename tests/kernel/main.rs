@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod adopted;
+mod becomes_direct;
 mod boot;
 mod carried;
 mod chains;
@@ -61,6 +62,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         return_path::tests(),
         checks::tests(),
         adopted::tests(),
+        becomes_direct::tests(),
         keepalived::tests(),
         native::tests(),
         rehearsal::tests(),

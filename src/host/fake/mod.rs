@@ -19,7 +19,8 @@ use self::network::Network;
 use self::table::Table;
 use super::{Host, HostError, program};
 use crate::effect::{
-    Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
+    Answer, Capabilities, DestinationConfig, DestinationKey, Effect, FileState, IptablesVariant, IpvsCommand, Link,
+    LinkAddress, Probe, ServiceKey,
 };
 use crate::topology::{Family, SysctlKey};
 use ipnet::IpNet;
@@ -286,6 +287,17 @@ impl State {
             Effect::Ipvs(command) => {
                 self.load_module("ip_vs")?;
                 self.table.perform(command)
+            }
+            Effect::ReplaceDestination { service, destination, config, only_if_there, .. } => {
+                let live = self.table.find(service);
+                let there = live.and_then(|live| live.destinations.iter().find(|there| there.key == *destination));
+                let weight = there.filter(|_| *only_if_there).map_or(config.weight, |there| there.config.weight);
+                let config = DestinationConfig { weight, ..config.clone() };
+                match there {
+                    None if *only_if_there => Ok(()),
+                    None => self.table.perform(&IpvsCommand::NewDestination(*service, *destination, config)),
+                    Some(_) => self.table.perform(&IpvsCommand::SetDestination(*service, *destination, config)),
+                }
             }
             Effect::StartSyncDaemon(state, config) => {
                 self.load_module("ip_vs")?;

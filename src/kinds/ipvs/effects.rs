@@ -11,6 +11,9 @@
 //!
 //! A service that takes the place of another is put up ahead of keepalived, which then leaves it as it is (`plan::succession`).
 //!
+//! One thing the kernel cannot change in place, nor can keepalived: a server that is routed to directly from now on. It is
+//! taken out for a moment, and its connections with it.
+//!
 //! A missing destination is health there and is left alone, and so is a weight of 0 where keepalived is to inhibit.
 
 use std::net::Ipv4Addr;
@@ -19,6 +22,7 @@ use std::time::Duration;
 use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
 use crate::kinds::{Context, keepalived};
 use crate::resource::{Change, Health, Programmer, Reason, Resource, ResourceKey};
+use crate::topology::Forwarding;
 
 /// How long a destination may keep its connections where its service does not say.
 pub const DRAIN: Duration = Duration::from_secs(30);
@@ -70,6 +74,15 @@ pub(super) fn destination(
     let delete = Effect::Ipvs(IpvsCommand::DeleteDestination(service, key));
     match (before, after) {
         (None, Some((config, Programmer::Lvsctl))) => vec![new(config)],
+        (Some((live, programmer)), Some((config, after))) if becomes_direct(live, config) => {
+            let only_if_there = after == Programmer::Keepalived;
+            let within = if only_if_there && reloads(context) { RELOAD } else { Duration::ZERO };
+            let replace =
+                Effect::ReplaceDestination { service, destination: key, config: config.clone(), only_if_there, within };
+            // keepalived leaves the weight of what it finds there.
+            let weight = (programmer != after && only_if_there).then(|| set_if_there(config.clone()));
+            [replace].into_iter().chain(weight).collect()
+        }
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Lvsctl))) => vec![set(config.clone())],
         (Some((live, programmer)), None) => {
             let mut effects = drained((live, programmer), service, key, context);
@@ -93,6 +106,12 @@ pub(super) fn destination(
         (Some((_, Programmer::Lvsctl)), Some((config, Programmer::Keepalived))) => vec![set_if_there(config.clone())],
         (None, None) => Vec::new(),
     }
+}
+
+/// Tells whether packets go to a server directly from now on that did not: those of the connections that it has would take
+/// the others along (see [`Effect::ReplaceDestination`]).
+fn becomes_direct(live: &DestinationConfig, wanted: &DestinationConfig) -> bool {
+    wanted.forwarding == Forwarding::Dr && live.forwarding != Forwarding::Dr
 }
 
 /// Tells whether a server gets connections from a service now.
