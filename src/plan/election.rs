@@ -1,12 +1,22 @@
 //! What keepalived's VRRP will do when it reads a changed configuration: it is known from its earlier one.
 
 use crate::kinds::keepalived::vrrp::{Instance, instances};
-use crate::kinds::keepalived::{Passage, passages};
+use crate::kinds::keepalived::{Passage, blocks, passages};
 
 /// Says what a reload does to the VIPs, in the order of the earlier file; nothing if they stay where they are.
 pub fn reload(before: &str, after: &str) -> Vec<String> {
     let (old, new) = (instances(before), instances(after));
-    old.iter().filter_map(|instance| consequence(instance, &new)).chain(moved(&old, &new)).collect()
+    let told = old.iter().filter_map(|instance| consequence(instance, &new)).chain(moved(&old, &new));
+    told.chain(synchronisation(before, after)).collect()
+}
+
+/// Says what becomes of the daemons that synchronise connections, which keepalived stops and starts where it is told otherwise.
+fn synchronisation(before: &str, after: &str) -> Option<String> {
+    let words = |text: &str| Some(blocks(text).child("global_defs")?.child("lvs_sync_daemon")?.words.clone());
+    (words(before)? != words(after)?).then(|| {
+        "the sync daemons start anew, and until all directors have read it, a failover loses connections that were made meanwhile"
+            .to_owned()
+    })
 }
 
 /// Says what passes from one instance to another.
@@ -115,6 +125,15 @@ mod tests {
         let moves: Vec<&String> = told.iter().filter(|told| told.contains("moves from")).collect();
         assert_eq!(moves.len(), 1, "{told:?}");
         assert!(moves[0].starts_with("192.0.2.1/32 moves from a to b: "), "{told:?}");
+    }
+
+    #[test]
+    fn a_changed_synchronisation_is_told() {
+        let global = |line: &str| format!("global_defs {{\n {line}\n}}\n{BEFORE}");
+        let id = |id: u8| global(&format!("lvs_sync_daemon eth0 a id {id}"));
+        assert!(reload(&id(1), &id(2)).iter().any(|told| told.starts_with("the sync daemons start anew")));
+        assert!(reload(&id(1), &id(1)).is_empty() && reload(&id(1), &global("")).is_empty());
+        assert!(reload(&global(""), &id(1)).is_empty());
     }
 
     #[test]
