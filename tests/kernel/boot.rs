@@ -133,6 +133,7 @@ fn a_site_is_applied() {
     let laboratory = Laboratory::new(SITE);
     laboratory.apply();
     assert_eq!(changes(&laboratory), Vec::<String>::new(), "before the reboot");
+    assert_is_no_source(&laboratory);
     for host in HOSTS {
         keep(host, &laboratory.root(host));
     }
@@ -165,7 +166,18 @@ fn a_site_comes_back() {
     laboratory.serves("checked", 20);
     laboratory.serves("wrapped", 20);
     laboratory.serves("dummy", 20);
+    laboratory.serves("six", 20);
+    laboratory.serves("six-static", 20);
+    assert_is_no_source(&laboratory);
     laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+/// A VIP of IPv6 is no source of the host's own packets, on the director as on the server.
+fn assert_is_no_source(laboratory: &Laboratory) {
+    for host in ["d1", "w1"] {
+        let text = laboratory.run(host, "ip -6 -o address show to fd00::100/128");
+        assert!(text.contains("preferred_lft 0sec"), "{host}: {text}");
+    }
 }
 
 /// Applies, and waits until the first director holds what floats.
@@ -233,4 +245,13 @@ fn what_is_somebody_elses_stays() {
     let before = laboratory.snapshot();
     laboratory.run("d1", RESTORE);
     before.assert_equal(&laboratory.snapshot(), "what somebody else put there");
+    // A server that would answer ARP for a VIP does not get it back, and the unit fails.
+    laboratory.run(
+        "w1",
+        "ip address del 10.0.0.100/32 dev lo; sed -i /arp_/d $ROOT/etc/sysctl.d/90-lvsctl.conf
+         for device in all lo; do echo 0 >/proc/sys/net/ipv4/conf/$device/arp_ignore; done",
+    );
+    laboratory.run("w1", &format!("if {RESTORE} 2>/dev/null; then exit 1; fi"));
+    let held = laboratory.run("w1", "ip -o address show dev lo");
+    assert!(!held.contains("10.0.0.100/32"), "{held}");
 }

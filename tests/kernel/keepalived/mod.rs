@@ -1,8 +1,10 @@
 //! What keepalived itself says to the configurations that lvsctl writes, and what it does with the kernel's table.
 
 mod daemon;
+mod edits;
 mod floating;
 mod prediction;
+mod random_site;
 mod reload;
 pub mod site;
 
@@ -28,6 +30,7 @@ pub fn tests() -> Vec<Test> {
     tests.extend(floating::tests());
     tests.extend(prediction::tests());
     tests.extend(reload::tests());
+    tests.extend(edits::tests());
     tests
 }
 
@@ -73,7 +76,7 @@ fn random_sites_are_accepted() {
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
-    let outcome = TestRunner::new(config.clone()).run(&site::random(), |topology| {
+    let outcome = TestRunner::new(config.clone()).run(&random_site::random(), |topology| {
         let Some(text) = site::text(&topology, "lb01") else {
             // A word that keepalived cannot be given is refused; nothing else in these sites may be.
             let (_, problems) = site::compiled(&topology, "lb01");
