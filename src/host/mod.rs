@@ -9,7 +9,7 @@
 //! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share; generic.rs  how a family of generic netlink is found
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
-//! drain.rs     waits for destinations to lose their connections; forget.rs  makes the kernel forget those that are left
+//! drain.rs     waits for destinations to lose their connections; forget.rs and replace.rs  make the kernel forget them
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
@@ -36,6 +36,7 @@ mod module;
 mod netlink;
 mod process;
 mod program;
+mod replace;
 mod rights;
 mod routes;
 mod rtnetlink;
