@@ -105,6 +105,17 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
+    /// Returns the topology that is worked on.
+    pub fn topology(&self) -> &'a Topology {
+        self.topology
+    }
+
+    /// Looks at what the hosts have, which is less than [`Survey::plan`] reads, and returns that of those that answer.
+    pub fn look(&mut self) -> &BTreeMap<HostName, Capabilities> {
+        self.refresh_facts();
+        &self.facts
+    }
+
     /// Compiles, observes and plans; may be called again to read the hosts anew.
     pub fn plan(&mut self) -> Result<Surveyed, Cycle> {
         let failed = self.refresh_facts();

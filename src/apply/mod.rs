@@ -4,6 +4,7 @@
 //! its manifest, walks, reads again, and repeats while something remains that a pass did not do. What it returns is what was read, not what was meant.
 
 mod claim;
+mod holders;
 mod lane;
 mod report;
 mod take_back;
@@ -45,23 +46,25 @@ pub fn apply(
     progress: &mut dyn FnMut(&Plan, &[StepReport]),
 ) -> ApplyReport {
     let mut report = ApplyReport::default();
-    let mut surveyed = first;
+    let mut later = None;
     for pass in 1..=PASSES {
         report.passes = pass;
-        let Some(claims) = claim::claim(survey, &surveyed, &mut report) else {
+        let surveyed = later.as_ref().unwrap_or(&first);
+        let Some(claims) = claim::claim(survey, surveyed, &mut report) else {
             return report;
         };
         let walked = walk::walk(&mut survey.hosts, &surveyed.plan, on_failure, progress);
         if walked.report.outcome != Outcome::Converged {
-            return failed(survey, &surveyed, (report, walked), (&claims, on_failure));
+            return failed(survey, surveyed, (report, walked), (&claims, on_failure));
         }
         report.add(walked.report);
         match settle(survey) {
             Ok(read) if read.plan.is_empty() => {
                 report.read_back(Ok(read.plan));
+                report.held_oddly(holders::check(survey, &first));
                 return report;
             }
-            Ok(read) if pass < PASSES && read.plan.is_complete() => surveyed = read,
+            Ok(read) if pass < PASSES && read.plan.is_complete() => later = Some(read),
             other => {
                 report.outcome = Outcome::Partial;
                 report.read_back(other.map(|read| read.plan));

@@ -117,6 +117,14 @@ impl ApplyReport {
         self.errors.extend(help);
     }
 
+    /// Notes what is not held by one director.
+    pub fn held_oddly(&mut self, told: Vec<String>) {
+        if !told.is_empty() && self.outcome == Outcome::Converged {
+            self.outcome = Outcome::Partial;
+        }
+        self.errors.extend(told);
+    }
+
     /// Notes what was read afterwards; a host that cannot be read makes the outcome unknown.
     pub fn read_back(&mut self, plan: Result<Plan, Cycle>) {
         match plan {

@@ -167,6 +167,9 @@ pub struct Capabilities {
     pub links: Vec<Link>,
     /// The binary logarithm of the size of IPVS's connection table, if the module is there.
     pub connection_table_bits: Option<u32>,
+    /// The kernel's release, such as `6.1.0-18-amd64` (uname(2)).
+    #[serde(default)]
+    pub kernel: String,
     /// Those of [`BOOT_PROGRAMS`] that are not installed.
     #[serde(default)]
     pub missing_boot_programs: Vec<String>,
@@ -180,6 +183,12 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Returns the first two numbers of the kernel's release.
+    pub fn kernel_version(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.kernel.split(|character: char| !character.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+
     /// Returns the interface that holds an address.
     pub fn link_with(&self, address: IpAddr) -> Option<&Link> {
         self.links.iter().find(|link| link.addresses.iter().any(|held| held.network.addr() == address))

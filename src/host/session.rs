@@ -83,6 +83,7 @@ impl Session {
             has_advertised_route: self.has_advertised_route()?,
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         })
     }
 

@@ -6,7 +6,7 @@
 use super::{Context, Kind, ParseError, Scope, Site, ids, module};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::resource::{Action, Change, Entry, HostState, Reason, Resource, ResourceKey};
-use crate::source::Problems;
+use crate::source::{Problem, Problems, Spanned};
 use crate::topology::{Host, SecretText};
 
 /// Where the options are.
@@ -15,6 +15,31 @@ const MODE: u32 = 0o644;
 
 /// What stands before the number in the file.
 const OPTION: &str = "options ip_vs conn_tab_bits=";
+
+/// The most bits that every kernel takes; an older one with less room takes what it was built with (`ip_vs_conn_init`).
+const MOST_OF_ALL: u8 = 20;
+
+/// Since which kernel the table may be larger. Later releases of some older ones have it as well: 6.1.176 was seen to.
+const SINCE: (u32, u32) = (6, 5);
+
+/// Warns of a table that the host's kernel may not make, unless it has made it.
+fn warn_of_size(site: &Site<'_>, host: &Host, bits: &Spanned<u8>, problems: &mut Problems) {
+    let Some(facts) = site.facts.get(&host.name.value) else { return };
+    let is_old = facts.kernel_version().is_some_and(|version| version < SINCE);
+    if bits.value > MOST_OF_ALL && is_old && facts.connection_table_bits != Some(bits.value.into()) {
+        let (name, release) = (&host.name.value, &facts.kernel);
+        let message =
+            format!("The kernel of {name}, Linux {release}, may take no connection table of {} bits", bits.value);
+        problems.push(
+            Problem::warning("connection-table-too-large", message)
+                .label(bits.span, "it would take the size that it was built with instead")
+                .help(format!(
+                    "Use at most {MOST_OF_ALL}; Linux {}.{} and later take up to 27, earlier ones only where that was added",
+                    SINCE.0, SINCE.1
+                )),
+        );
+    }
+}
 
 /// The kind of modules' options.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +65,9 @@ impl Kind for ModuleOptionsKind {
         matches!(key, ResourceKey::ModuleOptions)
     }
 
-    fn compile(&self, _site: &Site<'_>, host: &Host, _problems: &mut Problems) -> Vec<Entry> {
+    fn compile(&self, site: &Site<'_>, host: &Host, problems: &mut Problems) -> Vec<Entry> {
         let bits = host.tuning.connection_table_bits.as_ref().filter(|_| host.managed);
+        bits.into_iter().for_each(|bits| warn_of_size(site, host, bits, problems));
         let entry = bits.map(|bits| {
             let text = SecretText::plain(format!("# Written by lvsctl\n{OPTION}{}\n", bits.value));
             Entry::new(ResourceKey::ModuleOptions, Resource::File { text, mode: MODE }).origin(bits.span)
@@ -106,5 +132,27 @@ mod tests {
         assert_eq!(waits_for_load(&desired, &HostState::new(), &with(Some(12))), None);
         let waits = waits_for_load(&desired, &loaded, &with(Some(12))).unwrap();
         assert_eq!(waits, "20 bits take effect when ip_vs is next loaded; now it has 12");
+    }
+
+    #[test]
+    fn a_table_that_the_kernel_may_not_make_is_warned_of() {
+        let mut topology = reference_site();
+        let mut warned = |bits, kernel: &str| {
+            let director = topology.hosts.get_mut(&HostName::new("lb01")).unwrap();
+            director.tuning.connection_table_bits = Some(at(bits));
+            let (kernel, live) = kernel.split_once(' ').unwrap_or((kernel, "12"));
+            let (kernel, connection_table_bits) = (kernel.to_owned(), live.parse().ok());
+            let facts = Capabilities { kernel, connection_table_bits, ..Capabilities::default() };
+            let facts = Facts::from([(HostName::new("lb01"), facts)]);
+            let (_, problems) = compile(&ModuleOptionsKind, &topology, &facts, "lb01");
+            problems
+        };
+        assert_eq!(warned(21, "6.1.0-18-amd64"), ["Warning connection-table-too-large"]);
+        assert_eq!(warned(27, "5.10.0").len(), 1);
+        for (bits, kernel) in
+            [(20, "6.1.0-18-amd64"), (27, "6.5.0"), (27, "6.12.3"), (27, "7.0"), (27, "odd"), (27, "6.1.176 27")]
+        {
+            assert!(warned(bits, kernel).is_empty(), "{bits} {kernel}");
+        }
     }
 }

@@ -1,38 +1,38 @@
 //! What keepalived's VRRP will do when it reads a changed configuration: it is known from its earlier one.
 
 use crate::kinds::keepalived::vrrp::{Instance, instances};
+use crate::kinds::keepalived::{Passage, blocks, passages};
 
 /// Says what a reload does to the VIPs, in the order of the earlier file; nothing if they stay where they are.
 pub fn reload(before: &str, after: &str) -> Vec<String> {
     let (old, new) = (instances(before), instances(after));
-    old.iter().filter_map(|instance| consequence(instance, &new)).chain(moved(&old, &new)).collect()
+    let told = old.iter().filter_map(|instance| consequence(instance, &new)).chain(moved(&old, &new));
+    told.chain(synchronisation(before, after)).collect()
 }
 
-/// Says which addresses pass from one instance to another: keepalived goes through the instances one by one, and one that lets
-/// go of an address after another has taken it takes it away from both.
+/// Says what becomes of the daemons that synchronise connections, which keepalived stops and starts where it is told otherwise.
+fn synchronisation(before: &str, after: &str) -> Option<String> {
+    let words = |text: &str| Some(blocks(text).child("global_defs")?.child("lvs_sync_daemon")?.words.clone());
+    (words(before)? != words(after)?).then(|| {
+        "the sync daemons start anew, and until all directors have read it, a failover loses connections that were made meanwhile"
+            .to_owned()
+    })
+}
+
+/// Says what passes from one instance to another.
 fn moved(old: &[Instance], new: &[Instance]) -> Vec<String> {
-    let mut told = Vec::new();
-    for instance in new {
-        let before = old.iter().filter(|before| !is_same(before, instance));
-        for (before, address) in
-            before.flat_map(|before| before.held.intersection(&instance.held).map(move |held| (before, held)))
-        {
-            let stays = new.iter().any(|new| is_same(before, new) && new.held.contains(address));
-            if !stays {
-                told.push(format!(
-                    "{address} moves from {} to {} in one reload, which can leave it on no director; take it out in one apply \
-                     and put it in with the next",
-                    before.name, instance.name
-                ));
-            }
-        }
-    }
-    told
-}
-
-/// Tells whether one instance succeeds another: keepalived knows it again, or starts it anew under its name.
-fn is_same(before: &Instance, after: &Instance) -> bool {
-    before.identity == after.identity || before.name == after.name
+    let passages = passages(old, new);
+    let is_staged = passages.iter().any(Passage::is_address);
+    let told = |Passage { what, from, to, .. }: &Passage| match is_staged {
+        true => format!(
+            "{what} moves from {from} to {to}: keepalived reads a file without it first, and no director holds it meanwhile"
+        ),
+        false => format!(
+            "{what} moves from {from} to {to} in one reload, which can leave it on no director; take it out in one apply and \
+             put it in with the next"
+        ),
+    };
+    passages.iter().map(told).collect()
 }
 
 fn consequence(old: &Instance, new: &[Instance]) -> Option<String> {
@@ -124,7 +124,16 @@ mod tests {
         let told = reload(&both("192.0.2.1/32", "192.0.2.2/32"), &both("192.0.2.3/32", "192.0.2.1/32"));
         let moves: Vec<&String> = told.iter().filter(|told| told.contains("moves from")).collect();
         assert_eq!(moves.len(), 1, "{told:?}");
-        assert!(moves[0].starts_with("192.0.2.1/32 moves from a to b in one reload"), "{told:?}");
+        assert!(moves[0].starts_with("192.0.2.1/32 moves from a to b: "), "{told:?}");
+    }
+
+    #[test]
+    fn a_changed_synchronisation_is_told() {
+        let global = |line: &str| format!("global_defs {{\n {line}\n}}\n{BEFORE}");
+        let id = |id: u8| global(&format!("lvs_sync_daemon eth0 a id {id}"));
+        assert!(reload(&id(1), &id(2)).iter().any(|told| told.starts_with("the sync daemons start anew")));
+        assert!(reload(&id(1), &id(1)).is_empty() && reload(&id(1), &global("")).is_empty());
+        assert!(reload(&global(""), &id(1)).is_empty());
     }
 
     #[test]

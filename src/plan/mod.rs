@@ -12,6 +12,7 @@ mod impact;
 mod names;
 mod narrow;
 mod reload;
+mod reload_edits;
 mod sorts;
 mod succession;
 mod undo;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::reload_edits::edits;
 use super::{Plan, Step};
 use crate::effect::{DestinationKey, Effect, ServiceKey};
 use crate::kinds::keepalived::{Block, blocks};
@@ -41,6 +42,15 @@ pub enum ReloadAct {
     Removes,
     /// It stays, and these settings of it change.
     Edits(BTreeSet<&'static str>),
+    /// So many of its real servers stay, and these settings of them change.
+    EditsServers(usize, BTreeSet<&'static str>),
+    /// So many of its real servers stay and are asked something else.
+    ChecksAnew {
+        /// How many.
+        servers: usize,
+        /// Whether a server counts as failed until its first answer.
+        is_alpha: bool,
+    },
     /// A real server goes after it was drained.
     RemovesDrained(DestinationKey),
     /// A real server goes with its connections.
@@ -64,6 +74,8 @@ impl ReloadEffect {
             ReloadAct::HandsOver(_) => "hands-service-over",
             ReloadAct::Removes => "removes-service",
             ReloadAct::Edits(_) => "edits-service",
+            ReloadAct::EditsServers(..) => "edits-servers",
+            ReloadAct::ChecksAnew { .. } => "checks-servers-anew",
             ReloadAct::RemovesDrained(_) => "removes-server-drained",
             ReloadAct::RemovesUndrained(_) => "removes-server-undrained",
         }
@@ -89,12 +101,30 @@ impl ReloadEffect {
                 let settings: Vec<&str> = settings.iter().copied().collect();
                 format!("edits {service} in place: {}", settings.join(", "))
             }
+            ReloadAct::EditsServers(servers, settings) => {
+                let settings: Vec<&str> = settings.iter().copied().collect();
+                format!("edits {} of {service} in place: {}", count(*servers), settings.join(", "))
+            }
+            ReloadAct::ChecksAnew { servers, is_alpha: true } => {
+                format!(
+                    "checks {} of {service} anew: one that has failed stays out until it is found well",
+                    count(*servers)
+                )
+            }
+            ReloadAct::ChecksAnew { servers, is_alpha: false } => format!(
+                "checks {} of {service} anew: one that has failed gets connections again until the new check fails as well",
+                count(*servers)
+            ),
             ReloadAct::RemovesDrained(server) => format!("takes {server} out of {service}, drained"),
             ReloadAct::RemovesUndrained(server) => {
                 format!("takes {server} out of {service} undrained, with its connections")
             }
         }
     }
+}
+
+fn count(servers: usize) -> String {
+    if servers == 1 { "1 server".to_owned() } else { format!("{servers} servers") }
 }
 
 /// Returns what the reload of a step does, in the order of services.
@@ -150,6 +180,7 @@ fn predict(before: &str, after: &str, drained: &BTreeSet<(ServiceKey, Destinatio
                 if !changed.is_empty() {
                     add(ReloadAct::Edits(changed));
                 }
+                edits(block, kept).into_iter().for_each(&mut add);
                 servers(kept)
             }
             None => {

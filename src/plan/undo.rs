@@ -94,8 +94,14 @@ pub fn undo(
                 Undo::reverse(read_earlier(observed).map(|configuration| Effect::StartKeepalived { configuration }))
             }
             Effect::ReloadKeepalived { .. } if is_in_place(observed) => {
+                // What passed between instances passes back as it came, in two stages.
+                let stages = match change.key() {
+                    ResourceKey::KeepalivedConfiguration => inverse,
+                    _ => &[],
+                };
                 let read = read_earlier(observed).map(|configuration| Effect::ReloadKeepalived { configuration });
-                let afterwards = read.into_iter().chain(taken_along(passing, observed)).collect();
+                let stages = stages.iter().filter(|_| read.is_some()).cloned();
+                let afterwards = stages.chain(read.clone()).chain(taken_along(passing, observed)).collect();
                 Undo { afterwards, ..Undo::default() }
             }
             Effect::ReloadKeepalived { .. } => Undo::default(),

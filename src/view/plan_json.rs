@@ -155,7 +155,8 @@ pub struct ChangeImpact {
 /// One thing that keepalived does when it reads its new file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReloadDocument {
-    /// `replaces-service`, `hands-service-over`, `removes-service`, `edits-service`, `removes-server-drained` or `removes-server-undrained`.
+    /// `replaces-service`, `hands-service-over`, `removes-service`, `edits-service`, `edits-servers`, `checks-servers-anew`,
+    /// `removes-server-drained` or `removes-server-undrained`.
     pub does: &'static str,
     /// The virtual server, as `ipvs` identities write it.
     pub service: String,

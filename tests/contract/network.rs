@@ -10,7 +10,9 @@ use super::{Bench, ask, failure, mismatch, refusal, succeed};
 
 fn link(host: &mut dyn Host, name: &str) -> Link {
     let Answer::Links(links) = ask(host, &Probe::Links) else { mismatch(&"links") };
-    assert_eq!(host.capabilities().unwrap().links, links, "the capabilities have the same links");
+    let capabilities = host.capabilities().unwrap();
+    assert_eq!(capabilities.links, links, "the capabilities have the same links");
+    assert!(capabilities.kernel_version().is_some_and(|version| version > (5, 0)), "{}", capabilities.kernel);
     links.into_iter().find(|link| link.name == name).unwrap_or_else(|| panic!("no interface {name}"))
 }
 

@@ -26,6 +26,7 @@ mod interrupted;
 mod keepalived;
 mod lab;
 mod laboratory;
+mod moved_vip;
 mod native;
 mod order;
 mod plan_changes_nothing;
@@ -80,6 +81,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         drift::tests(),
         tuning::tests(),
         virtual_mac::tests(),
+        moved_vip::tests(),
         boot::tests(),
         random::tests(soak),
     ];

@@ -278,6 +278,7 @@ fn make_master(laboratory: &Laboratory, master: &str, other: &str, text: &str) {
     laboratory.run(other, "kill $(cat $ROOT/run/keepalived.pid)");
     eventually("the other one is master", || holds(laboratory, master) && !holds(laboratory, other));
     eventually("the table of the ended one is empty", || !laboratory.run(other, "ipvsadm -Sn").contains("-f 7"));
+    eventually("it has ended", || laboratory.run(other, "ls $ROOT/run").lines().all(|name| name != "keepalived.pid"));
     record(laboratory, text, Goal::Converge);
     assert!(holds(laboratory, master) && !holds(laboratory, other), "nobody preempts");
 }

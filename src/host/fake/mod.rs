@@ -188,6 +188,7 @@ impl Host for FakeHost {
             systemd: false,
             links: state.network.links.clone(),
             connection_table_bits: state.modules.contains("ip_vs").then_some(12),
+            kernel: "6.1.0".to_owned(),
         })
     }
 

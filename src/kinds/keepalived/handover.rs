@@ -1,16 +1,41 @@
 //! What keepalived lets go of when it reads a changed configuration, or ends: others may be about to take it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use super::addresses;
+use super::passage::{self, passages};
+use super::vrrp::instances;
+use super::{addresses, digest, put};
 use crate::effect::Effect;
 use crate::kinds::Context;
 use crate::kinds::ipvs::RELOAD;
 use crate::resource::{HostState, Resource, ResourceKey};
-use crate::topology::{SyncState, TextPiece};
+use crate::topology::{SecretText, SyncState, TextPiece};
 
 /// What makes keepalived run the daemons that synchronise connections.
 const SYNC_DAEMON: &str = "lvs_sync_daemon ";
+
+/// Returns what makes a keepalived that runs let go of what passes between its instances, before the file is put in place that
+/// gives it to the other one.
+pub(super) fn first_stage(
+    (before, after): (&SecretText, &SecretText),
+    mode: u32,
+    is_foreign: bool,
+    context: &Context<'_>,
+) -> Vec<Effect> {
+    let runs = context.observed.contains_key(&ResourceKey::KeepalivedDaemon);
+    let Some(stage) = passage::first_stage(before, after).filter(|_| runs) else { return Vec::new() };
+    let passing = passages(&instances(&before.masked()), &instances(&after.masked()));
+    let passing: BTreeSet<String> = passing.into_iter().map(|passage| passage.what).collect();
+    let passes = |address: &IpAddr| {
+        passing.iter().any(|what| what.split('/').next().and_then(|text| text.parse().ok()) == Some(*address))
+    };
+    let mut effects = vec![put(&stage, mode, is_foreign), Effect::ReloadKeepalived { configuration: digest(&stage) }];
+    // That it is gone shows that keepalived has read the first file.
+    let gone = addresses(before).into_iter().filter(|(_, address)| passes(address));
+    effects.extend(gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD }));
+    effects
+}
 
 /// Returns what stops the daemons that keepalived is no longer to run: where the last instance of VRRP goes, 2.2.7 leaves
 /// them behind.

@@ -14,6 +14,7 @@ mod instance_text;
 pub mod model;
 mod observe;
 mod order;
+mod passage;
 mod quote;
 mod read;
 mod render;
@@ -38,6 +39,7 @@ use crate::source::Problems;
 use crate::topology::{Host, SecretText, TextPiece};
 
 pub use observe::masked;
+pub use passage::{Passage, passages};
 pub use quote::{Refusal, SecretWord, Word};
 pub use read::{Block, blocks};
 pub use render::{HEADER, render, without};
@@ -140,8 +142,14 @@ impl Kind for KeepalivedKind {
                 _ => vec![Effect::RemoveFile { path: CONFIGURATION.to_owned() }],
             },
             (_, Some(Resource::File { text, mode })) => {
-                let foreign = matches!(&change.before, Some(Resource::File { text, .. }) if !is_own(text));
-                vec![put(text, *mode, foreign)]
+                let Some(Resource::File { text: before, .. }) = &change.before else {
+                    return vec![put(text, *mode, false)];
+                };
+                let foreign = !is_own(before);
+                let mut effects = handover::first_stage((before, text), *mode, foreign, context);
+                let is_kept = foreign && !effects.is_empty();
+                effects.push(put(text, *mode, foreign && !is_kept));
+                effects
             }
             (action, Some(Resource::Daemon { configuration })) => {
                 let configuration = configuration.clone().unwrap_or_default();

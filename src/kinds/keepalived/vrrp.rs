@@ -36,8 +36,17 @@ pub struct Instance {
     pub advertised: BTreeSet<String>,
     /// All that it holds, those included.
     pub held: BTreeSet<String>,
+    /// The routes that it holds, as they are written.
+    pub routes: BTreeSet<String>,
     /// What else peers must agree on: version, password, interval. Never shown.
     pub agreed: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Instance {
+    /// Returns what moves with the master: addresses, then routes.
+    pub fn floats(&self) -> impl Iterator<Item = &str> {
+        self.held.iter().chain(&self.routes).map(String::as_str)
+    }
 }
 
 /// Reads the instances of a configuration, in the order of writing.
@@ -86,7 +95,7 @@ fn entries(instance: &Block, keyword: &str) -> BTreeSet<String> {
 }
 
 /// Returns an address with its prefix, which is that of a single address if none is written.
-fn canonical(word: &str) -> String {
+pub(super) fn canonical(word: &str) -> String {
     match word.parse::<IpAddr>() {
         Ok(address) => format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
         Err(_) => word.to_owned(),
@@ -97,6 +106,8 @@ fn instance(block: &Block) -> Option<Instance> {
     let [_, name] = block.words.as_slice() else { return None };
     let [advertised, excluded] = ADDRESSES.map(|keyword| entries(block, keyword));
     let held = advertised.union(&excluded).cloned().collect();
+    let routes = block.child("virtual_routes").map(|block| block.children.as_slice()).unwrap_or_default();
+    let routes = routes.iter().map(|route| route.words.join(" ")).collect();
     let peers = entries(block, "unicast_peer");
     let source =
         || block.value("unicast_src_ip").or_else(|| block.value("mcast_src_ip")).unwrap_or_default().to_owned();
@@ -113,7 +124,7 @@ fn instance(block: &Block) -> Option<Instance> {
         ["auth_type", "auth_pass"].into_iter().filter_map(|name| Some((name, words(secret.child(name)?))))
     });
     let agreed = agreed.chain(secrets).collect();
-    Some(Instance { name: name.clone(), identity, advertised, held, agreed })
+    Some(Instance { name: name.clone(), identity, advertised, held, routes, agreed })
 }
 
 #[cfg(test)]

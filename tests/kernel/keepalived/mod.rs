@@ -1,6 +1,7 @@
 //! What keepalived itself says to the configurations that lvsctl writes, and what it does with the kernel's table.
 
 mod daemon;
+mod edits;
 mod floating;
 mod prediction;
 mod reload;
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<Test> {
     tests.extend(floating::tests());
     tests.extend(prediction::tests());
     tests.extend(reload::tests());
+    tests.extend(edits::tests());
     tests
 }
 

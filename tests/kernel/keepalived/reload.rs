@@ -32,24 +32,24 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A director on which keepalived runs with one site.
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     namespace: &'a Namespace,
-    daemon: Daemon<'a>,
+    pub(super) daemon: Daemon<'a>,
     observed: HostState,
 }
 
 impl<'a> Stage<'a> {
-    fn new(namespace: &'a Namespace, topology: &Topology) -> Self {
+    pub(super) fn new(namespace: &'a Namespace, topology: &Topology) -> Self {
         let daemon = Daemon::start(namespace, &site::text(topology, "lb01").expect("a configuration"));
         Stage { namespace, daemon, observed: state(topology) }
     }
 
-    fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         let thresholds = self.namespace.run(&["ipvsadm", "-Ln", "--thresholds"]);
         format!("{}{thresholds}", self.namespace.run(&["ipvsadm", "-Sn"]))
     }
 
-    fn until(&self, line: &str, present: bool) {
+    pub(super) fn until(&self, line: &str, present: bool) {
         let squeezed = || self.table().split_whitespace().collect::<Vec<_>>().join(" ");
         let what = format!("{line:?} {}", if present { "in the table" } else { "gone from the table" });
         eventually(
@@ -60,7 +60,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Writes a topology's configuration and reloads, with one more service that shows when keepalived has done so.
-    fn reload(&self, services: &[Service], marker: u16) {
+    pub(super) fn reload(&self, services: &[Service], marker: u16) {
         let mut services = services.to_vec();
         services.push(checked(marker));
         write(self.namespace, &site::text(&site::single(services), "lb01").expect("a configuration"));
@@ -239,7 +239,7 @@ fn a_failed_server_is_not_inhibited_any_more() {
 }
 
 /// Returns the prediction for a reload, by what is told of each service.
-fn predicted(before: &Topology, after: &Topology) -> Vec<(ReloadAct, ServiceKey)> {
+pub(super) fn predicted(before: &Topology, after: &Topology) -> Vec<(ReloadAct, ServiceKey)> {
     let (old, new) = (state(before), state(after));
     let step = |key: ResourceKey| {
         let of = |state: &HostState| state.get(&key).map(|entry| entry.resource.clone());
