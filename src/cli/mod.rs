@@ -7,6 +7,7 @@ mod check;
 mod compile;
 pub mod files;
 mod folder;
+mod operator;
 mod output;
 mod plan;
 mod rehearse;
