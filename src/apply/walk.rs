@@ -52,7 +52,7 @@ pub(super) fn walk(
                 }
                 Err(error) => {
                     // After a refusal nothing was done, and what is there may be somebody else's.
-                    if made.contains(&true) || !is_refusal(&error) {
+                    if made.contains(&true) || !error.is_refusal() {
                         failed.push(Begun { index, made }.or_tried(plan));
                     }
                     stopped = true;
@@ -92,27 +92,6 @@ pub(super) fn walk(
     Walked { report, taken_back, errors }
 }
 
-/// Tells whether an error says for certain that nothing was done.
-fn is_refusal(error: &HostError) -> bool {
-    match error {
-        // The answers of a whole batch were lost (netlink(7)).
-        HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
-        HostError::Unsupported { .. }
-        | HostError::MissingRights { .. }
-        | HostError::MissingProgram { .. }
-        | HostError::MissingSecret { .. }
-        | HostError::Kernel { .. }
-        | HostError::NotOpen { .. }
-        | HostError::NotTried => true,
-        HostError::Unreachable { .. }
-        | HostError::Io { .. }
-        | HostError::Malformed { .. }
-        | HostError::Program { .. }
-        | HostError::Timeout { .. }
-        | HostError::Locked { .. } => false,
-    }
-}
-
 fn perform(hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
     let mut shares: BTreeMap<&HostName, Vec<usize>> = BTreeMap::new();
     for index in wave {
@@ -148,21 +127,5 @@ fn skip_rest(plan: &Plan, report: &mut ApplyReport) {
         if !known.contains(id) {
             report.steps.push(StepReport { id: id.clone(), state: StepState::Skipped, help: None });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lost_answers_are_no_refusal() {
-        let kernel = |errno: &str| HostError::Kernel {
-            doing: "add the service fwm:1".to_owned(),
-            errno: errno.to_owned(),
-            meaning: String::new(),
-        };
-        assert!(is_refusal(&kernel("EEXIST")));
-        assert!(!is_refusal(&kernel("ENOBUFS")));
     }
 }

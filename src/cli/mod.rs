@@ -10,6 +10,7 @@ mod folder;
 mod operator;
 mod output;
 mod plan;
+mod recover;
 mod rehearse;
 mod site;
 mod write;
@@ -80,6 +81,12 @@ pub enum Command {
     Destroy(apply::DestroyArguments),
     /// Try a topology in a disposable kernel: plan, apply, requests, failover
     Rehearse(rehearse::RehearseArguments),
+    /// Take back what an apply that died has left on this machine
+    #[command(hide = true)]
+    Recover(recover::RecoverArguments),
+    /// Wait for the confirmation of an apply, and take it back without one
+    #[command(hide = true)]
+    Watchdog(recover::WatchdogArguments),
 }
 
 /// Does what the arguments say and returns the exit code.
@@ -92,6 +99,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
+        Command::Recover(arguments) => recover::run(arguments, &output),
+        Command::Watchdog(arguments) => recover::watch(arguments, &output),
     };
     if code == 0 && output.is_cut_off() { ERROR } else { code }
 }

@@ -25,7 +25,6 @@ mod fou;
 mod generic;
 mod genl;
 mod iptables;
-#[cfg(any())]
 mod journal;
 mod keepalived;
 mod keepalived_check;
@@ -44,15 +43,19 @@ mod session;
 mod sysctl;
 mod transact;
 mod transaction;
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal and the agent are about to use it"))]
 mod unmasked;
+mod watchdog;
 mod worker;
 
 pub use error::HostError;
 pub use local::LocalHost;
 pub use transaction::{Cause, Operator, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
+pub use watchdog::{Heart, Watched, serve as watch};
 
+use std::path::Path;
 use std::time::Duration;
+
+use session::Session;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::topology::{self, Connection};
@@ -138,6 +141,14 @@ fn in_runs(
     }
     results.resize(effects.len(), Err(HostError::NotTried));
     results
+}
+
+/// Takes back what an apply that died has left on this machine: what `lvsctl recover` does, at boot and by hand.
+pub fn recover(operator: &Operator) -> Result<Option<TakenBack>, HostError> {
+    let mut session = Session::new(Path::new("/"), true);
+    // Whoever works on the host is not disturbed.
+    session.lock(operator, Duration::ZERO)?;
+    session.recover()
 }
 
 fn are_one_run(one: &Effect, next: &Effect) -> bool {
