@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plan", &["source", "topology", "effect", "resource", "kinds", "compile", "diff", "observe"]),
     ("survey", &["source", "topology", "effect", "resource", "kinds", "compile", "host", "observe", "diff", "plan"]),
     ("apply", &["topology", "effect", "resource", "kinds", "host", "observe", "diff", "plan", "survey"]),
-    ("view", &["source", "topology", "effect", "resource", "host", "diff", "plan", "apply", "rehearsal"]),
+    ("view", &["source", "topology", "effect", "resource", "diff", "plan", "apply", "rehearsal"]),
     (
         "rehearsal",
         &["source", "document", "topology", "effect", "resource", "kinds", "host", "plan", "survey", "apply"],

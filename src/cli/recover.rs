@@ -8,7 +8,6 @@ use clap::Args;
 use super::operator::{duration, operator};
 use super::{ERROR, Level, Output};
 use crate::host::{self, Watched};
-use crate::view::transaction;
 
 /// What `lvsctl watchdog` takes.
 #[derive(Debug, Args)]
@@ -59,7 +58,7 @@ pub fn run(_: &RecoverArguments, output: &Output) -> u8 {
             0
         }
         Ok(Some(taken_back)) => {
-            output.message(Level::Info, &transaction::taken_back("this host", &taken_back));
+            output.message(Level::Info, &taken_back.tell());
             if taken_back.errors.is_empty() { 0 } else { UNKNOWN }
         }
         Err(error) => {

@@ -14,7 +14,6 @@ pub mod problems;
 pub mod rehearsal;
 pub mod resource_json;
 pub mod schema;
-pub mod transaction;
 pub mod textdiff;
 pub mod traffic;
 
