@@ -105,11 +105,13 @@ impl<'a> Open<'a> {
         Ok(hosts)
     }
 
-    /// Ends it where what is there is to stay; a host that cannot be told is told of.
+    /// Ends it where what is there is to stay. Of a host that is lost it is said elsewhere that it cannot be read.
     pub(super) fn close(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
         let id = self.transaction.id.as_str();
         let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
-        failures(at_once(open, |_, host| host.close(id)))
+        let mut failed = failures(at_once(open, |_, host| host.close(id)));
+        failed.retain(|(_, error)| !is_lost(error));
+        failed
     }
 
     /// Forgets on every host that it was taken back, because the report tells it.

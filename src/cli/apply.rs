@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use super::operator::{Window, duration, new_id, operator, window};
 use super::plan::Format;
 use super::site::{Site, SiteArguments};
-use super::{ERROR, Level, Output, STALE};
+use super::{ERROR, GUARDED, Level, Output, STALE};
 use crate::apply::{self, Conduct, Earlier, OnFailure};
 use crate::host::Transaction;
+use crate::plan::GUARDS;
 use crate::survey::{Goal, Survey, Surveyed};
 use crate::topology::{Connection, Host, HostName};
 use crate::view::{apply as view, plan_human};
@@ -43,12 +45,15 @@ pub struct Common {
     /// Take everything back unless this command confirms it so long after the last change; none, or 0, for never
     #[arg(long, value_parser = window, value_name = "TIME")]
     confirm: Option<Window>,
+    /// Make changes that this guard refuses; repeatable: management-address
+    #[arg(long, value_name = "GUARD", value_parser = PossibleValuesParser::new(GUARDS), hide_possible_values = true)]
+    allow: Vec<String>,
 }
 
 /// What `lvsctl apply` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 converged, 1 error and nothing changed, 4 the plan is stale, 5 partly applied, \
+    after_help = "Exit status: 0 converged, 1 error and nothing changed, 3 a guard refused, 4 the plan is stale, 5 partly applied, \
     6 rolled back, 7 unknown.\n\nExample:\n  lvsctl apply prod/ --auto-approve"
 )]
 pub struct ApplyArguments {
@@ -112,6 +117,16 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     if !surveyed.plan.is_complete() {
         output.error("Nothing was changed, because a host could not be read", None);
         return ERROR;
+    }
+    let refused = surveyed.plan.guards.iter().find(|guard| arguments.allow.iter().all(|allowed| allowed != guard.name));
+    if let Some(guard) = refused {
+        let help = format!("Reach the host by another address, or give --allow {}", guard.name);
+        output.error(&format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text), Some(&help));
+        return GUARDED;
+    }
+    let lasting = view::irreversible(&surveyed.plan);
+    if !lasting.is_empty() {
+        output.message(Level::Info, &format!("Going back would not undo:\n  {}", lasting.join("\n  ")));
     }
     let surveyed = match approve(arguments, &site, &mut survey, surveyed, output) {
         Ok(surveyed) => surveyed,

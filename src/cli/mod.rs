@@ -23,6 +23,8 @@ pub use output::Output;
 const ERROR: u8 = 1;
 /// Exit code of `plan --detailed-exitcode` with changes.
 const CHANGES: u8 = 2;
+/// Exit code of an apply that a guard refused.
+const GUARDED: u8 = 3;
 /// Exit code of an apply whose plan is no longer the one that was shown.
 const STALE: u8 = 4;
 

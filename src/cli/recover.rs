@@ -32,7 +32,11 @@ pub struct WatchdogArguments {
     after_help = "Exit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
     back.\n\nExample:\n  lvsctl recover"
 )]
-pub struct RecoverArguments {}
+pub struct RecoverArguments {
+    /// The folder that stands for /
+    #[arg(long, default_value = "/")]
+    root: PathBuf,
+}
 
 /// Exit code where not everything could be taken back.
 const UNKNOWN: u8 = 7;
@@ -51,8 +55,8 @@ pub fn watch(arguments: &WatchdogArguments, output: &Output) -> u8 {
 }
 
 /// Takes back what an apply that died has left on this machine.
-pub fn run(_: &RecoverArguments, output: &Output) -> u8 {
-    match host::recover(&operator("lvsctl recover")) {
+pub fn run(arguments: &RecoverArguments, output: &Output) -> u8 {
+    match host::recover(&arguments.root, &operator("lvsctl recover")) {
         Ok(None) => {
             output.message(Level::Info, "No apply is open on this host");
             0

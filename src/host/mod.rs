@@ -32,6 +32,7 @@ mod keepalived_stand_in;
 mod links;
 mod local;
 mod lock;
+mod management;
 mod module;
 mod netlink;
 mod process;
@@ -144,8 +145,8 @@ fn in_runs(
 }
 
 /// Takes back what an apply that died has left on this machine: what `lvsctl recover` does, at boot and by hand.
-pub fn recover(operator: &Operator) -> Result<Option<TakenBack>, HostError> {
-    let mut session = Session::new(Path::new("/"), true);
+pub fn recover(root: &Path, operator: &Operator) -> Result<Option<TakenBack>, HostError> {
+    let mut session = Session::new(root, root == Path::new("/"));
     // Whoever works on the host is not disturbed.
     session.lock(operator, Duration::ZERO)?;
     session.recover()

@@ -14,7 +14,9 @@ use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
 use super::transact::Performing;
 use super::watchdog::Heart;
-use super::{HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
+use super::{
+    HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
+};
 use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText, SysctlKey};
 
@@ -133,6 +135,7 @@ impl Session {
             has_advertised_route: self.has_advertised_route()?,
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
+            management: management::find(&self.network()?.links()?),
         })
     }
 
