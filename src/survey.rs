@@ -4,16 +4,18 @@
 //! the compiler may need of one host for another, then for their state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
-use crate::host::{self, HostError, connect};
+use crate::host::{self, HostError, Operator, connect};
 use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::resource::HostState;
-use crate::source::Problems;
+use crate::source::{Problem, Problems};
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
 /// Connections to the hosts that answered.
@@ -28,6 +30,9 @@ pub enum Goal {
     Destroy,
 }
 
+/// What connects to a host once more.
+pub type Reopen<'a> = Box<dyn Fn(&HostName) -> Result<Box<dyn host::Host>, HostError> + Send + Sync + 'a>;
+
 /// A site that is being worked on: its connections and what was learnt over them.
 pub struct Survey<'a> {
     topology: &'a Topology,
@@ -37,6 +42,8 @@ pub struct Survey<'a> {
     pub hosts: Hosts,
     /// Those of the other hosts that answered: what one host needs to know of another is asked of them, and no more.
     bystanders: Hosts,
+    /// What connects to a host once more, unless the connections were made elsewhere.
+    reopen: Option<Reopen<'a>>,
     facts: BTreeMap<HostName, Capabilities>,
     unreached: BTreeMap<HostName, HostError>,
 }
@@ -66,6 +73,10 @@ impl<'a> Survey<'a> {
         let wanted = topology.managed_hosts().filter(|host| is_wanted(&host.name.value)).map(reached);
         let mut survey = Self::assemble(topology, secrets, goal, wanted);
         let others = topology.managed_hosts().filter(|host| !is_wanted(&host.name.value)).map(reached);
+        survey.reopen = Some(Box::new(|name| match topology.hosts.get(name) {
+            Some(host) => connect(host),
+            None => Err(HostError::interrupted()),
+        }));
         // One that does not answer is nobody's concern here.
         survey.bystanders = others.filter_map(|(name, result)| Some((name, result.ok()?))).collect();
         survey
@@ -74,6 +85,19 @@ impl<'a> Survey<'a> {
     /// Works on connections that were made elsewhere, such as those to the fake hosts of the tests.
     pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
         Self::assemble(topology, secrets, goal, hosts.into_iter().map(|(name, host)| (name, Ok(host))))
+    }
+
+    /// Says how to connect to the hosts once more.
+    pub fn reopening(self, reopen: Reopen<'a>) -> Self {
+        Survey { reopen: Some(reopen), ..self }
+    }
+
+    /// Connects to a host once more.
+    pub fn reopen(&self, name: &HostName) -> Result<Box<dyn host::Host>, HostError> {
+        match &self.reopen {
+            Some(reopen) => reopen(name),
+            None => Err(HostError::Unreachable { text: "nobody said how to connect to it once more".to_owned() }),
+        }
     }
 
     fn assemble(
@@ -94,13 +118,16 @@ impl<'a> Survey<'a> {
                 }
             }
         }
-        Survey { topology, secrets, goal, hosts, bystanders: Hosts::new(), facts: BTreeMap::new(), unreached }
+        let (bystanders, facts) = (Hosts::new(), BTreeMap::new());
+        Survey { topology, secrets, goal, hosts, bystanders, reopen: None, facts, unreached }
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
-    pub fn lock(&mut self) -> Result<(), (HostName, HostError)> {
+    ///
+    /// Hosts are locked in the order of their names, so that two who wait for each other's cannot wait for ever.
+    pub fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), (HostName, HostError)> {
         for (name, host) in &mut self.hosts {
-            host.lock().map_err(|error| (name.clone(), error))?;
+            host.lock(operator, patience).map_err(|error| (name.clone(), error))?;
         }
         Ok(())
     }
@@ -142,6 +169,7 @@ impl<'a> Survey<'a> {
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
+        self.tell_of_earlier(&mut problems);
         for (name, state) in &mut desired {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
@@ -156,6 +184,21 @@ impl<'a> Survey<'a> {
         }
         let plan = Plan { names: Names::of(self.topology), ..plan(&desired, &observed)? };
         Ok(Surveyed { plan, desired, observed, problems })
+    }
+
+    /// Warns of applies that are not over, and of those that hosts have taken back. A host that does not tell has nothing
+    /// to tell, or says elsewhere what is wrong with it.
+    fn tell_of_earlier(&mut self, problems: &mut Problems) {
+        for (name, left) in at_once(self.hosts.iter_mut(), |_, host| host.transactions()) {
+            let (Ok(left), Some(host)) = (left, self.topology.hosts.get(&name)) else { continue };
+            let told = [
+                left.pending.map(|pending| ("unfinished-apply", pending.tell())),
+                left.taken_back.map(|taken_back| ("apply-taken-back", taken_back.tell())),
+            ];
+            for (code, text) in told.into_iter().flatten() {
+                problems.push(Problem::warning(code, format!("{name}: {text}")).label(host.name.span, "this host"));
+            }
+        }
     }
 
     fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
@@ -180,20 +223,66 @@ impl<'a> Survey<'a> {
 }
 
 /// Does something on many hosts at once, a thread each, and returns the results in the order of the hosts.
-fn at_once<'a, T: Send, E: From<HostError> + Send>(
+///
+/// A host that is done tells that its client lives until the last one is done.
+pub fn at_once<'a, T: Send, E: From<HostError> + Send>(
     hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn host::Host>)>,
     action: impl Fn(&HostName, &mut dyn host::Host) -> Result<T, E> + Sync,
 ) -> Vec<(HostName, Result<T, E>)> {
     let action = &action;
+    let hosts: Vec<_> = hosts.collect();
+    let busy = &Busy { hosts: Mutex::new(hosts.len()), one_is_done: Condvar::new() };
+    let work = |name: &HostName, host: &mut dyn host::Host| {
+        let this = This(busy);
+        let result = action(name, host);
+        drop(this);
+        busy.beat_until_all_are_done(host);
+        result
+    };
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            hosts.map(|(name, host)| (name.clone(), scope.spawn(move || action(name, host.as_mut())))).collect();
+        let threads: Vec<_> = hosts
+            .into_iter()
+            .map(|(name, host)| (name.clone(), scope.spawn(move || work(name, host.as_mut()))))
+            .collect();
         let results = threads.into_iter().map(|(name, thread)| {
             let result = thread.join().unwrap_or_else(|_| Err(HostError::interrupted().into()));
             (name, result)
         });
         results.collect()
     })
+}
+
+/// How often a host is told that its client lives while the client waits for others.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How many hosts are at work.
+struct Busy {
+    hosts: Mutex<usize>,
+    one_is_done: Condvar,
+}
+
+impl Busy {
+    fn beat_until_all_are_done(&self, host: &mut dyn host::Host) {
+        loop {
+            let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.one_is_done.wait_timeout_while(hosts, BEAT, |hosts| *hosts > 0);
+            if *waited.unwrap_or_else(PoisonError::into_inner).0 == 0 {
+                return;
+            }
+            // One that is lost meanwhile is found out when something is asked of it.
+            let _ = host.beat();
+        }
+    }
+}
+
+/// A host that is at work until this is dropped, however that comes.
+struct This<'a>(&'a Busy);
+
+impl Drop for This<'_> {
+    fn drop(&mut self) {
+        *self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.one_is_done.notify_all();
+    }
 }
 
 /// Takes out the addresses that are neither lvsctl's nor a stranger's.

@@ -1,12 +1,19 @@
 //! `lvsctl apply` and `lvsctl destroy`.
 
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
+use super::operator::{Window, duration, new_id, operator, window};
 use super::plan::Format;
 use super::site::{Site, SiteArguments};
-use super::{ERROR, Level, Output, STALE};
-use crate::apply::{self, OnFailure};
+use super::{ERROR, GUARDED, Level, Output, STALE};
+use crate::apply::{self, Conduct, Earlier, OnFailure};
+use crate::host::Transaction;
+use crate::plan::GUARDS;
 use crate::survey::{Goal, Survey, Surveyed};
+use crate::topology::{Connection, Host, HostName};
 use crate::view::{apply as view, plan_human};
 
 /// What happens to what was applied when a later step fails.
@@ -32,12 +39,21 @@ pub struct Common {
     /// What to do with what was applied when a later step fails: undo, keep
     #[arg(long, value_enum, default_value = "undo", value_name = "WHAT", hide_possible_values = true)]
     on_failure: Failure,
+    /// How long to wait for another lvsctl that works on a host
+    #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
+    lock_timeout: Duration,
+    /// Take everything back unless this command confirms it so long after the last change; none, or 0, for never
+    #[arg(long, value_parser = window, value_name = "TIME")]
+    confirm: Option<Window>,
+    /// Make changes that this guard refuses; repeatable: management-address
+    #[arg(long, value_name = "GUARD", value_parser = PossibleValuesParser::new(GUARDS), hide_possible_values = true)]
+    allow: Vec<String>,
 }
 
 /// What `lvsctl apply` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 converged, 1 error and nothing changed, 4 the plan is stale, 5 partly applied, \
+    after_help = "Exit status: 0 converged, 1 error and nothing changed, 3 a guard refused, 4 the plan is stale, 5 partly applied, \
     6 rolled back, 7 unknown.\n\nExample:\n  lvsctl apply prod/ --auto-approve"
 )]
 pub struct ApplyArguments {
@@ -51,6 +67,14 @@ pub struct ApplyArguments {
 pub struct DestroyArguments {
     #[command(flatten)]
     common: Common,
+}
+
+/// Returns what others are told of a command.
+fn command_name(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Converge => "lvsctl apply",
+        Goal::Destroy => "lvsctl destroy",
+    }
 }
 
 /// Applies.
@@ -73,9 +97,14 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         return ERROR;
     };
     let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
-    if let Err((host, error)) = survey.lock() {
-        output.error(&format!("{host}: {error}"), error.help().as_deref());
-        return ERROR;
+    let operator = operator(command_name(goal));
+    let taken_up = survey.lock(&operator, arguments.lock_timeout).and_then(|()| apply::take_up(&mut survey));
+    match taken_up {
+        Ok(earlier) => tell(&earlier, output),
+        Err((host, error)) => {
+            output.error(&format!("{host}: {error}"), error.help().as_deref());
+            return ERROR;
+        }
     }
     let Ok(surveyed) = site.survey(&mut survey, output) else {
         return ERROR;
@@ -89,6 +118,16 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         output.error("Nothing was changed, because a host could not be read", None);
         return ERROR;
     }
+    let refused = surveyed.plan.guards.iter().find(|guard| arguments.allow.iter().all(|allowed| allowed != guard.name));
+    if let Some(guard) = refused {
+        let help = format!("Reach the host by another address, or give --allow {}", guard.name);
+        output.error(&format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text), Some(&help));
+        return GUARDED;
+    }
+    let lasting = view::irreversible(&surveyed.plan);
+    if !lasting.is_empty() {
+        output.message(Level::Info, &format!("Going back would not undo:\n  {}", lasting.join("\n  ")));
+    }
     let surveyed = match approve(arguments, &site, &mut survey, surveyed, output) {
         Ok(surveyed) => surveyed,
         Err(code) => return code,
@@ -97,7 +136,10 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Failure::Undo => OnFailure::Undo,
         Failure::Keep => OnFailure::Keep,
     };
-    let report = apply::apply(&mut survey, surveyed, on_failure, &mut |_, steps| {
+    let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
+    let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
+    let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
+    let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
         let lines: Vec<String> = steps.iter().map(|step| view::step(step, output.messages)).collect();
         output.message(Level::Info, &lines.join("\n"));
@@ -107,6 +149,29 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Format::Json => output.json(&view::document(&report)),
     }
     report.outcome.exit_code()
+}
+
+/// How long hosts behind SSH wait for a confirmation if nothing else is said: their connection may be what a change cuts.
+const SSH_WINDOW: Duration = Duration::from_secs(60);
+
+fn default_window(site: &Site) -> Window {
+    let is_wanted = |host: &Host| site.only.as_ref().is_none_or(|only| only.contains(&host.name.value));
+    let mut hosts = site.topology.managed_hosts().filter(|host| is_wanted(host));
+    let over_ssh = hosts.any(|host| matches!(host.connection.value, Connection::Ssh { .. }));
+    Window(over_ssh.then_some(SSH_WINDOW))
+}
+
+/// Tells of applies that did not end, each of which is over now.
+fn tell(earlier: &[(HostName, Earlier)], output: &Output) {
+    for (host, earlier) in earlier {
+        let text = match earlier {
+            Earlier::TakenBack(taken_back) => format!("{host}: {}", taken_back.tell()),
+            Earlier::Left(pending) => {
+                format!("{host}: {}; the plan starts from what it left", pending.tell())
+            }
+        };
+        output.message(Level::Warn, &format!("{} {text}", output.messages.bad("warning:")));
+    }
 }
 
 /// Asks, and reads the hosts again after a wait, because they may have changed meanwhile.

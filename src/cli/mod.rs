@@ -7,8 +7,10 @@ mod check;
 mod compile;
 pub mod files;
 mod folder;
+mod operator;
 mod output;
 mod plan;
+mod recover;
 mod rehearse;
 mod site;
 mod write;
@@ -21,6 +23,8 @@ pub use output::Output;
 const ERROR: u8 = 1;
 /// Exit code of `plan --detailed-exitcode` with changes.
 const CHANGES: u8 = 2;
+/// Exit code of an apply that a guard refused.
+const GUARDED: u8 = 3;
 /// Exit code of an apply whose plan is no longer the one that was shown.
 const STALE: u8 = 4;
 
@@ -79,6 +83,12 @@ pub enum Command {
     Destroy(apply::DestroyArguments),
     /// Try a topology in a disposable kernel: plan, apply, requests, failover
     Rehearse(rehearse::RehearseArguments),
+    /// Take back what an apply that died has left on this machine
+    #[command(hide = true)]
+    Recover(recover::RecoverArguments),
+    /// Wait for the confirmation of an apply, and take it back without one
+    #[command(hide = true)]
+    Watchdog(recover::WatchdogArguments),
 }
 
 /// Does what the arguments say and returns the exit code.
@@ -91,6 +101,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
+        Command::Recover(arguments) => recover::run(arguments, &output),
+        Command::Watchdog(arguments) => recover::watch(arguments, &output),
     };
     if code == 0 && output.is_cut_off() { ERROR } else { code }
 }

@@ -7,13 +7,15 @@
 mod answer;
 mod ipvs;
 mod probe;
+mod undo;
 pub mod wire;
 
 pub use answer::{
     Answer, BOOT_PROGRAMS, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination,
-    LiveRoute, LiveService,
+    LiveRoute, LiveService, Management,
 };
 pub use ipvs::{
     DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
 };
 pub use probe::{Effect, Probe};
+pub use undo::Undo;

@@ -106,6 +106,14 @@ pub enum HostError {
         /// Who holds it, such as `process 123`.
         holder: String,
     },
+    /// A transaction is over, or another one is open.
+    #[error("The apply {id} is not open on this host: {text}")]
+    NotOpen {
+        /// Which transaction.
+        id: String,
+        /// What became of it.
+        text: String,
+    },
     /// Something before it failed.
     #[error("Not tried, because something before it failed")]
     NotTried,
@@ -133,7 +141,8 @@ impl HostError {
             HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
                 Some("Something else changed the host in the meantime; plan again".into())
             }
-            HostError::Locked { .. } => Some("Wait until it has ended, then plan again".into()),
+            HostError::Locked { .. } => Some("Wait until it has ended, or give --lock-timeout, then plan again".into()),
+            HostError::NotOpen { .. } => Some("Plan again: the plan says what is there now".into()),
             HostError::Io { .. }
             | HostError::Kernel { .. }
             | HostError::Malformed { .. }
@@ -172,6 +181,34 @@ impl HostError {
             HostError::Kernel { errno, .. } => Some(errno),
             _ => None,
         }
+    }
+}
+
+impl HostError {
+    /// Tells whether an error says for certain that nothing was done.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            // The answers of a whole batch were lost (netlink(7)).
+            HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
+            HostError::Unsupported { .. }
+            | HostError::MissingRights { .. }
+            | HostError::MissingProgram { .. }
+            | HostError::MissingSecret { .. }
+            | HostError::Kernel { .. }
+            | HostError::NotOpen { .. }
+            | HostError::NotTried => true,
+            HostError::Unreachable { .. }
+            | HostError::Io { .. }
+            | HostError::Malformed { .. }
+            | HostError::Program { .. }
+            | HostError::Timeout { .. }
+            | HostError::Locked { .. } => false,
+        }
+    }
+
+    /// Tells whether an error of taking something back says that there is nothing left to do.
+    pub fn is_done_already(&self) -> bool {
+        matches!(self.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
     }
 }
 
@@ -241,5 +278,16 @@ mod tests {
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
         assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
+    }
+
+    #[test]
+    fn lost_answers_are_no_refusal() {
+        let kernel = |errno: &str| HostError::Kernel {
+            doing: "add the service fwm:1".to_owned(),
+            errno: errno.to_owned(),
+            meaning: String::new(),
+        };
+        assert!(kernel("EEXIST").is_refusal());
+        assert!(!kernel("ENOBUFS").is_refusal());
     }
 }

@@ -39,6 +39,7 @@ mod secrets;
 mod seed;
 mod sites;
 mod smoke;
+mod survives;
 mod traffic;
 mod tunnels;
 mod tuning;
@@ -76,6 +77,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         secrets::tests(),
         health::tests(),
         interrupted::tests(),
+        survives::tests(),
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),

@@ -9,18 +9,21 @@ mod keepalived;
 mod network;
 mod system;
 mod table;
+mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use self::iptables::Rules;
 use self::keepalived::Daemon;
 use self::network::Network;
 use self::table::Table;
-use super::{Host, HostError, program};
+use self::transaction::Journal;
+use super::{Cause, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, in_runs, program};
 use crate::effect::{
     Answer, Capabilities, DestinationConfig, DestinationKey, Effect, FileState, IptablesVariant, IpvsCommand, Link,
-    LinkAddress, Probe, ServiceKey,
+    LinkAddress, Management, Probe, ServiceKey,
 };
 use crate::topology::{Family, SysctlKey};
 use ipnet::IpNet;
@@ -45,7 +48,9 @@ struct State {
     iptables: Option<IptablesVariant>,
     keepalived: Option<String>,
     is_locked: bool,
+    journal: Journal,
     is_reachable: bool,
+    management: Option<Management>,
     cable_is_pulled_at: Option<usize>,
     performed: Vec<Effect>,
     failures: BTreeMap<usize, HostError>,
@@ -78,7 +83,9 @@ impl FakeHost {
             iptables: Some(IptablesVariant::Legacy),
             keepalived: Some("2.2.7".into()),
             is_locked: false,
+            journal: Journal::default(),
             is_reachable: true,
+            management: None,
             cable_is_pulled_at: None,
             performed: Vec::new(),
             failures: BTreeMap::new(),
@@ -117,6 +124,11 @@ impl FakeHost {
     pub fn with_keepalived(self, version: Option<&str>) -> Self {
         self.state().keepalived = version.map(str::to_owned);
         self
+    }
+
+    /// Says by which connection a client is on the host.
+    pub fn set_management(&self, management: Management) {
+        self.state().management = Some(management);
     }
 
     /// Makes an effect fail that is yet to be performed: 0 is the next one.
@@ -184,6 +196,7 @@ impl Host for FakeHost {
             policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
+            management: state.management,
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),
@@ -212,18 +225,73 @@ impl Host for FakeHost {
         }
     }
 
-    fn lock(&mut self) -> Result<(), HostError> {
+    /// Nobody lets go of it while this one waits.
+    fn lock(&mut self, operator: &Operator, _patience: Duration) -> Result<(), HostError> {
         if self.holds_lock {
             return Ok(());
         }
         let mut state = self.state();
         state.reach()?;
         if state.is_locked {
-            return Err(HostError::Locked { holder: format!("process {}", std::process::id()) });
+            return Err(HostError::Locked { holder: format!("process {}, {operator}", std::process::id()) });
         }
         state.is_locked = true;
         drop(state);
         self.holds_lock = true;
+        Ok(())
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        let state = self.state();
+        state.reach()?;
+        Ok(state.transactions())
+    }
+
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.begin(transaction)
+    }
+
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        let effects: Vec<Effect> = steps.iter().map(|step| step.effect.clone()).collect();
+        let mut steps = steps.iter();
+        in_runs(&effects, |run| {
+            let results = run.iter().zip(steps.by_ref()).map(|(effect, step)| {
+                self.state().intend(step)?;
+                self.perform(effect).inspect_err(|_| self.state().refused())
+            });
+            results.collect()
+        })
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        self.state().reach()
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.confirm(id)
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.revert(id, Cause::Asked)
+    }
+
+    fn close(&mut self, id: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.close(id);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.forget();
         Ok(())
     }
 }
