@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
+mod agent;
 mod apply;
 mod check;
 mod compile;
@@ -79,6 +80,9 @@ pub enum Command {
     Destroy(apply::DestroyArguments),
     /// Try a topology in a disposable kernel: plan, apply, requests, failover
     Rehearse(rehearse::RehearseArguments),
+    /// Answer and do what a client elsewhere asks for, over standard input and output
+    #[command(hide = true)]
+    Agent(agent::AgentArguments),
 }
 
 /// Does what the arguments say and returns the exit code.
@@ -91,6 +95,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
+        Command::Agent(arguments) => agent::run(arguments, &output),
     };
     if code == 0 && output.is_cut_off() { ERROR } else { code }
 }

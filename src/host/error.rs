@@ -3,17 +3,18 @@
 //! Every variant names its attempt in an infinitive (`doing`), so that its text reads "Cannot add 10.0.0.1/32 to lo: ...".
 //! No variant ever holds the text of a secret. To add one, add its help to [`HostError::help`], which matches all of them.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::rights::Right;
 
 /// Something that could not be done on a host.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostError {
     /// This version of lvsctl cannot do it on any host.
@@ -28,7 +29,7 @@ pub enum HostError {
         /// What was tried.
         doing: String,
         /// The capability, or whose rights it takes.
-        right: &'static str,
+        right: Cow<'static, str>,
     },
     /// A program that lvsctl calls is not installed.
     #[error("Cannot {doing}: the program {program} is not installed")]
@@ -147,7 +148,8 @@ impl HostError {
     pub(super) fn file(doing: &str, path: &str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                HostError::MissingRights { doing: format!("{doing} {path}"), right: "the rights of the file's owner" }
+                let right = "the rights of the file's owner".into();
+                HostError::MissingRights { doing: format!("{doing} {path}"), right }
             }
             _ => HostError::Io { doing: doing.into(), path: path.into(), text: error.to_string() },
         }
@@ -157,7 +159,7 @@ impl HostError {
     pub(super) fn kernel(doing: &str, errno: Errno, meaning: impl FnOnce(Errno) -> Option<&'static str>) -> Self {
         let right = Right::NetworkAdministration;
         if matches!(errno, Errno::PERM | Errno::ACCESS) && right.is_missing() {
-            return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
+            return HostError::MissingRights { doing: doing.into(), right: right.as_str().into() };
         }
         HostError::Kernel {
             doing: doing.into(),
@@ -236,7 +238,7 @@ mod tests {
             false => "Cannot read the IPVS table: Operation not permitted (EPERM)",
         };
         assert_eq!(denied.to_string(), text);
-        let right = Right::ModuleLoading.as_str();
+        let right = Right::ModuleLoading.as_str().into();
         let denied = HostError::MissingRights { doing: "load the module ip_vs".into(), right };
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);

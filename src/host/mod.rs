@@ -9,6 +9,7 @@
 //! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share; generic.rs  how a family of generic netlink is found
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
+//! agent/       the far end of a connection to another machine, and the near one
 //! drain.rs     waits for destinations to lose their connections
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
@@ -16,6 +17,7 @@
 //! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
+pub mod agent;
 mod drain;
 mod error;
 mod ethtool;

@@ -135,7 +135,7 @@ pub(super) fn succeed(
 pub(super) fn failure(doing: &str, program: &str, output: &Output) -> HostError {
     let text = output.text();
     if let Some(right) = Right::of_program(program).filter(|right| right.is_missing()) {
-        return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
+        return HostError::MissingRights { doing: doing.into(), right: right.as_str().into() };
     }
     HostError::Program { doing: doing.into(), program: program.into(), exit: output.ending(), text }
 }
