@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
+use std::time::Duration;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
-use crate::host::{self, HostError, connect};
+use crate::host::{self, HostError, Operator, connect};
 use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
@@ -98,9 +99,11 @@ impl<'a> Survey<'a> {
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
-    pub fn lock(&mut self) -> Result<(), (HostName, HostError)> {
+    ///
+    /// Hosts are locked in the order of their names, so that two who wait for each other's cannot wait for ever.
+    pub fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), (HostName, HostError)> {
         for (name, host) in &mut self.hosts {
-            host.lock().map_err(|error| (name.clone(), error))?;
+            host.lock(operator, patience).map_err(|error| (name.clone(), error))?;
         }
         Ok(())
     }

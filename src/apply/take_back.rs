@@ -1,9 +1,8 @@
 //! Takes back what a failed walk has done, and tells from what is read afterwards whether that worked.
 
-use crate::effect::Effect;
-use crate::host::HostError;
+use crate::effect::{Effect, Undo};
 use crate::observe::Observation;
-use crate::plan::{Plan, Undo};
+use crate::plan::Plan;
 use crate::resource::{Resource, ResourceId, ResourceKey};
 use crate::survey::{Hosts, Surveyed};
 use crate::topology::HostName;
@@ -60,15 +59,10 @@ pub(super) fn take_back(hosts: &mut Hosts, plan: &Plan, begun: &[Begun], everyth
 
 fn perform(hosts: &mut Hosts, id: &ResourceId, effects: &[Effect]) -> Option<(HostName, String)> {
     let host = hosts.get_mut(&id.host)?;
-    // One by one, because one that has nothing to do must not stop the rest.
+    // One by one, because one that has nothing to do must not stop the rest; what is read afterwards has the last word.
     let errors = effects.iter().filter_map(|effect| host.perform(effect).err());
-    let error = errors.filter(|error| !is_done_already(error)).last()?;
+    let error = errors.filter(|error| !error.is_done_already()).last()?;
     Some((id.host.clone(), format!("{id} cannot be taken back: {error}")))
-}
-
-/// Tells whether an error says that there is nothing left to do; what is read afterwards has the last word.
-fn is_done_already(error: &HostError) -> bool {
-    matches!(error.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
 }
 
 /// Returns those of some things that are not as they were before the walk, or cannot be read.

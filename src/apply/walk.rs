@@ -102,6 +102,7 @@ fn is_refusal(error: &HostError) -> bool {
         | HostError::MissingProgram { .. }
         | HostError::MissingSecret { .. }
         | HostError::Kernel { .. }
+        | HostError::NotOpen { .. }
         | HostError::NotTried => true,
         HostError::Unreachable { .. }
         | HostError::Io { .. }

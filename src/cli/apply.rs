@@ -1,7 +1,10 @@
 //! `lvsctl apply` and `lvsctl destroy`.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
+use super::operator::{duration, operator};
 use super::plan::Format;
 use super::site::{Site, SiteArguments};
 use super::{ERROR, Level, Output, STALE};
@@ -32,6 +35,9 @@ pub struct Common {
     /// What to do with what was applied when a later step fails: undo, keep
     #[arg(long, value_enum, default_value = "undo", value_name = "WHAT", hide_possible_values = true)]
     on_failure: Failure,
+    /// How long to wait for another lvsctl that works on a host
+    #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
+    lock_timeout: Duration,
 }
 
 /// What `lvsctl apply` takes.
@@ -51,6 +57,14 @@ pub struct ApplyArguments {
 pub struct DestroyArguments {
     #[command(flatten)]
     common: Common,
+}
+
+/// Returns what others are told of a command.
+fn command_name(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Converge => "lvsctl apply",
+        Goal::Destroy => "lvsctl destroy",
+    }
 }
 
 /// Applies.
@@ -73,7 +87,7 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         return ERROR;
     };
     let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
-    if let Err((host, error)) = survey.lock() {
+    if let Err((host, error)) = survey.lock(&operator(command_name(goal)), arguments.lock_timeout) {
         output.error(&format!("{host}: {error}"), error.help().as_deref());
         return ERROR;
     }

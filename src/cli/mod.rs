@@ -8,6 +8,7 @@ mod check;
 mod compile;
 pub mod files;
 mod folder;
+mod operator;
 mod output;
 mod plan;
 mod rehearse;

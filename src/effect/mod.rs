@@ -7,6 +7,7 @@
 mod answer;
 mod ipvs;
 mod probe;
+mod undo;
 pub mod wire;
 
 pub use answer::{
@@ -17,3 +18,4 @@ pub use ipvs::{
     DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,
 };
 pub use probe::{Effect, Probe};
+pub use undo::Undo;

@@ -107,6 +107,14 @@ pub enum HostError {
         /// Who holds it, such as `process 123`.
         holder: String,
     },
+    /// A transaction is over, or another one is open.
+    #[error("The apply {id} is not open on this host: {text}")]
+    NotOpen {
+        /// Which transaction.
+        id: String,
+        /// What became of it.
+        text: String,
+    },
     /// Something before it failed.
     #[error("Not tried, because something before it failed")]
     NotTried,
@@ -134,7 +142,8 @@ impl HostError {
             HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
                 Some("Something else changed the host in the meantime; plan again".into())
             }
-            HostError::Locked { .. } => Some("Wait until it has ended, then plan again".into()),
+            HostError::Locked { .. } => Some("Wait until it has ended, or give --lock-timeout, then plan again".into()),
+            HostError::NotOpen { .. } => Some("Plan again: the plan says what is there now".into()),
             HostError::Io { .. }
             | HostError::Kernel { .. }
             | HostError::Malformed { .. }
@@ -174,6 +183,13 @@ impl HostError {
             HostError::Kernel { errno, .. } => Some(errno),
             _ => None,
         }
+    }
+}
+
+impl HostError {
+    /// Tells whether an error of taking something back says that there is nothing left to do.
+    pub fn is_done_already(&self) -> bool {
+        matches!(self.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
     }
 }
 

@@ -4,10 +4,11 @@
 //! paths of files. `/proc` and `/sys` are always the machine's; what of them belongs to the network follows the thread.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::session::Session;
 use super::worker::Worker;
-use super::{Host, HostError};
+use super::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 
 /// A host that this process reaches without a network.
@@ -50,8 +51,49 @@ impl Host for LocalHost {
         }
     }
 
-    fn lock(&mut self) -> Result<(), HostError> {
-        self.worker.call(Session::lock)?
+    fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError> {
+        let operator = operator.clone();
+        self.worker.call(move |session| session.lock(&operator, patience))?
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        self.worker.call(|session| session.transactions())?
+    }
+
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+        let transaction = transaction.clone();
+        self.worker.call(move |session| session.begin(&transaction))?
+    }
+
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        let length = steps.len();
+        match self.worker.call(move |session| session.perform_reversibly(&steps)) {
+            Ok(results) => results,
+            Err(error) => vec![Err(error); length],
+        }
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<(), HostError> {
+        let id = id.to_owned();
+        self.worker.call(move |session| session.confirm(&id))?
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        let id = id.to_owned();
+        self.worker.call(move |session| session.revert(&id))?
+    }
+
+    fn close(&mut self, id: &str) -> Result<(), HostError> {
+        let id = id.to_owned();
+        self.worker.call(move |session| session.close(&id))?
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
+        self.worker.call(|session| session.forget())?
     }
 }
 

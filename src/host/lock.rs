@@ -1,37 +1,86 @@
 //! The lock that keeps two applies off one host.
 //!
-//! It is held by the open file and so goes with the process that took it, however that ends.
+//! It is held by the open file (flock(2)) and so goes with the process that took it, however that ends: a dead holder's lock
+//! is free. What the file says of its holder is only for whoever finds it taken.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::HostError;
+use serde::{Deserialize, Serialize};
+
 use super::files::Files;
+use super::session::Pauses;
+use super::{HostError, Operator};
 
+/// Where the lock is.
 const PATH: &str = "/run/lvsctl.lock";
 
-/// Takes the lock, or names who has it.
-pub(super) fn take(files: &Files) -> Result<File, HostError> {
+/// How much of what the file says is read, in bytes.
+const LONGEST: u64 = 4096;
+
+/// What the file says.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    process: u32,
+    /// In seconds since 1970.
+    since: u64,
+    operator: Operator,
+}
+
+/// Takes the lock, waiting for its holder at most so long, or names who has it.
+pub(super) fn take(files: &Files, operator: &Operator, patience: Duration) -> Result<File, HostError> {
     let failed = |error: &std::io::Error| HostError::file("lock", PATH, error);
     let place = files.make_folder_of(PATH)?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(place);
     let mut file = opened.map_err(|error| failed(&error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(HostError::Locked { holder: holder(&mut file) }),
-        Err(TryLockError::Error(error)) => return Err(failed(&error)),
+    let deadline = Instant::now() + patience;
+    let mut pauses = Pauses::default();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(HostError::Locked { holder: holder(&mut file) });
+        }
+        std::thread::sleep(pauses.next().min(left));
     }
-    let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let holder = Holder { process: std::process::id(), since: now(), operator: operator.clone() };
+    let text = serde_json::to_string(&holder).unwrap_or_default();
+    // One write, so that nobody reads a half.
+    let noted =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(format!("{text}\n").as_bytes()));
     noted.map_err(|error| failed(&error))?;
     Ok(file)
 }
 
+/// Returns the time in seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
-    match file.read_to_string(&mut text) {
-        Ok(_) if !text.trim().is_empty() => format!("process {}", text.trim()),
-        _ => "a process that has not said its number".into(),
+    let read = file.rewind().and_then(|()| file.take(LONGEST).read_to_string(&mut text));
+    match read.ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok()) {
+        Some(Holder { process, since, operator }) => {
+            let age = now().saturating_sub(since);
+            format!("process {process}, {operator}, for {}", ago(age))
+        }
+        None => "a process that has not said its number".into(),
+    }
+}
+
+/// Says how long something has been, in its largest unit.
+pub(super) fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
     }
 }
 
@@ -39,14 +88,46 @@ fn holder(file: &mut File) -> String {
 mod tests {
     use super::*;
 
+    fn operator() -> Operator {
+        Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() }
+    }
+
     #[test]
     fn the_second_taker_is_told_who_was_first_and_a_dropped_lock_is_free() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
-        let first = take(&files).unwrap();
-        let holder = format!("process {}", std::process::id());
-        assert_eq!(take(&files).unwrap_err(), HostError::Locked { holder });
+        let take = |patience| take(&files, &operator(), Duration::from_millis(patience));
+        let first = take(0).unwrap();
+        let HostError::Locked { holder } = take(0).unwrap_err() else { panic!("not taken") };
+        let start = format!("process {}, lvsctl apply by alice@desk, for ", std::process::id());
+        assert!(holder.starts_with(&start), "{holder}");
+        let begun = Instant::now();
+        take(60).unwrap_err();
+        assert!(begun.elapsed() >= Duration::from_millis(60));
         drop(first);
-        take(&files).unwrap();
+        take(0).unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_the_lock_when_its_holder_has_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        let first = take(&files, &operator(), Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| take(&files, &operator(), Duration::from_secs(30)));
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_no_holder() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        let first = take(&files, &operator(), Duration::ZERO).unwrap();
+        std::fs::write(root.path().join("run/lvsctl.lock"), "\u{1b}[31m{").unwrap();
+        let refused = take(&files, &operator(), Duration::ZERO).unwrap_err();
+        assert!(refused.to_string().ends_with("a process that has not said its number"), "{refused}");
+        drop(first);
     }
 }

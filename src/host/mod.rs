@@ -27,6 +27,8 @@ mod fou;
 mod generic;
 mod genl;
 mod iptables;
+#[cfg(any())]
+mod journal;
 mod keepalived;
 mod keepalived_check;
 mod keepalived_stand_in;
@@ -42,10 +44,17 @@ mod routes;
 mod rtnetlink;
 mod session;
 mod sysctl;
+mod transact;
+mod transaction;
+#[cfg_attr(not(test), expect(dead_code, reason = "the journal and the agent are about to use it"))]
+mod unmasked;
 mod worker;
 
 pub use error::HostError;
 pub use local::LocalHost;
+pub use transaction::{Cause, Operator, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
+
+use std::time::Duration;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::topology::{self, Connection};
@@ -70,8 +79,34 @@ pub trait Host: Send {
         in_runs(&effects, |run| run.iter().map(|effect| self.perform(effect)).collect())
     }
 
-    /// Takes the host's lock for an apply, which is released when the host is dropped.
-    fn lock(&mut self) -> Result<(), HostError>;
+    /// Takes the host's lock for an apply, which is released when the host is dropped. Waits for its holder at most so
+    /// long, and then names it.
+    fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError>;
+
+    /// Tells what applies before this one have left on the host: one that is not over, or one that the host took back.
+    fn transactions(&mut self) -> Result<Transactions, HostError>;
+
+    /// Begins a transaction on a locked host: its journal is on the disk, and its watchdog armed, when this returns.
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError>;
+
+    /// Performs as [`Host::perform_all`] does, each run after the journal knows how to take it back.
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>>;
+
+    /// Tells the host that its client lives. Every other call tells it as well, for as long as it takes.
+    fn beat(&mut self) -> Result<(), HostError>;
+
+    /// Confirms a transaction, over any connection: its watchdog is disarmed, and its journal kept until it is closed.
+    fn confirm(&mut self, id: &str) -> Result<(), HostError>;
+
+    /// Takes back a transaction, over any connection, unless it is taken back or closed; a performer that still works is
+    /// ended.
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError>;
+
+    /// Removes a transaction's journal: what is there stays. No such journal is fine.
+    fn close(&mut self, id: &str) -> Result<(), HostError>;
+
+    /// Forgets what [`Transactions::taken_back`] tells.
+    fn forget(&mut self) -> Result<(), HostError>;
 }
 
 /// Opens the host that a topology names.

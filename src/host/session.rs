@@ -12,7 +12,7 @@ use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
+use super::{HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
 use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText, SysctlKey};
 
@@ -170,9 +170,9 @@ impl Session {
     }
 
     /// Takes the host's lock and keeps it.
-    pub(super) fn lock(&mut self) -> Result<(), HostError> {
+    pub(super) fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError> {
         if self.lock.is_none() {
-            self.lock = Some(lock::take(&self.files)?);
+            self.lock = Some(lock::take(&self.files, operator, patience)?);
         }
         Ok(())
     }

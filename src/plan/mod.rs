@@ -23,13 +23,12 @@ pub use graph::Cycle;
 pub use impact::Impact;
 pub use names::{Names, ServiceName};
 pub use reload::{ReloadAct, ReloadEffect, reload};
-pub use undo::Undo;
 
 use succession::Successions;
 
 use crate::compile::Desired;
 use crate::diff::{Foreign, RuntimeState, diff};
-use crate::effect::{Effect, ServiceKey};
+use crate::effect::{Effect, ServiceKey, Undo};
 use crate::kinds::{Context, Kind, module_options, registry};
 use crate::observe::Observation;
 use crate::resource::{Action, Change, HostState, Programmer, Resource, ResourceId, ResourceKey};

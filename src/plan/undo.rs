@@ -6,20 +6,11 @@
 //!
 //! A loaded module stays, and with it the parameters that it brought: nobody knows who else relies on them by now.
 
-use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey};
+use crate::effect::{DestinationConfig, DestinationKey, Effect, IpvsCommand, ServiceConfig, ServiceKey, Undo};
 use crate::kinds::ipvs::RELOAD;
 use crate::kinds::{boot, keepalived, manifest};
 use crate::resource::{Change, HostState, Manifest, Resource, ResourceKey};
 use crate::topology::IpvsTimeout;
-
-/// What takes one effect back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Undo {
-    /// What is done at its place in the reverse order.
-    pub reverse: Vec<Effect>,
-    /// What is done once everything else is as it was.
-    pub afterwards: Vec<Effect>,
-}
 
 /// Returns what takes each effect of a change back.
 ///
@@ -88,12 +79,6 @@ pub fn undo(
             Effect::ReloadKeepalived { .. } => Undo::default(),
         })
         .collect()
-}
-
-impl Undo {
-    fn reverse(effects: impl IntoIterator<Item = Effect>) -> Self {
-        Undo { reverse: effects.into_iter().collect(), ..Undo::default() }
-    }
 }
 
 /// Returns what brings an interface back to how it was; one that came with its module was down.

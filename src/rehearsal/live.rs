@@ -1,8 +1,11 @@
 //! The converger of a rehearsal: the same survey, plan and apply that the commands use.
 
+use std::time::Duration;
+
 use super::converge::Converger;
 use super::report::{ApplySummary, PlanSummary};
 use crate::apply::{self, OnFailure, Outcome, StepState};
+use crate::host::Operator;
 use crate::plan::{HostStatus, Plan};
 use crate::resource::Action;
 use crate::source::Severity;
@@ -26,7 +29,8 @@ impl Converger for LiveConverger {
     fn apply(&mut self, topology: &Topology) -> Result<ApplySummary, String> {
         let secrets = stand_ins(topology);
         let mut survey = Survey::connect(topology, &secrets, Goal::Converge, None);
-        survey.lock().map_err(|(host, error)| format!("{host}: {error}"))?;
+        let operator = Operator { command: "lvsctl rehearse".to_owned(), ..Operator::default() };
+        survey.lock(&operator, Duration::ZERO).map_err(|(host, error)| format!("{host}: {error}"))?;
         let surveyed = read(&mut survey)?;
         let report = apply::apply(&mut survey, surveyed, OnFailure::Keep, &mut |_, _| {});
         let mut failures = report.errors.clone();

@@ -1,7 +1,9 @@
 //! Files, the lock, and what a failure stops.
 
+use std::time::Duration;
+
 use lvsctl::effect::{Answer, Effect, FileState, Probe};
-use lvsctl::host::{Host, HostError};
+use lvsctl::host::{Host, HostError, Operator};
 use lvsctl::topology::{SecretText, SysctlKey, TextPiece};
 
 use super::{Bench, ask, failure, mismatch, succeed};
@@ -111,14 +113,15 @@ pub fn a_refused_configuration_is_not_written(bench: &dyn Bench) {
 
 pub fn the_lock_is_held_by_one(bench: &dyn Bench) {
     let (mut first, mut second) = (bench.connect(), bench.connect());
-    first.lock().unwrap();
-    first.lock().unwrap();
-    let refused = second.lock().unwrap_err();
-    let holder = format!("process {}", std::process::id());
-    assert_eq!(refused, HostError::Locked { holder: holder.clone() });
+    let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
+    first.lock(&operator, Duration::ZERO).unwrap();
+    first.lock(&operator, Duration::ZERO).unwrap();
+    let refused = second.lock(&operator, Duration::ZERO).unwrap_err();
+    let holder = format!("process {}, lvsctl apply by alice@desk", std::process::id());
+    assert!(matches!(refused, HostError::Locked { .. }), "{refused}");
     assert!(refused.to_string().contains(&holder) && refused.help().is_some(), "{refused}");
     drop(first);
-    second.lock().unwrap();
+    second.lock(&operator, Duration::ZERO).unwrap();
 }
 
 pub fn nothing_is_tried_after_a_failure(bench: &dyn Bench) {

@@ -9,7 +9,7 @@ use lvsctl::effect::{
     Answer, DestinationConfig, DestinationKey, Effect, IptablesVariant, IpvsCommand, LiveService, Probe, ServiceConfig,
     ServiceFlags, ServiceKey,
 };
-use lvsctl::host::{Host, HostError, LocalHost};
+use lvsctl::host::{Host, HostError, LocalHost, Operator};
 use lvsctl::topology::{Family, Forwarding, Protocol, SecretText, SysctlKey};
 use rustix::thread::Uid;
 
@@ -85,7 +85,7 @@ fn a_plain_user_is_told_about_rights() {
         let service = ServiceKey::Mark { mark: 1, family: Family::Ipv4 };
         let mut errors = vec![
             machine.probe(&Probe::Ipvs).map(drop),
-            machine.lock(),
+            machine.lock(&Operator::default(), Duration::ZERO),
             LocalHost::namespace(bench.name(), bench.root()).map(drop),
         ];
         let effects = [

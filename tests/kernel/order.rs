@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::effect::{Answer, Capabilities, Effect, IpvsCommand, Probe};
-use lvsctl::host::{Host, HostError, connect};
+use lvsctl::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, connect};
 use lvsctl::rehearsal::layout::CLIENT;
 use lvsctl::rehearsal::live::stand_ins;
 use lvsctl::survey::{Goal, Hosts, Survey};
@@ -91,9 +91,56 @@ impl Host for Recorded {
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
+        self.recorded(&effects.clone(), |inner| inner.perform_all(effects))
+    }
+
+    fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError> {
+        self.inner.lock(operator, patience)
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        self.inner.transactions()
+    }
+
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+        self.inner.begin(transaction)
+    }
+
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        let effects: Vec<Effect> = steps.iter().map(|step| step.effect.clone()).collect();
+        self.recorded(&effects, |inner| inner.perform_reversibly(steps))
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        self.inner.beat()
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<(), HostError> {
+        self.inner.confirm(id)
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        self.inner.revert(id)
+    }
+
+    fn close(&mut self, id: &str) -> Result<(), HostError> {
+        self.inner.close(id)
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
+        self.inner.forget()
+    }
+}
+
+impl Recorded {
+    fn recorded(
+        &mut self,
+        effects: &[Effect],
+        perform: impl FnOnce(&mut dyn Host) -> Vec<Result<(), HostError>>,
+    ) -> Vec<Result<(), HostError>> {
         let lock = || self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = lock().tick();
-        let results = self.inner.perform_all(effects.clone());
+        let results = perform(self.inner.as_mut());
         let mut record = lock();
         let end = record.tick();
         for (position, effect) in effects.iter().enumerate() {
@@ -101,10 +148,6 @@ impl Host for Recorded {
             record.deeds.push(Deed { host, what, call: begin, position, begin, end });
         }
         results
-    }
-
-    fn lock(&mut self) -> Result<(), HostError> {
-        self.inner.lock()
     }
 }
 
@@ -154,7 +197,7 @@ fn record(laboratory: &Laboratory, text: &str, goal: Goal) -> Record {
     });
     let hosts: Hosts = recorded.collect();
     let mut survey = Survey::over(&topology, &secrets, goal, hosts);
-    survey.lock().expect("the locks");
+    survey.lock(&Operator::default(), Duration::ZERO).expect("the locks");
     let surveyed = survey.plan().expect("a plan");
     assert!(!surveyed.plan.is_empty() && surveyed.plan.is_complete(), "{:?}", surveyed.plan.hosts);
     let report = apply::apply(&mut survey, surveyed, OnFailure::Keep, &mut |_, _| {});

@@ -9,15 +9,18 @@ mod keepalived;
 mod network;
 mod system;
 mod table;
+mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use self::iptables::Rules;
 use self::keepalived::Daemon;
 use self::network::Network;
 use self::table::Table;
-use super::{Host, HostError, program};
+use self::transaction::Journal;
+use super::{Cause, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, in_runs, program};
 use crate::effect::{
     Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
 };
@@ -44,6 +47,7 @@ struct State {
     iptables: Option<IptablesVariant>,
     keepalived: Option<String>,
     is_locked: bool,
+    journal: Journal,
     is_reachable: bool,
     cable_is_pulled_at: Option<usize>,
     performed: Vec<Effect>,
@@ -77,6 +81,7 @@ impl FakeHost {
             iptables: Some(IptablesVariant::Legacy),
             keepalived: Some("2.2.7".into()),
             is_locked: false,
+            journal: Journal::default(),
             is_reachable: true,
             cable_is_pulled_at: None,
             performed: Vec::new(),
@@ -210,18 +215,73 @@ impl Host for FakeHost {
         }
     }
 
-    fn lock(&mut self) -> Result<(), HostError> {
+    /// Nobody lets go of it while this one waits.
+    fn lock(&mut self, operator: &Operator, _patience: Duration) -> Result<(), HostError> {
         if self.holds_lock {
             return Ok(());
         }
         let mut state = self.state();
         state.reach()?;
         if state.is_locked {
-            return Err(HostError::Locked { holder: format!("process {}", std::process::id()) });
+            return Err(HostError::Locked { holder: format!("process {}, {operator}", std::process::id()) });
         }
         state.is_locked = true;
         drop(state);
         self.holds_lock = true;
+        Ok(())
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        let state = self.state();
+        state.reach()?;
+        Ok(state.transactions())
+    }
+
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.begin(transaction)
+    }
+
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        let effects: Vec<Effect> = steps.iter().map(|step| step.effect.clone()).collect();
+        let mut steps = steps.iter();
+        in_runs(&effects, |run| {
+            let results = run.iter().zip(steps.by_ref()).map(|(effect, step)| {
+                self.state().intend(step)?;
+                self.perform(effect).inspect_err(|_| self.state().refused())
+            });
+            results.collect()
+        })
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        self.state().reach()
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.confirm(id)
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.revert(id, Cause::Asked)
+    }
+
+    fn close(&mut self, id: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.close(id);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.reach()?;
+        state.forget();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::document::ReadSource;
+use lvsctl::host::Operator;
 use lvsctl::source::Severity;
 use lvsctl::survey::{Goal, Survey, Surveyed};
 use lvsctl::topology::{SecretReference, SecretValues, Topology};
@@ -245,7 +246,7 @@ fn secrets() -> SecretValues {
 
 /// Applies as the command does, and returns how many passes it took.
 fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String> {
-    survey.lock().map_err(|(host, error)| format!("{host}: {error}"))?;
+    survey.lock(&Operator::default(), Duration::ZERO).map_err(|(host, error)| format!("{host}: {error}"))?;
     let surveyed = read(survey)?;
     let plan = changes(&surveyed);
     tally.changes += surveyed.plan.steps.len();

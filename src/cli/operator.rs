@@ -1,0 +1,54 @@
+//! Who gives a command, as others are told who find a host locked, and how long they wait.
+
+use std::time::Duration;
+
+use crate::document::shape;
+use crate::host::Operator;
+
+/// How much of a name is kept, in characters.
+const LONGEST: usize = 64;
+
+/// Returns who gives a command.
+pub fn operator(command: &str) -> Operator {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Operator { user: clean(&user), from: clean(&machine), command: command.to_owned() }
+}
+
+/// Leaves out what could deceive somebody on a terminal.
+fn clean(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+}
+
+/// Reads how long something may take, as the language writes it: `90s`, `5m`, `1h`, and `0` for not at all.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let read = if text == "0" { Some(Duration::ZERO) } else { shape::duration(text) };
+    let read = read.ok_or_else(|| "expected a time with its unit, such as 60s, 5m or 1h".to_owned())?;
+    if read <= LONGEST_WAIT { Ok(read) } else { Err("expected at most 24h".to_owned()) }
+}
+
+/// The longest time that is taken: a longer one is more likely a slip.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "s", "-1s", "1.5s", "60 s", "1d", "25h", "90"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_named_in_colour() {
+        assert_eq!(clean("eve\u{1b}[2J\n"), "eve[2J");
+        assert_eq!(operator("lvsctl apply").command, "lvsctl apply");
+    }
+}
