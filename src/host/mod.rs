@@ -46,7 +46,6 @@ mod session;
 mod sysctl;
 mod transact;
 mod transaction;
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal and the agent are about to use it"))]
 mod unmasked;
 mod worker;
 

@@ -13,13 +13,13 @@
 //!
 //! A frame is a length in four bytes, big-endian, and as much JSON ([`frame`]). Whatever comes before the magic, such as what
 //! a shell prints at login, is an error: a client that skipped it could be led to skip more. What was performed counts as done
-//! only once its reply has arrived; a connection that ends without [`Reply::Ended`] has been cut. Neither end waits for good:
+//! only once its reply has arrived; a connection that ends without `Reply::Ended` has been cut. Neither end waits for good:
 //! the client gives up an agent that it does not hear, and an agent ends, and lets go of the host's lock, when its input
 //! ends or it has not heard its client for [`Rhythm::lost`].
 //!
 //! No text of a topology is part of a command line: programs and files get it as data, from the agent.
 //!
-//! To add a request: a variant of [`Request`] and one of [`Reply`], an arm in `serve::reply`, a method in `remote`.
+//! To add a request: a variant of `Request` and one of `Reply`, an arm in `serve::reply`, a method in `remote`.
 
 mod frame;
 mod message;
@@ -29,7 +29,7 @@ mod serve;
 mod transport;
 
 pub use frame::{FrameError, LIMIT, MAGIC};
-pub use message::{Hello, PROTOCOL, Reply, Request, Sent};
+pub use message::{Hello, PROTOCOL};
 pub use remote::RemoteHost;
 pub use serve::{Rhythm, serve};
 pub use transport::Transport;

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::frame::{self, FrameError};
-use super::message::{Hello, PROTOCOL, Reply, Request, Sent};
+use super::message::{ANSWER, Hello, PROTOCOL, Reply, Request, time_of};
 use super::opening::{Opening, listen};
 use super::transport::{Timed, Transport};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 
 /// How often an agent is told that its client is there: several times in the time after which it gives up
 /// ([`super::Rhythm::lost`]).
@@ -18,6 +18,9 @@ const SIGN: Duration = Duration::from_secs(5);
 
 /// How long an agent may take to end when it was told to.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long it may take to take a transaction back: as many effects as one has, each of which may call a program.
+const REVERSION: Duration = Duration::from_secs(1800);
 
 /// A host on the other end of a connection.
 pub struct RemoteHost<T: Transport> {
@@ -93,12 +96,8 @@ impl<T: Transport> Drop for RemoteHost<T> {
 }
 
 impl<T: Transport> Line<T> {
-    /// Asks, and waits for the answer as long as the agent is heard to be at work.
-    fn ask(&mut self, request: &Request) -> Result<Reply, HostError> {
-        self.ask_within(request, request.within())
-    }
-
-    fn ask_within(&mut self, request: &Request, within: Duration) -> Result<Reply, HostError> {
+    /// Asks, and waits for the answer for as long as the agent is heard to be at work, and no longer than `within`.
+    fn ask(&mut self, request: &Request, within: Duration) -> Result<Reply, HostError> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
@@ -118,7 +117,7 @@ impl<T: Transport> Line<T> {
 
     fn end(&mut self) -> Result<(), HostError> {
         let requests = self.requests;
-        let reply = self.ask_within(&Request::End { requests }, FAREWELL)?;
+        let reply = self.ask(&Request::End { requests }, FAREWELL)?;
         self.broken = Some(HostError::Unreachable { text: "its agent has ended".into() });
         match reply {
             Reply::Ended { requests: answered } if answered == requests => Ok(()),
@@ -139,21 +138,48 @@ impl<T: Transport> Line<T> {
     }
 }
 
+impl<T: Transport> RemoteHost<T> {
+    /// Asks for something, and takes out of the reply what was asked for.
+    fn ask<R>(
+        &self,
+        request: &Request,
+        within: Duration,
+        take: impl FnOnce(Reply) -> Option<R>,
+    ) -> Result<R, HostError> {
+        let mut line = self.line();
+        let reply = line.ask(request, within)?;
+        take(reply).ok_or_else(|| line.unexpected())
+    }
+
+    fn ask_for_done(&self, request: &Request, within: Duration) -> Result<(), HostError> {
+        self.ask(request, within, |reply| match reply {
+            Reply::Done(done) => Some(done),
+            _ => None,
+        })?
+    }
+
+    fn ask_for_results(&self, request: &Request, within: Duration, length: usize) -> Vec<Result<(), HostError>> {
+        let performed = self.ask(request, within, |reply| match reply {
+            Reply::Performed(results) if results.len() == length => Some(results),
+            _ => None,
+        });
+        performed.unwrap_or_else(|error| vec![Err(error); length])
+    }
+}
+
 impl<T: Transport> Host for RemoteHost<T> {
     fn capabilities(&mut self) -> Result<Capabilities, HostError> {
-        let mut line = self.line();
-        match line.ask(&Request::Capabilities)? {
-            Reply::Capabilities(capabilities) => capabilities,
-            _ => Err(line.unexpected()),
-        }
+        self.ask(&Request::Capabilities, ANSWER, |reply| match reply {
+            Reply::Capabilities(capabilities) => Some(capabilities),
+            _ => None,
+        })?
     }
 
     fn probe(&mut self, probe: &Probe) -> Result<Answer, HostError> {
-        let mut line = self.line();
-        match line.ask(&Request::Probe(probe.clone()))? {
-            Reply::Answer(answer) => answer,
-            _ => Err(line.unexpected()),
-        }
+        self.ask(&Request::Probe(probe.clone()), ANSWER, |reply| match reply {
+            Reply::Answer(answer) => Some(answer),
+            _ => None,
+        })?
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
@@ -161,22 +187,51 @@ impl<T: Transport> Host for RemoteHost<T> {
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
-        let length = effects.len();
-        let mut line = self.line();
-        let performed = match line.ask(&Request::Perform(effects.into_iter().map(Sent::from).collect())) {
-            Ok(Reply::Performed(results)) if results.len() == length => Ok(results),
-            Ok(_) => Err(line.unexpected()),
-            Err(error) => Err(error),
-        };
-        performed.unwrap_or_else(|error| vec![Err(error); length])
+        self.ask_for_results(&Request::perform(&effects), time_of(&effects), effects.len())
     }
 
-    fn lock(&mut self) -> Result<(), HostError> {
-        let mut line = self.line();
-        match line.ask(&Request::Lock)? {
-            Reply::Locked(locked) => locked,
-            _ => Err(line.unexpected()),
-        }
+    fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError> {
+        let request = Request::Lock { operator: operator.clone(), patience };
+        self.ask_for_done(&request, ANSWER.saturating_add(patience))
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        self.ask(&Request::Transactions, ANSWER, |reply| match reply {
+            Reply::Transactions(transactions) => Some(transactions),
+            _ => None,
+        })?
+    }
+
+    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+        self.ask_for_done(&Request::Begin(transaction.clone()), ANSWER)
+    }
+
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        let within = time_of(steps.iter().map(|step| &step.effect));
+        self.ask_for_results(&Request::perform_reversibly(&steps), within, steps.len())
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        self.ask_for_done(&Request::Beat, ANSWER)
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<(), HostError> {
+        self.ask_for_done(&Request::Confirm(id.to_owned()), ANSWER)
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        self.ask(&Request::Revert(id.to_owned()), REVERSION, |reply| match reply {
+            Reply::TakenBack(taken_back) => Some(taken_back),
+            _ => None,
+        })?
+    }
+
+    fn close(&mut self, id: &str) -> Result<(), HostError> {
+        self.ask_for_done(&Request::Close(id.to_owned()), ANSWER)
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
+        self.ask_for_done(&Request::Forget, ANSWER)
     }
 }
 

@@ -12,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::frame::{self, FrameError, MAGIC};
-use super::message::{Hello, PROTOCOL, Reply, Request, Sent};
+use super::message::{Hello, PROTOCOL, Reply, Request};
 use crate::effect::Effect;
-use crate::host::{Host, HostError, in_runs};
+use crate::host::unmasked::Unmasked;
+use crate::host::{Host, HostError, Reversible, in_runs};
 
 /// The times by which an agent goes.
 #[derive(Clone, Copy, Debug)]
@@ -145,17 +146,37 @@ fn work(mut host: Box<dyn Host>, orders: &Receiver<Request>, answers: &Sender<Ev
 }
 
 fn reply(host: &mut dyn Host, request: Request, is_over: &AtomicBool) -> Reply {
+    let is_over = || is_over.load(Ordering::Relaxed);
     match request {
         Request::Capabilities => Reply::Capabilities(host.capabilities()),
         Request::Probe(probe) => Reply::Answer(host.probe(&probe)),
-        Request::Perform(sent) => {
-            let effects: Vec<Effect> = sent.into_iter().map(Sent::effect).collect();
-            Reply::Performed(in_runs(&effects, |run| match is_over.load(Ordering::Relaxed) {
+        Request::Perform(unmasked) => {
+            let effects: Vec<Effect> = unmasked.into_iter().map(Unmasked::effect).collect();
+            Reply::Performed(in_runs(&effects, |run| match is_over() {
                 true => vec![Err(HostError::NotTried); run.len()],
                 false => host.perform_all(run.to_vec()),
             }))
         }
-        Request::Lock => Reply::Locked(host.lock()),
+        Request::PerformReversibly(unmasked) => {
+            let (effects, undos): (Vec<_>, Vec<_>) =
+                unmasked.into_iter().map(|(effect, undo)| (effect.effect(), undo.undo())).unzip();
+            let mut undos = undos.into_iter();
+            Reply::Performed(in_runs(&effects, |run| match is_over() {
+                true => vec![Err(HostError::NotTried); run.len()],
+                false => {
+                    let steps = run.iter().cloned().zip(&mut undos).map(|(effect, undo)| Reversible { effect, undo });
+                    host.perform_reversibly(steps.collect())
+                }
+            }))
+        }
+        Request::Lock { operator, patience } => Reply::Done(host.lock(&operator, patience)),
+        Request::Transactions => Reply::Transactions(host.transactions()),
+        Request::Begin(transaction) => Reply::Done(host.begin(&transaction)),
+        Request::Beat => Reply::Done(host.beat()),
+        Request::Confirm(id) => Reply::Done(host.confirm(&id)),
+        Request::Revert(id) => Reply::TakenBack(host.revert(&id)),
+        Request::Close(id) => Reply::Done(host.close(&id)),
+        Request::Forget => Reply::Done(host.forget()),
         // Neither gets here: the desk answers them.
         Request::Alive | Request::End { .. } => Reply::Working,
     }

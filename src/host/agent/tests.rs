@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::effect::{
     Answer, Capabilities, DestinationConfig, DestinationKey, Effect, IpvsCommand, LiveDestination, LiveService, Probe,
-    ServiceConfig, ServiceFlags, ServiceKey,
+    ServiceConfig, ServiceFlags, ServiceKey, Undo,
 };
 use crate::host::fake::FakeHost;
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::topology::{Family, Forwarding, SecretText, TextPiece, Tunnel};
+use message::Request;
 
 /// Long enough for a busy machine, and short enough for a test that hears nothing.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -70,7 +71,7 @@ fn answered(bytes: &[u8]) -> String {
     far.write_all(bytes).unwrap();
     far.shutdown(Shutdown::Write).unwrap();
     let error = remote.capabilities().unwrap_err();
-    assert_eq!(remote.lock().unwrap_err(), error, "nothing is asked of it any more");
+    assert_eq!(remote.beat().unwrap_err(), error, "nothing is asked of it any more");
     error.to_string()
 }
 
@@ -101,8 +102,31 @@ fn errors_and_results_come_back_in_order() {
     let mut remote = remote(&host);
     assert_eq!(remote.perform_all(effects), [Ok(()), Err(error), Err(HostError::NotTried)]);
     assert_eq!(remote.perform_all(vec![]), []);
-    assert!(remote.lock().is_ok());
+    assert_eq!(remote.lock(&Operator::default(), Duration::ZERO), Ok(()));
     assert_eq!(remote.hello().process, std::process::id());
+}
+
+#[test]
+fn transactions_are_kept_by_the_far_side() {
+    let host = FakeHost::new();
+    let mut remote = remote(&host);
+    let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
+    let window = Some(Duration::from_secs(60));
+    let transaction = Transaction { id: "7".into(), plan: "0f".into(), operator: operator.clone(), window };
+    assert_eq!(remote.lock(&operator, Duration::ZERO), Ok(()));
+    assert!(matches!(host.clone().lock(&operator, Duration::ZERO), Err(HostError::Locked { .. })));
+    assert_eq!(remote.begin(&transaction), Ok(()));
+    assert!(matches!(remote.begin(&transaction), Err(HostError::NotOpen { .. })));
+    let effect = Effect::LoadModule("ip_vs".into());
+    let undo = Undo::reverse([Effect::RemoveFile { path: "/etc/x".into() }]);
+    assert_eq!(remote.perform_reversibly(vec![Reversible { effect: effect.clone(), undo }]), [Ok(())]);
+    assert_eq!(host.performed(), [effect]);
+    assert_eq!(remote.beat(), Ok(()));
+    assert_eq!(remote.transactions().unwrap().pending.unwrap().transaction, transaction);
+    assert_eq!(remote.confirm("7"), Ok(()));
+    assert_eq!(remote.revert("7").unwrap().effects, 1);
+    assert_eq!(remote.transactions(), host.clone().transactions());
+    assert_eq!((remote.close("7"), remote.forget()), (Ok(()), Ok(())));
 }
 
 #[test]
@@ -123,7 +147,7 @@ fn whoever_is_no_agent_is_quoted() {
 fn garbled_truncated_and_oversized_answers_are_errors_and_the_last_thing_that_is_heard() {
     assert!(answered(&frame("{\"answer\":")).contains("malformed"));
     assert!(answered(&frame("\u{fffd}\0garbage")).contains("malformed"));
-    assert!(answered(&frame(r#"{"locked":{"Ok":null}}"#)).contains("another question"));
+    assert!(answered(&frame(r#"{"done":{"Ok":null}}"#)).contains("another question"));
     assert!(answered(&frame(r#"{"performed":[{"Ok":null}]}"#)).contains("another question"));
     assert!(answered(&u32::MAX.to_be_bytes()).contains("longer than any may be"));
     let long = frame(&"x".repeat(1000));
@@ -198,7 +222,7 @@ fn an_agent_that_hears_nonsense_or_nothing_ends() {
         (frame("{}"), "malformed"),
         (u32::MAX.to_be_bytes().to_vec(), "longer than any may be"),
         (frame(r#"{"end":{"requests":7}}"#), "7 requests, and 0 were answered"),
-        (frame("\"lock\"")[..3].to_vec(), "the connection ended"),
+        (frame("\"beat\"")[..3].to_vec(), "the connection ended"),
     ] {
         let (mut near, agent) = agent(FakeHost::new(), Rhythm::default());
         near.write_all(&nonsense).unwrap();
@@ -229,7 +253,39 @@ impl Host for Slow {
         Ok(())
     }
 
-    fn lock(&mut self) -> Result<(), HostError> {
+    fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
+        self.perform_all(steps.into_iter().map(|step| step.effect).collect())
+    }
+
+    fn lock(&mut self, _operator: &Operator, _patience: Duration) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn transactions(&mut self) -> Result<Transactions, HostError> {
+        Ok(Transactions::default())
+    }
+
+    fn begin(&mut self, _transaction: &Transaction) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn beat(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn confirm(&mut self, _id: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
+        Err(HostError::NotOpen { id: id.into(), text: String::new() })
+    }
+
+    fn close(&mut self, _id: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), HostError> {
         Ok(())
     }
 }
@@ -241,10 +297,8 @@ fn work_that_takes_longer_than_silence_may_last_is_heard_of() {
     assert_eq!(remote.capabilities(), Ok(Capabilities::default()));
     // What is begun when the client goes away is finished before the agent ends, and nothing else is begun.
     let (mut near, agent) = agent(Slow(SILENCE), Rhythm::default());
-    let request = serde_json::to_string(&Request::Perform(
-        ["a", "b", "c"].map(|name| Sent::from(Effect::LoadModule(name.into()))).to_vec(),
-    ));
-    near.write_all(&frame(&request.unwrap())).unwrap();
+    let request = Request::perform(&["a", "b", "c"].map(|name| Effect::LoadModule(name.into())));
+    near.write_all(&frame(&serde_json::to_string(&request).unwrap())).unwrap();
     let begun = Instant::now();
     drop(near);
     assert!(agent.join().unwrap().is_err());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::Reply;
+use super::super::message::Reply;
 use crate::effect::{Answer, DaemonState, FileState, Link, LinkAddress, SyncDaemonConfig};
 use crate::host::HostError;
 use crate::topology::{Family, IpvsTimeout, Offload, SyncState, SysctlKey};
@@ -68,6 +68,7 @@ fn every_error_arrives() {
         Err(HostError::Program { doing: text(), program: text(), exit: text(), text: text() }),
         Err(HostError::Timeout { doing: text(), within: Duration::from_millis(1500) }),
         Err(HostError::Locked { holder: text() }),
+        Err(HostError::NotOpen { id: text(), text: text() }),
         Err(HostError::NotTried),
         Ok(()),
     ];
