@@ -104,6 +104,8 @@ fn is_refusal(error: &HostError) -> bool {
         | HostError::Kernel { .. }
         | HostError::NotTried => true,
         HostError::Unreachable { .. }
+        | HostError::HostKey { .. }
+        | HostError::Login { .. }
         | HostError::Io { .. }
         | HostError::Malformed { .. }
         | HostError::Program { .. }

@@ -10,6 +10,7 @@
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
 //! drain.rs     waits for destinations to lose their connections
+//! ssh/         another machine: how it is reached, whether it is the right one, and a program that runs there
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
@@ -39,6 +40,7 @@ mod rights;
 mod routes;
 mod rtnetlink;
 mod session;
+pub mod ssh;
 mod sysctl;
 mod worker;
 
@@ -125,7 +127,7 @@ mod tests {
         let mut host = topology::fixture::host(topology::Role::Director, "lb01", "10.4.1.181/24", None);
         let to = "lb01.example.org".to_owned();
         host.connection.value =
-            Connection::Ssh { host: to, user: None, port: None, identity: None, become_root: false };
+            Connection::Ssh { host: to, user: None, port: None, identity: None, host_key: None, become_root: false };
         let refused = connect(&host).map(drop).unwrap_err();
         assert_eq!(refused.to_string(), "Connecting to lb01 over SSH (lb01.example.org) is not supported yet");
     }
