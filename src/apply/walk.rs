@@ -105,6 +105,8 @@ fn is_refusal(error: &HostError) -> bool {
         | HostError::NotOpen { .. }
         | HostError::NotTried => true,
         HostError::Unreachable { .. }
+        | HostError::HostKey { .. }
+        | HostError::Login { .. }
         | HostError::Io { .. }
         | HostError::Malformed { .. }
         | HostError::Program { .. }

@@ -53,6 +53,22 @@ pub enum HostError {
         /// Why.
         text: String,
     },
+    /// The host did not prove to be the one that is known.
+    #[error("Cannot trust the host: {text}")]
+    HostKey {
+        /// What is wrong with its key, with the fingerprint.
+        text: String,
+        /// What accepts it, if that is right.
+        help: String,
+    },
+    /// The host let nobody in.
+    #[error("Cannot log in to the host: {text}")]
+    Login {
+        /// What was tried.
+        text: String,
+        /// What could let somebody in.
+        help: String,
+    },
     /// A file could not be read or written.
     #[error("Cannot {doing} {path}: {text}")]
     Io {
@@ -139,6 +155,7 @@ impl HostError {
                 Some("Set the environment variable, or write the file, that the topology names".into())
             }
             HostError::Unreachable { .. } => Some("Look at the connection of this host in the topology".into()),
+            HostError::HostKey { help, .. } | HostError::Login { help, .. } => Some(help.clone()),
             HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
                 Some("Something else changed the host in the meantime; plan again".into())
             }

@@ -11,6 +11,7 @@
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
 //! agent/       the far end of a connection to another machine, and the near one
 //! drain.rs     waits for destinations to lose their connections
+//! ssh/         another machine: how it is reached, whether it is the right one, and a program that runs there
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
@@ -43,6 +44,7 @@ mod rights;
 mod routes;
 mod rtnetlink;
 mod session;
+pub mod ssh;
 mod sysctl;
 mod transact;
 mod transaction;
@@ -161,7 +163,7 @@ mod tests {
         let mut host = topology::fixture::host(topology::Role::Director, "lb01", "10.4.1.181/24", None);
         let to = "lb01.example.org".to_owned();
         host.connection.value =
-            Connection::Ssh { host: to, user: None, port: None, identity: None, become_root: false };
+            Connection::Ssh { host: to, user: None, port: None, identity: None, host_key: None, become_root: false };
         let refused = connect(&host).map(drop).unwrap_err();
         assert_eq!(refused.to_string(), "Connecting to lb01 over SSH (lb01.example.org) is not supported yet");
     }
