@@ -1,15 +1,15 @@
 //! Reads every host of a site at once and plans: what `plan`, `apply`, `destroy` and the rehearsal have in common.
 //!
-//! Hosts are contacted in parallel, a thread each, twice: first for what they have (interfaces, hardware addresses), which
+//! Hosts are contacted in parallel, each over one connection, twice: first for what they have (interfaces, hardware addresses), which
 //! the compiler may need of one host for another, then for their state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
-use crate::host::{self, HostError, Operator, connect};
+use crate::host::{self, HostError, Operator, PARALLELISM, Patience, connect, fan_out};
 use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
@@ -29,11 +29,44 @@ pub enum Goal {
     Destroy,
 }
 
+/// How hosts are reached.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    /// How long each part of reaching a host may take.
+    pub patience: Patience,
+    /// How many hosts are contacted at once.
+    pub parallelism: NonZeroUsize,
+    /// Hears how far each host is.
+    pub progress: &'a (dyn Fn(&HostName, Stage) + Sync),
+}
+
+impl Default for Reach<'_> {
+    fn default() -> Self {
+        Reach { patience: Patience::default(), parallelism: PARALLELISM, progress: &|_, _| {} }
+    }
+}
+
+/// How far a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is being connected to.
+    Connecting,
+    /// It answers.
+    Connected,
+    /// Its state is being read.
+    Reading,
+    /// Its state was read.
+    Read,
+    /// It cannot be reached, or its state not be read.
+    Failed,
+}
+
 /// A site that is being worked on: its connections and what was learnt over them.
 pub struct Survey<'a> {
     topology: &'a Topology,
     secrets: &'a SecretValues,
     goal: Goal,
+    reach: Reach<'a>,
     /// The hosts that answered.
     pub hosts: Hosts,
     /// Those of the other hosts that answered: what one host needs to know of another is asked of them, and no more.
@@ -55,47 +88,57 @@ pub struct Surveyed {
 }
 
 impl<'a> Survey<'a> {
-    /// Connects to the managed hosts of a topology, or to those of them that are named.
+    /// Connects to the managed hosts of a topology, or to those of them that are named, many at once.
     pub fn connect(
         topology: &'a Topology,
         secrets: &'a SecretValues,
         goal: Goal,
         only: Option<&BTreeSet<HostName>>,
+        reach: Reach<'a>,
     ) -> Self {
-        let is_wanted = |name: &HostName| only.is_none_or(|only| only.contains(name));
-        let reached = |host: &Host| (host.name.value.clone(), connect(host));
-        let wanted = topology.managed_hosts().filter(|host| is_wanted(&host.name.value)).map(reached);
-        let mut survey = Self::assemble(topology, secrets, goal, wanted);
-        let others = topology.managed_hosts().filter(|host| !is_wanted(&host.name.value)).map(reached);
-        // One that does not answer is nobody's concern here.
-        survey.bystanders = others.filter_map(|(name, result)| Some((name, result.ok()?))).collect();
+        let mut survey = Survey {
+            topology,
+            secrets,
+            goal,
+            reach,
+            hosts: Hosts::new(),
+            bystanders: Hosts::new(),
+            facts: BTreeMap::new(),
+            unreached: BTreeMap::new(),
+        };
+        let hosts: Vec<&Host> = topology.managed_hosts().collect();
+        let reached = fan_out(hosts, reach.parallelism, |host| {
+            let name = host.name.value.clone();
+            (reach.progress)(&name, Stage::Connecting);
+            let result = connect(host, &reach.patience);
+            (reach.progress)(&name, if result.is_ok() { Stage::Connected } else { Stage::Failed });
+            (name, result)
+        });
+        let names = topology.managed_hosts().map(|host| host.name.value.clone());
+        for (name, reached) in names.zip(reached) {
+            let is_wanted = only.is_none_or(|only| only.contains(&name));
+            match reached.map_or_else(|| Err(HostError::interrupted()), |(_, result)| result) {
+                Ok(connection) if is_wanted => {
+                    survey.hosts.insert(name, connection);
+                }
+                Ok(connection) => {
+                    survey.bystanders.insert(name, connection);
+                }
+                Err(error) if is_wanted => {
+                    survey.unreached.insert(name, error);
+                }
+                // One that does not answer is nobody's concern here.
+                Err(_) => {}
+            }
+        }
         survey
     }
 
     /// Works on connections that were made elsewhere, such as those to the fake hosts of the tests.
     pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
-        Self::assemble(topology, secrets, goal, hosts.into_iter().map(|(name, host)| (name, Ok(host))))
-    }
-
-    fn assemble(
-        topology: &'a Topology,
-        secrets: &'a SecretValues,
-        goal: Goal,
-        reached: impl Iterator<Item = (HostName, Result<Box<dyn host::Host>, HostError>)>,
-    ) -> Self {
-        let mut hosts = Hosts::new();
-        let mut unreached = BTreeMap::new();
-        for (name, result) in reached {
-            match result {
-                Ok(connection) => {
-                    hosts.insert(name, connection);
-                }
-                Err(error) => {
-                    unreached.insert(name, error);
-                }
-            }
-        }
-        Survey { topology, secrets, goal, hosts, bystanders: Hosts::new(), facts: BTreeMap::new(), unreached }
+        let reach = Reach::default();
+        let (bystanders, facts, unreached) = (Hosts::new(), BTreeMap::new(), BTreeMap::new());
+        Survey { topology, secrets, goal, reach, hosts, bystanders, facts, unreached }
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
@@ -123,9 +166,13 @@ impl<'a> Survey<'a> {
         desired.retain(|name, _| self.hosts.contains_key(name));
         let facts = &self.facts;
         let asked = self.hosts.iter_mut().filter(|(name, _)| !observed.contains_key(*name));
-        let readings = at_once(asked, |name, host| {
+        let Reach { parallelism, progress, .. } = self.reach;
+        let readings = at_once(asked, parallelism, |name, host| {
+            progress(name, Stage::Reading);
             let capabilities = facts.get(name).cloned().unwrap_or_default();
-            observe(host, &capabilities, desired.get(name))
+            let read = observe(host, &capabilities, desired.get(name));
+            progress(name, if read.is_ok() { Stage::Read } else { Stage::Failed });
+            read
         });
         for (name, reading) in readings {
             let reading = reading
@@ -151,7 +198,8 @@ impl<'a> Survey<'a> {
     }
 
     fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
-        let answers = at_once(self.hosts.iter_mut().chain(self.bystanders.iter_mut()), |_, host| host.capabilities());
+        let hosts = self.hosts.iter_mut().chain(self.bystanders.iter_mut());
+        let answers = at_once(hosts, self.reach.parallelism, |_, host| host.capabilities());
         let mut failed = Vec::new();
         for (name, answer) in answers {
             match answer {
@@ -171,21 +219,26 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Does something on many hosts at once, a thread each, and returns the results in the order of the hosts.
+impl Drop for Survey<'_> {
+    fn drop(&mut self) {
+        // Each connection says that it ends, and one that hangs delays no other.
+        let hosts = std::mem::take(&mut self.hosts).into_values();
+        let bystanders = std::mem::take(&mut self.bystanders).into_values();
+        fan_out(hosts.chain(bystanders).collect(), self.reach.parallelism, drop);
+    }
+}
+
+/// Does something on many hosts at once and returns the results in the order of the hosts.
 fn at_once<'a, T: Send, E: From<HostError> + Send>(
     hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn host::Host>)>,
+    parallelism: NonZeroUsize,
     action: impl Fn(&HostName, &mut dyn host::Host) -> Result<T, E> + Sync,
 ) -> Vec<(HostName, Result<T, E>)> {
-    let action = &action;
-    thread::scope(|scope| {
-        let threads: Vec<_> =
-            hosts.map(|(name, host)| (name.clone(), scope.spawn(move || action(name, host.as_mut())))).collect();
-        let results = threads.into_iter().map(|(name, thread)| {
-            let result = thread.join().unwrap_or_else(|_| Err(HostError::interrupted().into()));
-            (name, result)
-        });
-        results.collect()
-    })
+    let hosts: Vec<_> = hosts.collect();
+    let names: Vec<HostName> = hosts.iter().map(|(name, _)| (*name).clone()).collect();
+    let results = fan_out(hosts, parallelism, |(name, host)| action(name, host.as_mut()));
+    let result = |result: Option<_>| result.unwrap_or_else(|| Err(HostError::interrupted().into()));
+    names.into_iter().zip(results.into_iter().map(result)).collect()
 }
 
 /// Takes out the addresses that are neither lvsctl's nor a stranger's.

@@ -107,6 +107,7 @@ fn is_refusal(error: &HostError) -> bool {
         HostError::Unreachable { .. }
         | HostError::HostKey { .. }
         | HostError::Login { .. }
+        | HostError::Agent { .. }
         | HostError::Io { .. }
         | HostError::Malformed { .. }
         | HostError::Program { .. }

@@ -6,10 +6,12 @@ use clap::{Args, ValueEnum};
 
 use super::operator::{duration, operator};
 use super::plan::Format;
+use super::progress::{Progress, ReachArguments};
 use super::site::{Site, SiteArguments};
 use super::{ERROR, Level, Output, STALE};
 use crate::apply::{self, OnFailure};
-use crate::survey::{Goal, Survey, Surveyed};
+use crate::survey::{Goal, Stage, Survey, Surveyed};
+use crate::topology::HostName;
 use crate::view::{apply as view, plan_human};
 
 /// What happens to what was applied when a later step fails.
@@ -26,6 +28,8 @@ pub enum Failure {
 pub struct Common {
     #[command(flatten)]
     site: SiteArguments,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// Ask no question
     #[arg(long)]
     auto_approve: bool,
@@ -86,7 +90,10 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     let Ok(site) = loaded else {
         return ERROR;
     };
-    let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
+    let progress = Progress::new(&site.topology, output);
+    let hears = |name: &HostName, stage: Stage| progress.hear(name, stage);
+    let reach = progress.reach(&arguments.reach, &hears);
+    let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref(), reach);
     if let Err((host, error)) = survey.lock(&operator(command_name(goal)), arguments.lock_timeout) {
         output.error(&format!("{host}: {error}"), error.help().as_deref());
         return ERROR;

@@ -11,6 +11,7 @@ mod folder;
 mod operator;
 mod output;
 mod plan;
+mod progress;
 mod rehearse;
 mod site;
 mod write;

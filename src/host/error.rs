@@ -69,6 +69,14 @@ pub enum HostError {
         /// What could let somebody in.
         help: String,
     },
+    /// lvsctl could not be started on the host.
+    #[error("Cannot start lvsctl on the host: {text}")]
+    Agent {
+        /// Why.
+        text: String,
+        /// What the operator can do about it.
+        help: String,
+    },
     /// A file could not be read or written.
     #[error("Cannot {doing} {path}: {text}")]
     Io {
@@ -155,7 +163,9 @@ impl HostError {
                 Some("Set the environment variable, or write the file, that the topology names".into())
             }
             HostError::Unreachable { .. } => Some("Look at the connection of this host in the topology".into()),
-            HostError::HostKey { help, .. } | HostError::Login { help, .. } => Some(help.clone()),
+            HostError::HostKey { help, .. } | HostError::Login { help, .. } | HostError::Agent { help, .. } => {
+                Some(help.clone())
+            }
             HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
                 Some("Something else changed the host in the meantime; plan again".into())
             }

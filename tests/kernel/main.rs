@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod adopted;
+mod agent;
 mod boot;
 mod carried;
 mod chains;
@@ -16,6 +17,7 @@ mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod fleet;
 mod fullnat;
 mod health;
 mod host_contract;
@@ -25,8 +27,10 @@ mod interrupted;
 mod keepalived;
 mod lab;
 mod laboratory;
+mod machine;
 mod native;
 mod order;
+mod over_ssh;
 mod plan_changes_nothing;
 mod published;
 mod random;
@@ -55,6 +59,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
     let files = [
         smoke::tests(),
         host_contract::tests(),
+        agent::tests(),
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
@@ -79,6 +84,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         tuning::tests(),
         virtual_mac::tests(),
         boot::tests(),
+        over_ssh::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().flat_map(Test::by_kernel).collect()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ssh2::Channel;
 
 use super::link::{Failure, Link};
-use crate::host::HostError;
+use crate::host::{HostError, agent};
 
 /// How much of a program's standard error is kept: its beginning, which names the cause.
 const KEPT: usize = 16 * 1024;
@@ -149,6 +149,16 @@ impl Write for SshChannel {
     /// Does nothing: libssh2 sends at once, and its own flush throws away what was not read yet.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl agent::Transport for SshChannel {
+    fn set_timeout(&mut self, within: Duration) -> io::Result<()> {
+        SshChannel::set_timeout(self, within)
+    }
+
+    fn complaints(&mut self) -> String {
+        SshChannel::complaints(self)
     }
 }
 

@@ -36,6 +36,7 @@ mod session;
 mod stream;
 
 pub use channel::{Ending, SshChannel};
+pub use prompt::is_asking;
 pub use session::{Canceller, SshSession};
 
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,7 +15,15 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 /// Where questions go, also while standard output is a file.
 const TERMINAL: &str = "/dev/tty";
 
+/// Whether somebody is being asked.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
 static PASSPHRASES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
+/// Tells whether somebody is being asked, and the terminal's last line is not to be written on.
+pub fn is_asking() -> bool {
+    ASKING.load(Ordering::Relaxed)
+}
 
 /// Tells whether somebody is there to be asked.
 pub(super) fn is_possible() -> bool {
@@ -34,7 +43,12 @@ impl Passphrases {
     pub(super) fn of(&mut self, key: &Path, is_wrong: bool) -> Option<String> {
         match self.0.get(key).filter(|_| !is_wrong) {
             Some(known) => Some(known.clone()),
-            None => ask(&format!("Passphrase of {}: ", super::printable(&key.to_string_lossy()))).ok().flatten(),
+            None => {
+                ASKING.store(true, Ordering::Relaxed);
+                let answer = ask(&format!("Passphrase of {}: ", super::printable(&key.to_string_lossy())));
+                ASKING.store(false, Ordering::Relaxed);
+                answer.ok().flatten()
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::host_key::{Judge, Key, Verdict};
 use super::link::{Failure, Link};
 use super::stream::{Socket, Stream};
 use super::{Patience, Target};
-use crate::host::HostError;
+use crate::host::{HostError, agent};
 
 /// Somebody logged in on a host. It is left when the session and the programs that it started are dropped.
 pub struct SshSession {
@@ -119,4 +119,14 @@ fn because(error: &HostError) -> String {
 
 fn no_key(endpoint: &Endpoint) -> HostError {
     HostError::Unreachable { text: format!("{} port {} showed no key", endpoint.host, endpoint.port) }
+}
+
+impl agent::Session for SshSession {
+    fn run(&mut self, command: &str) -> Result<Box<dyn agent::Transport>, HostError> {
+        SshSession::run(self, command).map(|channel| Box::new(channel) as Box<dyn agent::Transport>)
+    }
+
+    fn user(&self) -> &str {
+        SshSession::user(self)
+    }
 }

@@ -62,6 +62,7 @@ fn every_error_arrives() {
         Err(HostError::MissingProgram { doing: text(), program: text(), package: text() }),
         Err(HostError::MissingSecret { doing: text() }),
         Err(HostError::Unreachable { text: text() }),
+        Err(HostError::Agent { text: text(), help: text() }),
         Err(HostError::Io { doing: text(), path: text(), text: text() }),
         Err(HostError::Kernel { doing: text(), errno: "EEXIST".into(), meaning: text() }),
         Err(HostError::Malformed { doing: text(), text: text() }),
