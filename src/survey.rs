@@ -3,9 +3,15 @@
 //! Hosts are contacted in parallel, each over one connection, twice: first for what they have (interfaces, hardware addresses), which
 //! the compiler may need of one host for another, then for their state.
 
+mod at_once;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
+
+pub use at_once::at_once;
+
+use at_once::at_most;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
@@ -14,7 +20,7 @@ use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
 use crate::resource::HostState;
-use crate::source::Problems;
+use crate::source::{Problem, Problems};
 use crate::topology::{Host, HostName, SecretValues, Topology};
 
 /// Connections to the hosts that answered.
@@ -61,6 +67,9 @@ pub enum Stage {
     Failed,
 }
 
+/// What connects to a host once more.
+pub type Reopen<'a> = Box<dyn Fn(&HostName) -> Result<Box<dyn host::Host>, HostError> + Send + Sync + 'a>;
+
 /// A site that is being worked on: its connections and what was learnt over them.
 pub struct Survey<'a> {
     topology: &'a Topology,
@@ -71,6 +80,8 @@ pub struct Survey<'a> {
     pub hosts: Hosts,
     /// Those of the other hosts that answered: what one host needs to know of another is asked of them, and no more.
     bystanders: Hosts,
+    /// What connects to a host once more, unless the connections were made elsewhere.
+    reopen: Option<Reopen<'a>>,
     facts: BTreeMap<HostName, Capabilities>,
     unreached: BTreeMap<HostName, HostError>,
 }
@@ -103,6 +114,10 @@ impl<'a> Survey<'a> {
             reach,
             hosts: Hosts::new(),
             bystanders: Hosts::new(),
+            reopen: Some(Box::new(move |name| match topology.hosts.get(name) {
+                Some(host) => connect(host, &reach.patience),
+                None => Err(HostError::interrupted()),
+            })),
             facts: BTreeMap::new(),
             unreached: BTreeMap::new(),
         };
@@ -138,7 +153,21 @@ impl<'a> Survey<'a> {
     pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
         let reach = Reach::default();
         let (bystanders, facts, unreached) = (Hosts::new(), BTreeMap::new(), BTreeMap::new());
-        Survey { topology, secrets, goal, reach, hosts, bystanders, facts, unreached }
+        Survey { topology, secrets, goal, reach, hosts, bystanders, reopen: None, facts, unreached }
+    }
+
+    /// Says how to connect to the hosts once more.
+    pub fn reopening(mut self, reopen: Reopen<'a>) -> Self {
+        self.reopen = Some(reopen);
+        self
+    }
+
+    /// Connects to a host once more.
+    pub fn reopen(&self, name: &HostName) -> Result<Box<dyn host::Host>, HostError> {
+        match &self.reopen {
+            Some(reopen) => reopen(name),
+            None => Err(HostError::Unreachable { text: "nobody said how to connect to it once more".to_owned() }),
+        }
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
@@ -167,7 +196,7 @@ impl<'a> Survey<'a> {
         let facts = &self.facts;
         let asked = self.hosts.iter_mut().filter(|(name, _)| !observed.contains_key(*name));
         let Reach { parallelism, progress, .. } = self.reach;
-        let readings = at_once(asked, parallelism, |name, host| {
+        let readings = at_most(parallelism, asked, |name, host| {
             progress(name, Stage::Reading);
             let capabilities = facts.get(name).cloned().unwrap_or_default();
             let read = observe(host, &capabilities, desired.get(name));
@@ -181,6 +210,7 @@ impl<'a> Survey<'a> {
                 .map_err(|error| (error.to_string(), error.help()));
             observed.insert(name, reading);
         }
+        self.tell_of_earlier(&mut problems);
         for (name, state) in &mut desired {
             if let Some(Ok(observation)) = observed.get(name) {
                 chain::keep_unknown_peers(state, &observation.state);
@@ -197,9 +227,24 @@ impl<'a> Survey<'a> {
         Ok(Surveyed { plan, desired, observed, problems })
     }
 
+    /// Warns of applies that are not over, and of those that hosts have taken back. A host that does not tell has nothing
+    /// to tell, or says elsewhere what is wrong with it.
+    fn tell_of_earlier(&mut self, problems: &mut Problems) {
+        for (name, left) in at_most(self.reach.parallelism, self.hosts.iter_mut(), |_, host| host.transactions()) {
+            let (Ok(left), Some(host)) = (left, self.topology.hosts.get(&name)) else { continue };
+            let told = [
+                left.pending.map(|pending| ("unfinished-apply", pending.tell())),
+                left.taken_back.map(|taken_back| ("apply-taken-back", taken_back.tell())),
+            ];
+            for (code, text) in told.into_iter().flatten() {
+                problems.push(Problem::warning(code, format!("{name}: {text}")).label(host.name.span, "this host"));
+            }
+        }
+    }
+
     fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
         let hosts = self.hosts.iter_mut().chain(self.bystanders.iter_mut());
-        let answers = at_once(hosts, self.reach.parallelism, |_, host| host.capabilities());
+        let answers = at_most(self.reach.parallelism, hosts, |_, host| host.capabilities());
         let mut failed = Vec::new();
         for (name, answer) in answers {
             match answer {
@@ -226,19 +271,6 @@ impl Drop for Survey<'_> {
         let bystanders = std::mem::take(&mut self.bystanders).into_values();
         fan_out(hosts.chain(bystanders).collect(), self.reach.parallelism, drop);
     }
-}
-
-/// Does something on many hosts at once and returns the results in the order of the hosts.
-fn at_once<'a, T: Send, E: From<HostError> + Send>(
-    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn host::Host>)>,
-    parallelism: NonZeroUsize,
-    action: impl Fn(&HostName, &mut dyn host::Host) -> Result<T, E> + Sync,
-) -> Vec<(HostName, Result<T, E>)> {
-    let hosts: Vec<_> = hosts.collect();
-    let names: Vec<HostName> = hosts.iter().map(|(name, _)| (*name).clone()).collect();
-    let results = fan_out(hosts, parallelism, |(name, host)| action(name, host.as_mut()));
-    let result = |result: Option<_>| result.unwrap_or_else(|| Err(HostError::interrupted().into()));
-    names.into_iter().zip(results.into_iter().map(result)).collect()
 }
 
 /// Takes out the addresses that are neither lvsctl's nor a stranger's.

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ApplyReport, Outcome, StepState};
 use crate::diff::desired_manifest;
-use crate::effect::Effect;
+use crate::effect::{Effect, Undo};
+use crate::host::{Host, HostError, Reversible};
 use crate::kinds::manifest;
 use crate::plan::{Plan, Reading};
 use crate::resource::{Action, Manifest, ResourceId, ResourceKey};
@@ -50,7 +51,7 @@ pub(super) fn claim(survey: &mut Survey<'_>, surveyed: &Surveyed, report: &mut A
         }
         if Some(&claimed) != recorded.as_ref()
             && !claimed.owned.is_empty()
-            && let Err(error) = host.perform(&manifest::write(&claimed))
+            && let Err(error) = write_claim(host.as_mut(), &claimed, recorded.as_ref())
         {
             failure = Some((format!("{name}: the manifest cannot be written: {error}"), error.help()));
             break;
@@ -123,6 +124,13 @@ pub(super) fn settle(
             report.errors.push(format!("{name}: the manifest cannot be put back: {error}"));
         }
     }
+}
+
+/// Writes a claim; the journal knows what the manifest said before.
+fn write_claim(host: &mut dyn Host, claimed: &Manifest, recorded: Option<&Manifest>) -> Result<(), HostError> {
+    let undo = Undo::reverse([restore(recorded.cloned())]);
+    let step = Reversible { effect: manifest::write(claimed), undo };
+    host.perform_reversibly(vec![step]).into_iter().collect()
 }
 
 fn restore(recorded: Option<Manifest>) -> Effect {

@@ -5,7 +5,7 @@
 //! the same time to end, and then all destinations go.
 
 use crate::effect::Effect;
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Reversible};
 use crate::plan::Plan;
 
 /// What a host did with a step of its part of a wave.
@@ -64,9 +64,11 @@ pub(super) fn perform(host: &mut dyn Host, plan: &Plan, share: &[usize]) -> Vec<
 }
 
 fn run(host: &mut dyn Host, plan: &Plan, done: &mut [Done], what: &[(usize, usize)]) -> bool {
-    let effects: Vec<Effect> =
-        what.iter().map(|(lane, effect)| plan.steps[done[*lane].index].effects[*effect].clone()).collect();
-    let results = host.perform_all(effects);
+    let reversible = |(lane, effect): &(usize, usize)| {
+        let step = &plan.steps[done[*lane].index];
+        Reversible { effect: step.effects[*effect].clone(), undo: step.undo[*effect].clone() }
+    };
+    let results = host.perform_reversibly(what.iter().map(reversible).collect());
     let all = results.iter().all(Result::is_ok);
     for ((lane, effect), result) in what.iter().zip(results) {
         done[*lane].note(*effect, result);

@@ -7,14 +7,19 @@ mod claim;
 mod lane;
 mod report;
 mod take_back;
+mod transaction;
 mod walk;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use report::{ApplyReport, Outcome, StepReport, StepState};
+pub use transaction::{Conduct, Earlier, take_up};
 
-use crate::plan::Plan;
+use transaction::Open;
+
+use crate::plan::{Plan, Reading};
+use crate::resource::ResourceId;
 use crate::survey::{Survey, Surveyed};
 use crate::topology::HostName;
 
@@ -41,35 +46,120 @@ pub enum OnFailure {
 pub fn apply(
     survey: &mut Survey<'_>,
     first: Surveyed,
-    on_failure: OnFailure,
+    conduct: impl Into<Conduct>,
     progress: &mut dyn FnMut(&Plan, &[StepReport]),
 ) -> ApplyReport {
+    let conduct = conduct.into();
+    let mut open = Open::new(&conduct.transaction);
     let mut report = ApplyReport::default();
-    let mut surveyed = first;
+    let mut later: Option<Surveyed> = None;
     for pass in 1..=PASSES {
         report.passes = pass;
-        let Some(claims) = claim::claim(survey, &surveyed, &mut report) else {
-            return report;
+        let surveyed = later.as_ref().unwrap_or(&first);
+        if let Err((host, error)) = open.begin(survey, &surveyed.plan) {
+            report.fail_before(format!("{host}: {error}"), error.help());
+            return end_badly(survey, &first, &open, (report, &conduct));
+        }
+        let Some(claims) = claim::claim(survey, surveyed, &mut report) else {
+            return end_badly(survey, &first, &open, (report, &conduct));
         };
-        let walked = walk::walk(&mut survey.hosts, &surveyed.plan, on_failure, progress);
+        let walked = walk::walk(&mut survey.hosts, &surveyed.plan, conduct.on_failure, progress);
         if walked.report.outcome != Outcome::Converged {
-            return failed(survey, &surveyed, (report, walked), (&claims, on_failure));
+            let report = failed(survey, surveyed, (report, walked), (&claims, &conduct));
+            return end_badly(survey, &first, &open, (report, &conduct));
         }
         report.add(walked.report);
         match settle(survey) {
             Ok(read) if read.plan.is_empty() => {
                 report.read_back(Ok(read.plan));
-                return report;
+                return confirm(survey, &first, &open, report);
             }
-            Ok(read) if pass < PASSES && read.plan.is_complete() => surveyed = read,
+            Ok(read) if pass < PASSES && read.plan.is_complete() => later = Some(read),
             other => {
                 report.outcome = Outcome::Partial;
                 report.read_back(other.map(|read| read.plan));
-                return report;
+                return end_badly(survey, &first, &open, (report, &conduct));
             }
         }
     }
     report
+}
+
+/// Confirms what was verified. If a host cannot be confirmed, all of them go back.
+fn confirm(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report: ApplyReport) -> ApplyReport {
+    if let Err((host, error)) = open.confirm(survey) {
+        report.errors.push(format!("{host} cannot be confirmed, and so all hosts go back: {error}"));
+        return revert(survey, first, open, report);
+    }
+    for (host, error) in open.close(survey) {
+        // It is confirmed all the same; the next apply tidies up.
+        report.errors.push(format!("{host}: the journal of this apply cannot be removed: {error}"));
+    }
+    report
+}
+
+/// Ends the transaction of an apply that did not come to its end: what was kept is kept, and with a window all goes back.
+fn end_badly(
+    survey: &mut Survey<'_>,
+    first: &Surveyed,
+    open: &Open<'_>,
+    (mut report, conduct): (ApplyReport, &Conduct),
+) -> ApplyReport {
+    if conduct.is_all_or_nothing() && matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
+        return revert(survey, first, open, report);
+    }
+    for (host, error) in open.close(survey) {
+        report.errors.push(format!("{host}: the journal of this apply cannot be removed: {error}"));
+    }
+    report
+}
+
+/// Takes everything back on all hosts by their journals, and reports what they are like afterwards.
+fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report: ApplyReport) -> ApplyReport {
+    for (host, error) in open.revert(survey) {
+        report.errors.push(format!("{host}: {error}"));
+    }
+    let ids = |state: fn(&StepState) -> bool| -> Vec<ResourceId> {
+        report.steps.iter().filter(|step| state(&step.state)).map(|step| step.id.clone()).collect()
+    };
+    let touched = ids(|state| !matches!(state, StepState::Skipped));
+    let (different, now) = await_equal(survey, first, &touched, SETTLE);
+    for step in
+        report.steps.iter_mut().filter(|step| matches!(step.state, StepState::Applied | StepState::NotUndone(_)))
+    {
+        step.state = StepState::Undone;
+    }
+    report.outcome = if touched.is_empty() { Outcome::Failed } else { Outcome::RolledBack };
+    match different {
+        Some(different) if different.is_empty() => {}
+        different => {
+            let is_read = |host: &HostName| matches!(now.get(host), Some(Ok(_)));
+            report.left_behind(&different.unwrap_or(touched), is_read);
+        }
+    }
+    report.read_back(survey.plan().map(|read| read.plan));
+    open.forget(survey);
+    report
+}
+
+/// Reads until some things are as they were, or until what keepalived does by itself has had its time.
+fn await_equal(
+    survey: &mut Survey<'_>,
+    before: &Surveyed,
+    things: &[ResourceId],
+    within: Duration,
+) -> (Option<Vec<ResourceId>>, BTreeMap<HostName, Reading>) {
+    let deadline = Instant::now() + within;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Ok(read) = survey.plan() else { return (None, BTreeMap::new()) };
+        let different = take_back::differences(before, &read, things);
+        if different.is_empty() || !read.plan.is_complete() || Instant::now() > deadline {
+            return (Some(different), read.observed);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Finds out what a failed walk has left behind, and makes the manifests say so.
@@ -77,20 +167,11 @@ fn failed(
     survey: &mut Survey<'_>,
     before: &Surveyed,
     (mut report, walked): (ApplyReport, walk::Walked),
-    (claims, on_failure): (&claim::Claims, OnFailure),
+    (claims, conduct): (&claim::Claims, &Conduct),
 ) -> ApplyReport {
     // What keepalived does by itself takes its time, but only when it was told to go back.
-    let deadline = Instant::now() + if on_failure == OnFailure::Undo { SETTLE } else { Duration::ZERO };
-    let mut pause = FIRST_PAUSE;
-    let (different, now) = loop {
-        let Ok(read) = survey.plan() else { break (None, BTreeMap::new()) };
-        let different = take_back::differences(before, &read, &walked.taken_back);
-        if different.is_empty() || !read.plan.is_complete() || Instant::now() > deadline {
-            break (Some(different), read.observed);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    };
+    let within = if conduct.on_failure == OnFailure::Undo { SETTLE } else { Duration::ZERO };
+    let (different, now) = await_equal(survey, before, &walked.taken_back, within);
     let mut own = walked.report;
     match different {
         Some(different) if different.is_empty() => {}

@@ -4,7 +4,6 @@
 //! and what was applied is taken back in reverse order unless the operator wants it kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
 
 use super::lane::{self, Done};
 use super::take_back::{Begun, Errors, take_back};
@@ -12,7 +11,7 @@ use super::{ApplyReport, OnFailure, Outcome, StepReport, StepState};
 use crate::host::HostError;
 use crate::plan::Plan;
 use crate::resource::ResourceId;
-use crate::survey::Hosts;
+use crate::survey::{Hosts, at_once};
 use crate::topology::HostName;
 
 /// What became of a plan. Whether what was taken back is as it was before shows only when the hosts are read again.
@@ -52,7 +51,7 @@ pub(super) fn walk(
                 }
                 Err(error) => {
                     // After a refusal nothing was done, and what is there may be somebody else's.
-                    if made.contains(&true) || !is_refusal(&error) {
+                    if made.contains(&true) || !error.is_refusal() {
                         failed.push(Begun { index, made }.or_tried(plan));
                     }
                     stopped = true;
@@ -92,53 +91,22 @@ pub(super) fn walk(
     Walked { report, taken_back, errors }
 }
 
-/// Tells whether an error says for certain that nothing was done.
-fn is_refusal(error: &HostError) -> bool {
-    match error {
-        // The answers of a whole batch were lost (netlink(7)).
-        HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
-        HostError::Unsupported { .. }
-        | HostError::MissingRights { .. }
-        | HostError::MissingProgram { .. }
-        | HostError::MissingSecret { .. }
-        | HostError::Kernel { .. }
-        | HostError::NotOpen { .. }
-        | HostError::NotTried => true,
-        HostError::Unreachable { .. }
-        | HostError::HostKey { .. }
-        | HostError::Login { .. }
-        | HostError::Agent { .. }
-        | HostError::Io { .. }
-        | HostError::Malformed { .. }
-        | HostError::Program { .. }
-        | HostError::Timeout { .. }
-        | HostError::Locked { .. } => false,
-    }
-}
-
 fn perform(hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
-    let mut shares: BTreeMap<&HostName, Vec<usize>> = BTreeMap::new();
+    let mut shares: BTreeMap<HostName, Vec<usize>> = BTreeMap::new();
     for index in wave {
-        shares.entry(&plan.steps[*index].change.id.host).or_default().push(*index);
+        shares.entry(plan.steps[*index].change.id.host.clone()).or_default().push(*index);
     }
-    let mut done: Vec<Done> = thread::scope(|scope| {
-        let threads: Vec<_> = hosts
-            .iter_mut()
-            .filter_map(|(name, host)| shares.remove(name).map(|share| (host, share)))
-            .map(|(host, share)| {
-                let kept = share.clone();
-                (kept, scope.spawn(move || lane::perform(host.as_mut(), plan, &share)))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|(share, thread)| {
-                thread.join().unwrap_or_else(|_| {
-                    share.into_iter().map(|index| Done::nothing(index, plan, HostError::interrupted())).collect()
-                })
-            })
-            .collect()
+    let worked = at_once(hosts.iter_mut(), |name, host| {
+        let done = shares.get(name).map(|share| lane::perform(host, plan, share));
+        Ok::<_, HostError>(done.unwrap_or_default())
     });
+    let mut done = Vec::with_capacity(wave.len());
+    for (name, result) in worked {
+        let share = shares.remove(&name).unwrap_or_default();
+        done.extend(result.unwrap_or_else(|error| {
+            share.into_iter().map(|index| Done::nothing(index, plan, error.clone())).collect()
+        }));
+    }
     done.extend(shares.into_values().flatten().map(|index| Done::nothing(index, plan, HostError::NotTried)));
     done.sort_by_key(|done| done.index);
     done
@@ -151,21 +119,5 @@ fn skip_rest(plan: &Plan, report: &mut ApplyReport) {
         if !known.contains(id) {
             report.steps.push(StepReport { id: id.clone(), state: StepState::Skipped, help: None });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lost_answers_are_no_refusal() {
-        let kernel = |errno: &str| HostError::Kernel {
-            doing: "add the service fwm:1".to_owned(),
-            errno: errno.to_owned(),
-            meaning: String::new(),
-        };
-        assert!(is_refusal(&kernel("EEXIST")));
-        assert!(!is_refusal(&kernel("ENOBUFS")));
     }
 }

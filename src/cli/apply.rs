@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::operator::{duration, operator};
+use super::operator::{Window, duration, new_id, operator, window};
 use super::plan::Format;
 use super::progress::{Progress, ReachArguments};
 use super::site::{Site, SiteArguments};
-use super::{ERROR, Level, Output, STALE};
-use crate::apply::{self, OnFailure};
+use super::{ERROR, GUARDED, Level, Output, STALE};
+use crate::apply::{self, Conduct, Earlier, OnFailure};
+use crate::host::Transaction;
+use crate::plan::GUARDS;
 use crate::survey::{Goal, Stage, Survey, Surveyed};
-use crate::topology::HostName;
+use crate::topology::{Connection, Host, HostName};
 use crate::view::{apply as view, plan_human};
 
 /// What happens to what was applied when a later step fails.
@@ -42,12 +45,18 @@ pub struct Common {
     /// How long to wait for another lvsctl that works on a host
     #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
     lock_timeout: Duration,
+    /// Take everything back unless this command confirms it so long after the last change; none, or 0, for never
+    #[arg(long, value_parser = window, value_name = "TIME")]
+    confirm: Option<Window>,
+    /// Make changes that this guard refuses; repeatable: management-address
+    #[arg(long, value_name = "GUARD", value_parser = PossibleValuesParser::new(GUARDS), hide_possible_values = true)]
+    allow: Vec<String>,
 }
 
 /// What `lvsctl apply` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 converged, 1 error and nothing changed, 4 the plan is stale, 5 partly applied, \
+    after_help = "Exit status: 0 converged, 1 error and nothing changed, 3 a guard refused, 4 the plan is stale, 5 partly applied, \
     6 rolled back, 7 unknown.\n\nExample:\n  lvsctl apply prod/ --auto-approve"
 )]
 pub struct ApplyArguments {
@@ -94,9 +103,14 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     let hears = |name: &HostName, stage: Stage| progress.hear(name, stage);
     let reach = progress.reach(&arguments.reach, &hears);
     let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref(), reach);
-    if let Err((host, error)) = survey.lock(&operator(command_name(goal)), arguments.lock_timeout) {
-        output.error(&format!("{host}: {error}"), error.help().as_deref());
-        return ERROR;
+    let operator = operator(command_name(goal));
+    let taken_up = survey.lock(&operator, arguments.lock_timeout).and_then(|()| apply::take_up(&mut survey));
+    match taken_up {
+        Ok(earlier) => tell(&earlier, output),
+        Err((host, error)) => {
+            output.error(&format!("{host}: {error}"), error.help().as_deref());
+            return ERROR;
+        }
     }
     let Ok(surveyed) = site.survey(&mut survey, output) else {
         return ERROR;
@@ -110,6 +124,16 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         output.error("Nothing was changed, because a host could not be read", None);
         return ERROR;
     }
+    let refused = surveyed.plan.guards.iter().find(|guard| arguments.allow.iter().all(|allowed| allowed != guard.name));
+    if let Some(guard) = refused {
+        let help = format!("Reach the host by another address, or give --allow {}", guard.name);
+        output.error(&format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text), Some(&help));
+        return GUARDED;
+    }
+    let lasting = view::irreversible(&surveyed.plan);
+    if !lasting.is_empty() {
+        output.message(Level::Info, &format!("Going back would not undo:\n  {}", lasting.join("\n  ")));
+    }
     let surveyed = match approve(arguments, &site, &mut survey, surveyed, output) {
         Ok(surveyed) => surveyed,
         Err(code) => return code,
@@ -118,7 +142,10 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Failure::Undo => OnFailure::Undo,
         Failure::Keep => OnFailure::Keep,
     };
-    let report = apply::apply(&mut survey, surveyed, on_failure, &mut |_, steps| {
+    let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
+    let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
+    let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
+    let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
         let lines: Vec<String> = steps.iter().map(|step| view::step(step, output.messages)).collect();
         output.message(Level::Info, &lines.join("\n"));
@@ -128,6 +155,29 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Format::Json => output.json(&view::document(&report)),
     }
     report.outcome.exit_code()
+}
+
+/// How long hosts behind SSH wait for a confirmation if nothing else is said: their connection may be what a change cuts.
+const SSH_WINDOW: Duration = Duration::from_secs(60);
+
+fn default_window(site: &Site) -> Window {
+    let is_wanted = |host: &Host| site.only.as_ref().is_none_or(|only| only.contains(&host.name.value));
+    let mut hosts = site.topology.managed_hosts().filter(|host| is_wanted(host));
+    let over_ssh = hosts.any(|host| matches!(host.connection.value, Connection::Ssh { .. }));
+    Window(over_ssh.then_some(SSH_WINDOW))
+}
+
+/// Tells of applies that did not end, each of which is over now.
+fn tell(earlier: &[(HostName, Earlier)], output: &Output) {
+    for (host, earlier) in earlier {
+        let text = match earlier {
+            Earlier::TakenBack(taken_back) => format!("{host}: {}", taken_back.tell()),
+            Earlier::Left(pending) => {
+                format!("{host}: {}; the plan starts from what it left", pending.tell())
+            }
+        };
+        output.message(Level::Warn, &format!("{} {text}", output.messages.bad("warning:")));
+    }
 }
 
 /// Asks, and reads the hosts again after a wait, because they may have changed meanwhile.

@@ -12,6 +12,7 @@ mod operator;
 mod output;
 mod plan;
 mod progress;
+mod recover;
 mod rehearse;
 mod site;
 mod write;
@@ -24,6 +25,8 @@ pub use output::Output;
 const ERROR: u8 = 1;
 /// Exit code of `plan --detailed-exitcode` with changes.
 const CHANGES: u8 = 2;
+/// Exit code of an apply that a guard refused.
+const GUARDED: u8 = 3;
 /// Exit code of an apply whose plan is no longer the one that was shown.
 const STALE: u8 = 4;
 
@@ -85,6 +88,12 @@ pub enum Command {
     /// Answer and do what a client elsewhere asks for, over standard input and output
     #[command(hide = true)]
     Agent(agent::AgentArguments),
+    /// Take back what an apply that died has left on this machine
+    #[command(hide = true)]
+    Recover(recover::RecoverArguments),
+    /// Wait for the confirmation of an apply, and take it back without one
+    #[command(hide = true)]
+    Watchdog(recover::WatchdogArguments),
 }
 
 /// Does what the arguments say and returns the exit code.
@@ -98,6 +107,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
         Command::Agent(arguments) => agent::run(arguments, &output),
+        Command::Recover(arguments) => recover::run(arguments, &output),
+        Command::Watchdog(arguments) => recover::watch(arguments, &output),
     };
     if code == 0 && output.is_cut_off() { ERROR } else { code }
 }

@@ -1,6 +1,8 @@
 //! Who gives a command, as others are told who find a host locked, and how long they wait.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
 
 use crate::document::shape;
 use crate::host::Operator;
@@ -32,6 +34,39 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// The longest time that is taken: a longer one is more likely a slip.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
+/// Reads a window for a confirmation, of which there may be none.
+pub fn window(text: &str) -> Result<Window, String> {
+    match text {
+        "none" => Ok(Window(None)),
+        text => match duration(text)? {
+            Duration::ZERO => Ok(Window(None)),
+            short if short < SHORTEST_WINDOW => {
+                Err(format!("expected at least {}s, or none", SHORTEST_WINDOW.as_secs()))
+            }
+            window => Ok(Window(Some(window))),
+        },
+    }
+}
+
+/// The shortest window in which a client can be expected to make a new connection to every host.
+const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
+
+/// How long hosts wait for a confirmation, if they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window(pub Option<Duration>);
+
+/// Returns what tells an apply apart from every other: the beginning of a digest of who gives it, and when.
+pub fn new_id(plan: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let machine = rustix::system::uname();
+    let text = format!("{plan} {} {} {now:?}", machine.nodename().to_string_lossy(), std::process::id());
+    let digits = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    digits.chars().take(ID_DIGITS).collect()
+}
+
+/// How many digits of the digest are enough.
+const ID_DIGITS: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +79,14 @@ mod tests {
         for bad in ["", "s", "-1s", "1.5s", "60 s", "1d", "25h", "90"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_window_is_long_enough_or_there_is_none() {
+        assert_eq!(window("none"), Ok(Window(None)));
+        assert_eq!(window("0"), Ok(Window(None)));
+        assert_eq!(window("60s"), Ok(Window(Some(Duration::from_secs(60)))));
+        assert!(window("2s").unwrap_err().contains("5s"));
     }
 
     #[test]

@@ -200,6 +200,20 @@ pub struct Capabilities {
     /// The families with rules of policy routing beside the kernel's own (ip-rule(8)).
     #[serde(default)]
     pub policy_routing: Vec<Family>,
+    /// The connection by which lvsctl, or the login in which it runs, is on the host.
+    #[serde(default)]
+    pub management: Option<Management>,
+}
+
+/// A connection that a change must not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Management {
+    /// The host's address.
+    pub address: IpAddr,
+    /// The host's port.
+    pub port: u16,
+    /// The other side's address as the host sees it.
+    pub client: Option<IpAddr>,
 }
 
 impl Capabilities {

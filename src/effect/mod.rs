@@ -12,7 +12,7 @@ pub mod wire;
 
 pub use answer::{
     Answer, BOOT_PROGRAMS, Capabilities, DaemonState, FileState, IptablesVariant, Link, LinkAddress, LiveDestination,
-    LiveRoute, LiveService,
+    LiveRoute, LiveService, Management,
 };
 pub use ipvs::{
     DestinationConfig, DestinationKey, IpvsCommand, ServiceConfig, ServiceFlags, ServiceKey, SyncDaemonConfig,

@@ -214,6 +214,30 @@ impl HostError {
 }
 
 impl HostError {
+    /// Tells whether an error says for certain that nothing was done.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            // The answers of a whole batch were lost (netlink(7)).
+            HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
+            HostError::Unsupported { .. }
+            | HostError::MissingRights { .. }
+            | HostError::MissingProgram { .. }
+            | HostError::MissingSecret { .. }
+            | HostError::Kernel { .. }
+            | HostError::NotOpen { .. }
+            | HostError::NotTried => true,
+            HostError::Unreachable { .. }
+            | HostError::HostKey { .. }
+            | HostError::Login { .. }
+            | HostError::Agent { .. }
+            | HostError::Io { .. }
+            | HostError::Malformed { .. }
+            | HostError::Program { .. }
+            | HostError::Timeout { .. }
+            | HostError::Locked { .. } => false,
+        }
+    }
+
     /// Tells whether an error of taking something back says that there is nothing left to do.
     pub fn is_done_already(&self) -> bool {
         matches!(self.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
@@ -286,5 +310,16 @@ mod tests {
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
         assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
+    }
+
+    #[test]
+    fn lost_answers_are_no_refusal() {
+        let kernel = |errno: &str| HostError::Kernel {
+            doing: "add the service fwm:1".to_owned(),
+            errno: errno.to_owned(),
+            meaning: String::new(),
+        };
+        assert!(kernel("EEXIST").is_refusal());
+        assert!(!kernel("ENOBUFS").is_refusal());
     }
 }

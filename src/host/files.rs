@@ -35,6 +35,11 @@ impl Files {
         Files { root: root.to_owned() }
     }
 
+    /// Returns the folder that stands for `/`.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Returns where an absolute path of the host is on this machine.
     pub(super) fn locate(&self, path: &str) -> Result<PathBuf, HostError> {
         let below = path.strip_prefix('/').map(Path::new);
@@ -144,11 +149,11 @@ impl Files {
     }
 
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        let private = self.locate(PRIVATE).is_ok_and(|private| folder == private);
-        if private && let Some(parent) = folder.parent() {
+        let private = self.locate(PRIVATE).ok().filter(|private| folder.starts_with(private));
+        if let Some(parent) = private.as_ref().and_then(|private| private.parent()) {
             DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
         }
-        DirBuilder::new().recursive(true).mode(if private { 0o700 } else { 0o755 }).create(folder)
+        DirBuilder::new().recursive(true).mode(if private.is_some() { 0o700 } else { 0o755 }).create(folder)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::session::Session;
+use super::watchdog::Heart;
 use super::worker::Worker;
 use super::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
@@ -19,12 +20,19 @@ pub struct LocalHost {
 impl LocalHost {
     /// Opens this machine.
     pub fn machine() -> Result<Self, HostError> {
-        Ok(LocalHost { worker: Worker::start(Path::new("/"), None)? })
+        Ok(LocalHost { worker: Worker::start(Path::new("/"), None, None)? })
+    }
+
+    /// Opens this machine for a client elsewhere, and returns what tells the machine that the client lives: its host's
+    /// own thread does not.
+    pub fn machine_for_client() -> Result<(Self, Heart), HostError> {
+        let heart = Heart::default();
+        Ok((LocalHost { worker: Worker::start(Path::new("/"), None, Some(heart.clone()))? }, heart))
     }
 
     /// Opens a network namespace below `/run/netns`, whose files lie below a folder of their own.
     pub fn namespace(name: &str, root: &Path) -> Result<Self, HostError> {
-        Ok(LocalHost { worker: Worker::start(root, Some(name))? })
+        Ok(LocalHost { worker: Worker::start(root, Some(name), None)? })
     }
 }
 
@@ -74,7 +82,7 @@ impl Host for LocalHost {
     }
 
     fn beat(&mut self) -> Result<(), HostError> {
-        Ok(())
+        self.worker.call(|session| session.heart().beat())
     }
 
     fn confirm(&mut self, id: &str) -> Result<(), HostError> {

@@ -30,7 +30,6 @@ mod fou;
 mod generic;
 mod genl;
 mod iptables;
-#[cfg(any())]
 mod journal;
 mod keepalived;
 mod keepalived_check;
@@ -38,6 +37,7 @@ mod keepalived_stand_in;
 mod links;
 mod local;
 mod lock;
+mod management;
 mod module;
 mod netlink;
 mod process;
@@ -51,6 +51,7 @@ mod sysctl;
 mod transact;
 mod transaction;
 mod unmasked;
+mod watchdog;
 mod worker;
 
 pub use error::HostError;
@@ -58,8 +59,12 @@ pub use fan_out::{PARALLELISM, fan_out};
 pub use local::LocalHost;
 pub use ssh::Patience;
 pub use transaction::{Cause, Operator, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
+pub use watchdog::{Heart, Watched, serve as watch};
 
+use std::path::Path;
 use std::time::Duration;
+
+use session::Session;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::topology::{self, Connection};
@@ -148,6 +153,14 @@ fn in_runs(
     }
     results.resize(effects.len(), Err(HostError::NotTried));
     results
+}
+
+/// Takes back what an apply that died has left on this machine: what `lvsctl recover` does, at boot and by hand.
+pub fn recover(root: &Path, operator: &Operator) -> Result<Option<TakenBack>, HostError> {
+    let mut session = Session::new(root, root == Path::new("/"));
+    // Whoever works on the host is not disturbed.
+    session.lock(operator, Duration::ZERO)?;
+    session.recover()
 }
 
 fn are_one_run(one: &Effect, next: &Effect) -> bool {

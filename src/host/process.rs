@@ -49,6 +49,21 @@ impl Process {
         wait_until(within, || !self.is_running())
     }
 
+    /// Returns when the process of a number started, in clock ticks after the machine did; `None` if it does not run.
+    pub(super) fn started(pid: u32) -> Option<u64> {
+        look(pid).map(|(_, started)| started)
+    }
+
+    /// Returns the session of the process of a number.
+    pub(super) fn session(pid: u32) -> Option<u32> {
+        field(pid, SESSION)
+    }
+
+    /// Returns the parent of the process of a number.
+    pub(super) fn parent(pid: u32) -> Option<u32> {
+        field(pid, PARENT)
+    }
+
     /// Returns when it started, as files tell time.
     pub(super) fn started_at(&self) -> Option<SystemTime> {
         let uptime = fs::read_to_string("/proc/uptime").ok()?;
@@ -75,6 +90,15 @@ pub(super) fn wait_until(within: Duration, mut is_so: impl FnMut() -> bool) -> b
         std::thread::sleep(pause.min(left));
         pause = (pause * 2).min(Duration::from_millis(100));
     }
+}
+
+/// The places of two fields of proc_pid_stat(5), counted from the one that follows the state (fields 4 and 6).
+const PARENT: usize = 0;
+const SESSION: usize = 2;
+
+fn field(pid: u32, place: usize) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(place + 1)?.parse().ok()
 }
 
 /// Returns a running process's name and start (proc_pid_stat(5), fields 2, 3 and 22).

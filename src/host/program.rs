@@ -74,10 +74,15 @@ fn folders() -> Vec<PathBuf> {
 pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> {
     let path = find(program).ok_or_else(|| missing(doing, program))?;
     let mut command = Command::new(path);
-    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null());
-    // The folders were parts of such a list, so they can be joined again.
-    command.env("PATH", env::join_paths(folders()).unwrap_or_default());
+    with_plain_environment(&mut command);
+    command.stdin(Stdio::null());
     Ok(command)
+}
+
+/// Leaves a program nothing of the environment but where to look for programs.
+pub(super) fn with_plain_environment(command: &mut Command) {
+    // The folders were parts of such a list, so they can be joined again.
+    command.env_clear().env("LC_ALL", "C").env("PATH", env::join_paths(folders()).unwrap_or_default());
 }
 
 /// Makes the error of a program that is not installed.

@@ -12,7 +12,11 @@ use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
 use super::rtnetlink::Network;
-use super::{HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, module, program, sysctl};
+use super::transact::Performing;
+use super::watchdog::Heart;
+use super::{
+    HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
+};
 use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText, SysctlKey};
 
@@ -52,13 +56,64 @@ pub(super) struct Session {
     table: Option<Table>,
     network: Option<Network>,
     lock: Option<File>,
+    is_machine: bool,
+    heart: Heart,
+    beats_itself: bool,
+    /// The transaction that is performed, if one was begun.
+    pub(super) performing: Option<Performing>,
 }
 
 impl Session {
     /// Begins on a host; its files are below `root`. Only a machine can have systemd, a namespace of it cannot.
     pub(super) fn new(root: &Path, is_machine: bool) -> Self {
         let systemd = is_machine && PathBuf::from("/run/systemd/system").is_dir();
-        Session { files: Files::new(root), systemd, version: None, table: None, network: None, lock: None }
+        Session {
+            files: Files::new(root),
+            systemd,
+            version: None,
+            table: None,
+            network: None,
+            lock: None,
+            is_machine,
+            heart: Heart::default(),
+            beats_itself: true,
+            performing: None,
+        }
+    }
+
+    /// Lets somebody else tell the watchdog that the client lives, who is not in this process.
+    pub(super) fn with_client_elsewhere(self, heart: Heart) -> Self {
+        Session { heart, beats_itself: false, ..self }
+    }
+
+    /// Returns the host's files.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Tells whether systemd runs the host.
+    pub(super) fn has_systemd(&self) -> bool {
+        self.systemd
+    }
+
+    /// Tells whether the host is the machine, and not a namespace of it.
+    pub(super) fn is_machine(&self) -> bool {
+        self.is_machine
+    }
+
+    /// Tells whether this session holds the host's lock.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Returns what tells the watchdog that the client lives.
+    pub(super) fn heart(&self) -> &Heart {
+        &self.heart
+    }
+
+    /// Tells whether this process is the client.
+    pub(super) fn beats_itself(&self) -> bool {
+        self.beats_itself
     }
 
     /// Tells what the host has.
@@ -80,6 +135,7 @@ impl Session {
             has_advertised_route: self.has_advertised_route()?,
             policy_routing: self.network()?.policy_routing()?,
             connection_table_bits: module::connection_table_bits(),
+            management: management::find(&self.network()?.links()?),
         })
     }
 

@@ -109,3 +109,77 @@ pub struct Transactions {
     /// The last one, if it was taken back by the host itself and nothing was applied since.
     pub taken_back: Option<TakenBack>,
 }
+
+impl Pending {
+    /// Says that an apply is not over.
+    pub fn tell(&self) -> String {
+        let then = match (self.phase, self.is_performed, self.is_watched) {
+            (Phase::Reverting, ..) => "is being taken back",
+            (Phase::Confirmed, ..) => "was confirmed and not closed",
+            (Phase::Open, true, _) => "is at work",
+            (Phase::Open, false, true) => {
+                "has died or lost its connection, and is taken back if it is not confirmed soon"
+            }
+            (Phase::Open, false, false) => "has died",
+        };
+        clean(&format!("{} {then}", self.transaction.operator))
+    }
+}
+
+impl TakenBack {
+    /// Says that an apply was taken back, and why.
+    pub fn tell(&self) -> String {
+        let why = match (self.cause, self.transaction.window) {
+            (Cause::Unconfirmed, Some(window)) => format!("nobody confirmed it within {} s", window.as_secs()),
+            (Cause::Unconfirmed, None) => "nobody confirmed it".to_owned(),
+            (Cause::Asked, _) => "it did not end".to_owned(),
+            (Cause::Reboot, _) => "the host went down before it was confirmed".to_owned(),
+        };
+        let mut text = format!("{} was taken back, because {why}", self.transaction.operator);
+        if !self.errors.is_empty() {
+            text.push_str(&format!(", but not all of it: {}", self.errors.join("; ")));
+        }
+        clean(&text)
+    }
+}
+
+/// Leaves out what could deceive somebody on a terminal.
+fn clean(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(window: Option<u64>) -> Transaction {
+        let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
+        Transaction { id: "1".into(), plan: String::new(), operator, window: window.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn an_apply_that_did_not_end_is_told_with_whose_it_was() {
+        let mut told = Pending {
+            transaction: transaction(Some(60)),
+            began: 0,
+            phase: Phase::Open,
+            is_performed: false,
+            is_watched: true,
+        };
+        assert!(told.tell().starts_with("lvsctl apply by alice@desk has died or lost"));
+        told.is_performed = true;
+        assert_eq!(told.tell(), "lvsctl apply by alice@desk is at work");
+        let mut told = TakenBack {
+            transaction: transaction(Some(60)),
+            at: 0,
+            cause: Cause::Unconfirmed,
+            effects: 3,
+            errors: Vec::new(),
+        };
+        let text = "lvsctl apply by alice@desk was taken back, because nobody confirmed it within 60 s";
+        assert_eq!(told.tell(), text);
+        told.errors.push("Cannot stop\u{1b} keepalived".into());
+        let text = told.tell();
+        assert!(text.contains(", but not all of it: Cannot stop") && !text.contains('\u{1b}'), "{text}");
+    }
+}

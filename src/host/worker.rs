@@ -13,6 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::HostError;
 use super::session::Session;
+use super::watchdog::Heart;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -23,8 +24,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread in a namespace below `/run/netns`, or in this process's own.
-    pub(super) fn start(root: &Path, namespace: Option<&str>) -> Result<Self, HostError> {
+    /// Starts the thread in a namespace below `/run/netns`, or in this process's own. With a heart the client is not this
+    /// process, and says by that heart that it lives.
+    pub(super) fn start(root: &Path, namespace: Option<&str>, heart: Option<Heart>) -> Result<Self, HostError> {
         let entrance = namespace.map(open_namespace).transpose()?;
         let (jobs, received) = channel::<Job>();
         let (entered, has_entered) = channel();
@@ -38,6 +40,9 @@ impl Worker {
                 return;
             }
             let mut session = Session::new(&root, entrance.is_none());
+            if let Some(heart) = heart {
+                session = session.with_client_elsewhere(heart);
+            }
             received.iter().for_each(|job| job(&mut session));
         };
         let thread = thread::Builder::new().name("lvsctl-host".into()).spawn(work);

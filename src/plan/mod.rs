@@ -8,6 +8,7 @@ mod disruption;
 mod election;
 mod edges;
 mod graph;
+mod guard;
 mod impact;
 mod names;
 mod narrow;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use disruption::disruption;
 pub use graph::Cycle;
+pub use guard::{GUARDS, Guard};
 pub use impact::Impact;
 pub use names::{Names, ServiceName};
 pub use reload::{ReloadAct, ReloadEffect, reload};
@@ -96,6 +98,8 @@ pub struct Plan {
     pub foreign: Vec<Foreign>,
     /// How many things are as desired.
     pub unchanged: usize,
+    /// What must not happen unless it is allowed by name.
+    pub guards: Vec<Guard>,
     /// What the operator calls the services and servers.
     pub names: Names,
 }
@@ -148,6 +152,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
     plan.waves = order.waves;
     impact::mark_cuts(&mut plan.steps, &plan.waves);
     plan.impact = impact::impact(desired, observed, &plan);
+    plan.guards = guard::guards(&plan.steps, |host| observed.get(host).and_then(|reading| reading.as_ref().ok()));
     plan.id = digest::plan(&plan);
     Ok(plan)
 }

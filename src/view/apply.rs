@@ -7,6 +7,7 @@ use super::FORMAT_VERSION;
 use super::describe;
 use super::paint::Paint;
 use crate::apply::{ApplyReport, Outcome, StepReport, StepState};
+use crate::plan::Plan;
 
 /// The document that `lvsctl apply --format json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -109,6 +110,21 @@ pub fn step(step: &StepReport, paint: Paint) -> String {
             format!("  {} {}: {}", paint.bad("NOT UNDONE"), step.id, describe::clean(error))
         }
     }
+}
+
+/// Says what of a plan no going back brings back: connections that are cut, and what traffic feels of single changes.
+pub fn irreversible(plan: &Plan) -> Vec<String> {
+    let cut = plan.steps.iter().filter(|step| step.is_cut).filter_map(|step| step.connections);
+    let cut: u64 = cut.map(|(active, inactive)| u64::from(active) + u64::from(inactive)).sum();
+    let mut lines = Vec::new();
+    if cut > 0 {
+        lines.push(format!("{} cut", describe::count(usize::try_from(cut).unwrap_or(usize::MAX), "connection")));
+    }
+    for step in &plan.steps {
+        let told = step.disruption().map(|text| format!("{}: {}", step.change.id.host, describe::clean(&text)));
+        lines.extend(told.filter(|line| !lines.contains(line)));
+    }
+    lines
 }
 
 /// Renders how an apply ended.

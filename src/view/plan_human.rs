@@ -15,6 +15,10 @@ use crate::topology::HostName;
 /// Renders a plan; `subject` is the topology's path.
 pub fn render(plan: &Plan, subject: &str, sources: &SourceMap, paint: Paint) -> String {
     let mut lines = headline(plan, subject, paint);
+    for guard in &plan.guards {
+        let text = format!("Guard {}: {} (--allow {})", guard.name, describe::clean(&guard.text), guard.name);
+        lines.push(paint.bad(&text));
+    }
     if !plan.steps.is_empty() {
         lines.extend(traffic::lines(plan, paint));
         lines.extend(drift(plan, paint));

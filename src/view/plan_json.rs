@@ -7,7 +7,7 @@ use super::FORMAT_VERSION;
 use super::problems::Diagnostic;
 use super::resource_json::{ActionDocument, ReasonDocument, ResourceDocument, resource};
 use crate::effect::ServiceKey;
-use crate::plan::{HostStatus, Plan, ReloadAct, Step, reload};
+use crate::plan::{Guard, HostStatus, Plan, ReloadAct, Step, reload};
 use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::{Problems, SourceMap};
 
@@ -34,7 +34,7 @@ pub struct PlanDocument<'a> {
     pub runtime: Vec<Runtime>,
     /// What is neither wanted nor owned.
     pub foreign: Vec<ForeignDocument>,
-    /// The guards that were asked; none exists yet.
+    /// The guards that changes meet.
     pub guards: Vec<GuardDocument>,
     /// The ids of the changes, wave by wave.
     pub waves: Vec<Vec<String>>,
@@ -51,8 +51,12 @@ pub struct PlanDocument<'a> {
 pub struct GuardDocument {
     /// Its name.
     pub id: String,
-    /// `ok` or `blocked`.
+    /// `blocked`: the change is not made unless the guard is allowed.
     pub result: String,
+    /// The change.
+    pub change: String,
+    /// What would happen.
+    pub text: String,
 }
 
 /// What a topology was read from.
@@ -262,7 +266,7 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
                 resource: resource(&foreign.resource),
             })
             .collect(),
-        guards: Vec::new(),
+        guards: plan.guards.iter().map(guard).collect(),
         waves: plan
             .waves
             .iter()
@@ -280,6 +284,11 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
         },
         diagnostics: super::problems::diagnostics(problems, sources),
     }
+}
+
+fn guard(guard: &Guard) -> GuardDocument {
+    let (id, result) = (guard.name.to_owned(), "blocked".to_owned());
+    GuardDocument { id, result, change: guard.id.to_string(), text: guard.text.clone() }
 }
 
 fn host(name: &str, status: &HostStatus) -> HostDocument {

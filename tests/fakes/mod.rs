@@ -133,6 +133,7 @@ impl Case {
     /// Plans and applies.
     pub fn apply(&self, on_failure: OnFailure) -> ApplyReport {
         let mut survey = self.survey();
+        apply::take_up(&mut survey).unwrap_or_else(|(host, error)| panic!("{host}: {error}"));
         let first = survey.plan().unwrap_or_else(|cycle| panic!("{cycle}"));
         apply::apply(&mut survey, first, on_failure, &mut |_, _| {})
     }

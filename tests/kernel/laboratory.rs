@@ -169,9 +169,16 @@ impl Laboratory {
 
     /// Prepares lvsctl with the operator's environment; the topology's path comes last.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command_without_topology(arguments);
+        command.arg(self.file()).env("VRRP_PASS", PASSWORD);
+        command
+    }
+
+    /// Prepares lvsctl for a command that is about no topology.
+    pub fn command_without_topology(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("/proc/self/exe");
-        command.arg0(LVSCTL).args(arguments).arg(self.file());
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("VRRP_PASS", PASSWORD);
+        command.arg0(LVSCTL).args(arguments);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.current_dir(FOLDER).stdin(Stdio::null());
         command
     }

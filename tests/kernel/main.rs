@@ -41,6 +41,7 @@ mod secrets;
 mod seed;
 mod sites;
 mod smoke;
+mod survives;
 mod traffic;
 mod tunnels;
 mod tuning;
@@ -78,6 +79,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         secrets::tests(),
         health::tests(),
         interrupted::tests(),
+        survives::tests(),
         commands::tests(),
         plan_changes_nothing::tests(),
         drift::tests(),

@@ -22,7 +22,8 @@ use self::table::Table;
 use self::transaction::Journal;
 use super::{Cause, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, in_runs, program};
 use crate::effect::{
-    Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Probe, ServiceKey,
+    Answer, Capabilities, DestinationKey, Effect, FileState, IptablesVariant, Link, LinkAddress, Management, Probe,
+    ServiceKey,
 };
 use crate::topology::{Family, SysctlKey};
 use ipnet::IpNet;
@@ -49,6 +50,7 @@ struct State {
     is_locked: bool,
     journal: Journal,
     is_reachable: bool,
+    management: Option<Management>,
     cable_is_pulled_at: Option<usize>,
     performed: Vec<Effect>,
     failures: BTreeMap<usize, HostError>,
@@ -83,6 +85,7 @@ impl FakeHost {
             is_locked: false,
             journal: Journal::default(),
             is_reachable: true,
+            management: None,
             cable_is_pulled_at: None,
             performed: Vec::new(),
             failures: BTreeMap::new(),
@@ -121,6 +124,11 @@ impl FakeHost {
     pub fn with_keepalived(self, version: Option<&str>) -> Self {
         self.state().keepalived = version.map(str::to_owned);
         self
+    }
+
+    /// Says by which connection a client is on the host.
+    pub fn set_management(&self, management: Management) {
+        self.state().management = Some(management);
     }
 
     /// Makes an effect fail that is yet to be performed: 0 is the next one.
@@ -188,6 +196,7 @@ impl Host for FakeHost {
             policy_routing: Vec::new(),
             iptables: state.iptables,
             has_legacy_rules: false,
+            management: state.management,
             keepalived: state.keepalived.clone(),
             systemd: false,
             links: state.network.links.clone(),

@@ -42,7 +42,40 @@
 //! **What is not known** to have been done is taken back as if it had been: every undo may be made twice.
 //!
 //! ```text
-//! record.rs   one line of a journal with its checksum: what is torn is not there
+//! record.rs     one line of a journal with its checksum: what is torn is not there
+//! file.rs       the journal on the disk
+//! performer.rs  the process that performs
+//! revert.rs     takes back what a journal says
+//! unit.rs       has it taken back when the host comes up again
 //! ```
 //!
 //! To journal something new, add a variant to [`record::Record`]; a reader of an older build refuses what it does not know.
+
+mod file;
+mod performer;
+mod record;
+mod revert;
+#[cfg(test)]
+mod tests;
+mod unit;
+
+pub(super) use file::{Journal, forget_last, is_watched, last, tidy, watch};
+pub(super) use performer::is_running;
+pub(super) use record::{Head, Record};
+pub(super) use revert::{close, revert};
+pub(super) use unit::{PROGRAM, install as install_unit};
+
+use super::Transaction;
+
+impl Head {
+    /// Makes the head of a journal that this process is about to keep.
+    pub(super) fn new(transaction: &Transaction) -> Self {
+        Head {
+            version: record::VERSION,
+            transaction: transaction.clone(),
+            began: super::lock::now(),
+            boot: revert::boot(),
+            performer: performer::own(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! An apply as one transaction over its hosts: begun on each before its first change, then confirmed on all, or taken back on all.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::OnFailure;
+use crate::host::{Host, HostError, TakenBack, Transaction};
+use crate::plan::Plan;
+use crate::survey::{Survey, at_once};
+use crate::topology::HostName;
+
+/// How much longer than its window a host that was lost is looked for: it has gone back by then, or nobody knows.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How soon a host that was lost is looked for again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How an apply is to be conducted.
+#[derive(Clone, Debug)]
+pub struct Conduct {
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// What hosts are told.
+    pub transaction: Transaction,
+}
+
+impl From<OnFailure> for Conduct {
+    /// Without a window: nobody has to confirm.
+    fn from(on_failure: OnFailure) -> Self {
+        let transaction = Transaction {
+            id: "0".to_owned(),
+            plan: String::new(),
+            operator: crate::host::Operator::default(),
+            window: None,
+        };
+        Conduct { on_failure, transaction }
+    }
+}
+
+impl Conduct {
+    /// Tells whether hosts go back to where they were if the apply is not confirmed.
+    pub(super) fn is_all_or_nothing(&self) -> bool {
+        self.transaction.window.is_some() && self.on_failure == OnFailure::Undo
+    }
+}
+
+/// What a host said, and which.
+pub(super) type Failure = (HostName, HostError);
+
+/// The hosts on which a transaction is open.
+pub(super) struct Open<'a> {
+    transaction: &'a Transaction,
+    hosts: BTreeSet<HostName>,
+}
+
+impl<'a> Open<'a> {
+    /// Begins nowhere yet.
+    pub(super) fn new(transaction: &'a Transaction) -> Self {
+        Open { transaction, hosts: BTreeSet::new() }
+    }
+
+    /// Begins on the hosts that a plan changes and on which it has not begun.
+    pub(super) fn begin(&mut self, survey: &mut Survey<'_>, plan: &Plan) -> Result<(), Failure> {
+        let changed: BTreeSet<&HostName> = plan.steps.iter().map(|step| &step.change.id.host).collect();
+        let new = survey.hosts.iter_mut().filter(|(name, _)| changed.contains(name) && !self.hosts.contains(*name));
+        let begun = at_once(new, |_, host| host.begin(self.transaction));
+        let mut failure = None;
+        for (name, result) in begun {
+            match result {
+                Ok(()) => {
+                    self.hosts.insert(name);
+                }
+                Err(error) => failure = failure.or(Some((name, error))),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Confirms on every host over a connection of its own, which shows that the host can still be reached.
+    ///
+    /// All of them are asked first, so that no host is confirmed while another one goes back.
+    pub(super) fn confirm(&self, survey: &mut Survey<'_>) -> Result<(), Failure> {
+        if self.transaction.window.is_none() {
+            return Ok(());
+        }
+        let id = self.transaction.id.as_str();
+        let mut asked = self.reopened(survey)?;
+        for (name, answer) in at_once(asked.iter_mut(), |_, host| host.transactions()) {
+            let open = answer.map_err(|error| (name.clone(), error))?.pending;
+            if open.is_none_or(|pending| pending.transaction.id != id) {
+                let text = "it was taken back before it could be confirmed".to_owned();
+                return Err((name, HostError::NotOpen { id: id.to_owned(), text }));
+            }
+        }
+        let confirmed = at_once(asked.iter_mut(), |_, host| host.confirm(id));
+        confirmed.into_iter().try_for_each(|(name, result)| result.map_err(|error| (name, error)))
+    }
+
+    fn reopened(&self, survey: &Survey<'_>) -> Result<crate::survey::Hosts, Failure> {
+        let mut hosts = crate::survey::Hosts::new();
+        for name in &self.hosts {
+            let host = survey.reopen(name).map_err(|error| (name.clone(), error))?;
+            hosts.insert(name.clone(), host);
+        }
+        Ok(hosts)
+    }
+
+    /// Ends it where what is there is to stay. Of a host that is lost it is said elsewhere that it cannot be read.
+    pub(super) fn close(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
+        let id = self.transaction.id.as_str();
+        let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
+        let mut failed = failures(at_once(open, |_, host| host.close(id)));
+        failed.retain(|(_, error)| !is_lost(error));
+        failed
+    }
+
+    /// Forgets on every host that it was taken back, because the report tells it.
+    pub(super) fn forget(&self, survey: &mut Survey<'_>) {
+        let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
+        // A host that does not answer tells it to the next plan.
+        at_once(open, |_, host| host.forget());
+    }
+
+    /// Takes it back on every host. One that cannot be reached is looked for until it must have gone back by itself.
+    pub(super) fn revert(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
+        let id = self.transaction.id.as_str();
+        let deadline = Instant::now() + self.transaction.window.unwrap_or_default() + GRACE;
+        let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
+        let mut failed = failures(at_once(open, |_, host| host.revert(id).and_then(complete)));
+        loop {
+            let lost: Vec<HostName> =
+                failed.iter().filter(|(_, error)| is_lost(error)).map(|(name, _)| name.clone()).collect();
+            if lost.is_empty() || self.transaction.window.is_none() {
+                return failed;
+            }
+            for name in lost {
+                if let Ok(mut host) = survey.reopen(&name) {
+                    failed.retain(|(of, _)| *of != name);
+                    failed.extend(host.revert(id).and_then(complete).err().map(|error| (name.clone(), error)));
+                    survey.hosts.insert(name, host);
+                }
+            }
+            if Instant::now() >= deadline {
+                return failed;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn complete(taken_back: TakenBack) -> Result<(), HostError> {
+    match taken_back.errors.first() {
+        None => Ok(()),
+        Some(error) => Err(HostError::Malformed { doing: "take everything back".to_owned(), text: error.clone() }),
+    }
+}
+
+fn is_lost(error: &HostError) -> bool {
+    matches!(error, HostError::Unreachable { .. } | HostError::Timeout { .. })
+}
+
+fn failures<T>(results: Vec<(HostName, Result<T, HostError>)>) -> Vec<Failure> {
+    results.into_iter().filter_map(|(name, result)| Some((name, result.err()?))).collect()
+}
+
+/// What an earlier apply has left on a host, and what became of it.
+#[derive(Clone, Debug)]
+pub enum Earlier {
+    /// It was taken back, by the host itself or just now.
+    TakenBack(TakenBack),
+    /// It died without a watchdog; what it had done by then is what the plan starts from.
+    Left(crate::host::Pending),
+}
+
+/// Ends what earlier applies have left on the locked hosts of a survey, before it plans, and tells of it.
+pub fn take_up(survey: &mut Survey<'_>) -> Result<Vec<(HostName, Earlier)>, (HostName, HostError)> {
+    let mut told = Vec::new();
+    for (name, left) in at_once(survey.hosts.iter_mut(), |_, host| end_earlier(host)) {
+        told.extend(left.map_err(|error| (name.clone(), error))?.map(|earlier| (name, earlier)));
+    }
+    Ok(told)
+}
+
+fn end_earlier(host: &mut dyn Host) -> Result<Option<Earlier>, HostError> {
+    use crate::host::Phase;
+    let left = host.transactions()?;
+    let earlier = match left.pending {
+        None => left.taken_back.map(Earlier::TakenBack),
+        Some(pending) if pending.phase == Phase::Confirmed => {
+            host.close(&pending.transaction.id)?;
+            None
+        }
+        Some(pending) if pending.transaction.window.is_none() && pending.phase == Phase::Open => {
+            host.close(&pending.transaction.id)?;
+            Some(Earlier::Left(pending))
+        }
+        Some(pending) => Some(Earlier::TakenBack(host.revert(&pending.transaction.id)?)),
+    };
+    host.forget()?;
+    Ok(earlier)
+}
