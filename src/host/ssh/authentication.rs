@@ -119,7 +119,7 @@ impl Attempts<'_> {
     }
 
     fn ask_agent(&self, path: &Path, key: &Held) -> Result<Tried, Failure> {
-        let said = |error: ssh2::Error| Failure::Said(error.to_string());
+        let said = |error: ssh2::Error| Failure::Said(error.words());
         let mut agent = self.link.session.agent().map_err(said)?;
         agent.set_identity_path(path).map_err(said)?;
         agent.connect().map_err(said)?;
