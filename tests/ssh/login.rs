@@ -1,6 +1,7 @@
 //! Who logs in, and what is said when nobody does.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -195,4 +196,71 @@ fn the_topology_goes_before_the_configuration() {
     let me = run("id", &["-un"]).trim().to_owned();
     let target = Target { user: Some(me.clone()), port: Some(site.server.port), ..site.target() };
     assert_eq!(SshSession::open(&target, &PATIENCE).unwrap().user(), me);
+}
+
+/// Logs in with the configuration that the environment names; run by the next test, on a terminal.
+#[test]
+#[ignore = "the other half of a_passphrase_is_asked_for_on_a_terminal"]
+fn on_a_terminal() {
+    let Some(configuration) = std::env::var_os("LVSCTL_TEST_CONFIGURATION") else { return };
+    let target = |host: &str| Target {
+        host: host.into(),
+        user: None,
+        port: None,
+        identity: None,
+        host_key: None,
+        configuration: Some(configuration.clone().into()),
+    };
+    for host in ["lb1", "lb2"] {
+        match SshSession::open(&target(host), &PATIENCE) {
+            Ok(_) => println!("{host} LET IN"),
+            Err(error) => println!("{host} REFUSED {error}"),
+        }
+    }
+}
+
+/// Types on a terminal and returns what stands there at the end.
+fn typed(site: &Site, answers: &str) -> String {
+    let program = std::env::current_exe().unwrap();
+    let command = format!("{} --ignored --exact --nocapture login::on_a_terminal", program.display());
+    let mut script = Command::new("timeout");
+    script.args(["60", "script", "-qec", &command, "/dev/null"]).env("LVSCTL_TEST_CONFIGURATION", site.configuration());
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, mut output) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut screen, mut answers) = (Vec::new(), answers.split_inclusive('\n'));
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = output.read(&mut buffer) {
+        screen.extend_from_slice(&buffer[..length]);
+        // What is typed before the question would be lost, as it is for people.
+        if screen.ends_with(b": ")
+            && String::from_utf8_lossy(&screen).lines().last().unwrap().contains("Passphrase of ")
+        {
+            input.write_all(answers.next().unwrap_or("\x03").as_bytes()).unwrap();
+        }
+    }
+    script.wait().unwrap();
+    String::from_utf8_lossy(&screen).into_owned()
+}
+
+#[test]
+fn a_passphrase_is_asked_for_on_a_terminal() {
+    let site = Site::new();
+    for (sort, format) in [("ed25519", "RFC4716"), ("rsa", "PEM"), ("ecdsa", "PKCS8")] {
+        let name = format!("locked_{sort}");
+        let key = make_key(site.path(), &name, sort, "");
+        run("ssh-keygen", &["-q", "-p", "-m", format, "-N", "a passphrase", "-f", &key.display().to_string()]);
+        allow(&site, &[&key]);
+        site.configure(&format!("IdentityFile FOLDER/{name}\nIdentitiesOnly yes"));
+        let screen = typed(&site, "wrong\na passphrase\n");
+        assert!(screen.contains("lb1 LET IN") && screen.contains("lb2 LET IN"), "{sort}: {screen}");
+        assert_eq!(
+            screen.matches("Passphrase of ").count(),
+            2,
+            "once more for the wrong one, not for the second host: {screen}"
+        );
+        assert!(!screen.contains("a passphrase"), "what is typed is not shown: {screen}");
+    }
+    // The answers end, and then somebody presses Ctrl-C.
+    let screen = typed(&site, "wrong\n");
+    assert!(screen.contains("lb1 REFUSED") && screen.contains("was not opened with any passphrase"), "{screen}");
 }
