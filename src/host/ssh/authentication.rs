@@ -19,8 +19,10 @@ use crate::host::HostError;
 
 /// Codes of libssh2.h for a key that the host does not take.
 const REFUSED: [ErrorCode; 2] = [ErrorCode::Session(-18), ErrorCode::Session(-19)];
-/// `LIBSSH2_ERROR_FILE`: the private key cannot be read, or not with this passphrase.
-const UNREADABLE: ErrorCode = ErrorCode::Session(-16);
+/// `LIBSSH2_ERROR_FILE` and `LIBSSH2_ERROR_KEYFILE_AUTH_FAILED`: the private key cannot be read, or not with this passphrase.
+const UNREADABLE: [ErrorCode; 2] = [ErrorCode::Session(-16), ErrorCode::Session(-48)];
+/// What libssh2 says under the code of a refusal when the connection ended instead.
+const ENDED: &str = "Waiting for ";
 
 /// How often somebody is asked for the same passphrase.
 const QUESTIONS: u32 = 3;
@@ -119,7 +121,7 @@ impl Attempts<'_> {
     }
 
     fn ask_agent(&self, path: &Path, key: &Held) -> Result<Tried, Failure> {
-        let said = |error: ssh2::Error| Failure::Said(error.to_string());
+        let said = |error: ssh2::Error| Failure::Said(error.words());
         let mut agent = self.link.session.agent().map_err(said)?;
         agent.set_identity_path(path).map_err(said)?;
         agent.connect().map_err(said)?;
@@ -176,8 +178,9 @@ impl Attempts<'_> {
         self.link.complete(self.deadline, || match call() {
             Ok(()) => Ok(Tried::Accepted),
             Err(error) if error.would_block() => Err(error),
+            Err(error) if error.message().starts_with(ENDED) => Err(error),
             Err(error) if REFUSED.contains(&error.code()) => Ok(Tried::Refused),
-            Err(error) if error.code() == UNREADABLE => Ok(Tried::Unreadable),
+            Err(error) if UNREADABLE.contains(&error.code()) => Ok(Tried::Unreadable),
             Err(error) => Err(error),
         })
     }

@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
-use ssh_key::Certificate;
+use ssh_key::PublicKey;
 
-use super::certificate;
+use super::certificate::Certificate;
 use super::config::Endpoint;
 use super::known_hosts::{self, Known, Mark, Place, type_of};
 use crate::host::{HostError, program};
 
 /// What ends the name of a certificate's type.
-const CERTIFICATE: &str = "-cert-v01@openssh.com";
+pub(super) const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// The sorts of keys that libssh2 verifies, best first, and the methods of the handshake that lead to each.
 const SORTS: [(&str, &[&str]); 5] = [
@@ -28,6 +28,9 @@ const SORTS: [(&str, &[&str]); 5] = [
     ("ecdsa-sha2-nistp521", &["ecdsa-sha2-nistp521"]),
     ("ssh-rsa", &["rsa-sha2-512", "rsa-sha2-256"]),
 ];
+
+/// What a key revocation list begins with (`KRL_MAGIC` of OpenSSH).
+const REVOCATION_LIST: &[u8] = b"SSHKRL\n\0";
 
 /// How long ssh-keygen may take to look for a key among the revoked ones.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,14 +47,14 @@ pub(super) struct Key {
 impl Key {
     /// Reads what the handshake proved.
     pub(super) fn read(blob: &[u8]) -> Self {
-        let algorithm = type_of(blob).unwrap_or("unknown").to_owned();
-        let certified = algorithm.ends_with(CERTIFICATE).then(|| Certificate::from_bytes(blob).ok()).flatten();
-        match certified.and_then(|certificate| Some((certificate::plain_key(&certificate)?, certificate))) {
-            Some((plain, certificate)) => {
-                let algorithm = type_of(&plain).unwrap_or("unknown").to_owned();
-                Key { blob: plain, algorithm, certificate: Some(Box::new(certificate)) }
-            }
-            None => Key { blob: blob.to_owned(), algorithm, certificate: None },
+        let sort = |blob: &[u8]| type_of(blob).unwrap_or("unknown").to_owned();
+        match Certificate::read(blob) {
+            Some(certificate) => Key {
+                blob: certificate.key.clone(),
+                algorithm: sort(&certificate.key),
+                certificate: Some(Box::new(certificate)),
+            },
+            None => Key { blob: blob.to_owned(), algorithm: sort(blob), certificate: None },
         }
     }
 
@@ -128,10 +131,8 @@ impl<'a> Judge<'a> {
                 false => Err(self.not_the_pinned_one(pinned)),
             };
         }
-        let signed = key
-            .certificate
-            .as_ref()
-            .map(|certificate| certificate::check(certificate, self.endpoint, &self.known, SystemTime::now()));
+        let now = SystemTime::now();
+        let signed = key.certificate.as_ref().map(|certificate| certificate.check(self.endpoint, &self.known, now));
         let is_trusted = self.known.iter().any(|known| known.mark == Mark::Trusted && known.blob == key.blob);
         match signed {
             _ if is_trusted => Ok(Verdict::Trusted(key.fingerprint())),
@@ -152,8 +153,8 @@ impl<'a> Judge<'a> {
     }
 
     fn refuse_revoked(&self, key: &Key) -> Result<(), HostError> {
-        let signer = key.certificate.as_ref().and_then(|certificate| certificate::authority(certificate));
-        let is_meant = |known: &&Known| known.blob == key.blob || Some(&known.blob) == signer.as_ref();
+        let signer = key.certificate.as_ref().map(|certificate| &certificate.authority);
+        let is_meant = |known: &&Known| known.blob == key.blob || Some(&known.blob) == signer;
         let place =
             self.known.iter().filter(|known| known.mark == Mark::Revoked).find(is_meant).map(|known| &known.place);
         if let Some(place) = place {
@@ -253,20 +254,35 @@ fn pin(key: &Key) -> String {
     format!("; or write host-key=\"{}\" at `ssh` in the topology", key.fingerprint())
 }
 
-/// Asks ssh-keygen whether a key is in a file of `RevokedHostKeys`, which may be a list or a KRL.
+/// Looks for a key in a file of `RevokedHostKeys`: public keys a line, or a key revocation list, which ssh-keygen reads.
 fn is_among_revoked(file: &Path, key: &Key) -> Result<bool, HostError> {
-    let doing = "look for the host's key among the revoked ones";
+    let doing = "look for the host's key among the revoked ones in";
     let failed = |error: std::io::Error| HostError::file(doing, &file.to_string_lossy(), &error);
+    let revoked = fs::read(file).map_err(failed)?;
+    if !revoked.starts_with(REVOCATION_LIST) {
+        let text = String::from_utf8_lossy(&revoked);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut keys = lines.map(|line| PublicKey::from_openssh(line).and_then(|key| key.to_bytes()));
+        // A line that cannot be read may be about this very key.
+        return keys.try_fold(false, |found, other| Ok(found | (other? == key.blob))).map_err(
+            |error: ssh_key::Error| HostError::Io {
+                doing: doing.into(),
+                path: file.display().to_string(),
+                text: error.to_string(),
+            },
+        );
+    }
     let written = tempfile::NamedTempFile::new().map_err(failed)?;
     fs::write(written.path(), format!("{}\n", key.line())).map_err(failed)?;
     let path = program::find("ssh-keygen").ok_or_else(|| program::missing(doing, "ssh-keygen"))?;
     let mut command = Command::new(path);
     command.env("LC_ALL", "C").arg("-Q").arg("-f").arg(file).arg(written.path());
-    let output = program::run_prepared(doing, "ssh-keygen", command, None, PATIENCE)?;
+    let doing = format!("{doing} {}", file.display());
+    let output = program::run_prepared(&doing, "ssh-keygen", command, None, PATIENCE)?;
     match (output.status.success(), output.stdout.contains("REVOKED")) {
         (true, _) => Ok(false),
         (false, true) => Ok(true),
-        (false, false) => Err(program::failure(doing, "ssh-keygen", &output)),
+        (false, false) => Err(program::failure(&doing, "ssh-keygen", &output)),
     }
 }
 

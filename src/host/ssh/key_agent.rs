@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use super::wire::Wire;
+
 /// How long the agent may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -45,28 +47,15 @@ pub(super) fn keys(socket: &Path) -> Result<Vec<Held>, String> {
 }
 
 fn read(answer: &[u8]) -> Option<Vec<Held>> {
-    let (kind, mut rest) = answer.split_first()?;
-    let count = number(&mut rest).filter(|_| *kind == ANSWER)?;
+    let mut wire = Wire(answer);
+    let count = wire.byte().filter(|kind| *kind == ANSWER).and_then(|_| wire.number())?;
     let mut keys = Vec::new();
     for _ in 0..count {
-        let blob = text(&mut rest)?.to_vec();
-        let comment = String::from_utf8_lossy(text(&mut rest)?).into_owned();
+        let blob = wire.bytes()?.to_vec();
+        let comment = String::from_utf8_lossy(wire.bytes()?).into_owned();
         keys.push(Held { blob, comment });
     }
     Some(keys)
-}
-
-fn number(rest: &mut &[u8]) -> Option<u32> {
-    let (number, after) = rest.split_first_chunk::<4>()?;
-    *rest = after;
-    Some(u32::from_be_bytes(*number))
-}
-
-fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(number(rest)?).ok()?;
-    let (text, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(text)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use base64ct::{Base64, Encoding};
 
 use super::config::Endpoint;
 use super::pattern::is_about;
+use super::wire::Wire;
 use crate::host::HostError;
 
 /// What a line says about a key.
@@ -114,9 +115,7 @@ fn key(algorithm: Option<&str>, encoded: Option<&str>) -> Option<(String, Vec<u8
 
 /// Returns the type that stands at the beginning of a key.
 pub(super) fn type_of(blob: &[u8]) -> Option<&str> {
-    let (length, rest) = blob.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    std::str::from_utf8(rest.get(..length)?).ok()
+    Wire(blob).text()
 }
 
 #[cfg(test)]

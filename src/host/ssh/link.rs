@@ -34,17 +34,28 @@ pub(super) enum Failure {
 /// What a call may say that is to be repeated.
 pub(super) trait WouldBlock {
     fn would_block(&self) -> bool;
+
+    /// Returns what is wrong, without numbers.
+    fn words(&self) -> String;
 }
 
 impl WouldBlock for ssh2::Error {
     fn would_block(&self) -> bool {
         self.code() == AGAIN
     }
+
+    fn words(&self) -> String {
+        self.message().to_owned()
+    }
 }
 
 impl WouldBlock for io::Error {
     fn would_block(&self) -> bool {
         self.kind() == io::ErrorKind::WouldBlock
+    }
+
+    fn words(&self) -> String {
+        super::stream::plain(self)
     }
 }
 
@@ -70,7 +81,7 @@ impl Link {
     }
 
     /// Makes a call and repeats it until it has ended.
-    pub(super) fn complete<T, E: WouldBlock + ToString>(
+    pub(super) fn complete<T, E: WouldBlock>(
         &self,
         deadline: Instant,
         mut call: impl FnMut() -> Result<T, E>,
@@ -84,7 +95,7 @@ impl Link {
     }
 
     /// Makes a call; `None` means that it waits for the far side, and that another call may be made meanwhile.
-    pub(super) fn attempt<T, E: WouldBlock + ToString>(
+    pub(super) fn attempt<T, E: WouldBlock>(
         &self,
         deadline: Instant,
         mut call: impl FnMut() -> Result<T, E>,
@@ -92,7 +103,7 @@ impl Link {
         loop {
             match call() {
                 Ok(value) => return Ok(Some(value)),
-                Err(error) if !error.would_block() => return Err(Failure::Said(error.to_string())),
+                Err(error) if !error.would_block() => return Err(Failure::Said(error.words())),
                 Err(_) => match self.session.block_directions() {
                     BlockDirections::Outbound | BlockDirections::Both => self.ready(deadline)?,
                     BlockDirections::Inbound | BlockDirections::None => return Ok(None),

@@ -6,6 +6,7 @@
 //! ```text
 //! config.rs          what OpenSSH's own configuration says of the target, asked of `ssh -G`, as an Endpoint; output.rs reads it
 //! stream.rs          a TCP connection; proxy.rs the program that stands for one (ProxyJump, ProxyCommand)
+//! wire.rs            what travels, read
 //! link.rs            libssh2 without blocking: every call is repeated when the socket is ready, until a deadline
 //! known_hosts.rs     the lines of known_hosts files; pattern.rs which of them are about a host
 //! host_key.rs        the verdict over the key that the handshake proved; certificate.rs over one that an authority signed
@@ -34,6 +35,7 @@ mod prompt;
 mod proxy;
 mod session;
 mod stream;
+mod wire;
 
 pub use channel::{Ending, SshChannel};
 pub use prompt::is_asking;

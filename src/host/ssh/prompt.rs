@@ -70,13 +70,14 @@ impl Drop for Restore<'_> {
 
 /// Asks a question whose answer is not shown; `None` if it is interrupted or empty.
 fn ask(question: &str) -> io::Result<Option<String>> {
-    let mut terminal = File::options().read(true).write(true).open(TERMINAL)?;
+    let terminal = File::options().read(true).write(true).open(TERMINAL)?;
     let before = tcgetattr(&terminal)?;
     let mut silent = before.clone();
     silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-    terminal.write_all(question.as_bytes())?;
+    // Silent before the question stands there, or a quick answer would be shown.
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let restore = Restore(&terminal, before);
+    (&mut { restore.0 }).write_all(question.as_bytes())?;
     let answer = answer(&mut { restore.0 })?;
     Ok(answer.filter(|answer| !answer.is_empty()))
 }

@@ -1,6 +1,8 @@
 //! A login on a host whose key was verified.
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ssh2::MethodType;
@@ -9,10 +11,13 @@ use super::authentication;
 use super::channel::SshChannel;
 use super::config::Endpoint;
 use super::host_key::{Judge, Key, Verdict};
-use super::link::{Failure, Link};
+use super::link::{Failure, Link, WouldBlock};
 use super::stream::{Socket, Stream};
 use super::{Patience, Target};
 use crate::host::{HostError, agent};
+
+/// How long after its deadline a handshake is cut that does not look at the time.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Somebody logged in on a host. It is left when the session and the programs that it started are dropped.
 pub struct SshSession {
@@ -76,6 +81,24 @@ impl SshSession {
     }
 }
 
+/// Cuts a connection after some time, unless it is dropped before.
+///
+/// libssh2 skips what comes before a server's greeting, and does not come back from that as long as there is more.
+struct CutAfter(#[expect(dead_code, reason = "dropping it is what ends the thread's wait")] Sender<()>);
+
+impl CutAfter {
+    fn start(socket: &Socket, within: Duration) -> Self {
+        let socket = socket.clone();
+        let (sender, dropped) = channel::<()>();
+        thread::spawn(move || {
+            if dropped.recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
+                socket.cut();
+            }
+        });
+        CutAfter(sender)
+    }
+}
+
 /// Connects and exchanges keys; nothing is known of the host then but that it holds its key.
 fn shake_hands(endpoint: &Endpoint, judge: &Judge<'_>, patience: &Patience) -> Result<Link, HostError> {
     let begun = Instant::now();
@@ -84,15 +107,17 @@ fn shake_hands(endpoint: &Endpoint, judge: &Judge<'_>, patience: &Patience) -> R
         link.session.method_pref(MethodType::HostKey, &judge.methods())?;
         Ok(link)
     });
-    let mut link =
-        made.map_err(|error| Failure::Said(error.to_string()).into_error("begin a session", Duration::ZERO))?;
+    let mut link = made.map_err(|error| Failure::Said(error.words()).into_error("begin a session", Duration::ZERO))?;
     let within = match link.stream.proxy {
         // It connects first, and does not tell when it has.
         Some(_) => patience.handshake + endpoint.connect_timeout.unwrap_or(patience.connect),
         None => patience.handshake,
     };
     let mut session = link.session.clone();
-    let shaken = link.complete(begun + within, || session.handshake());
+    let shaken = {
+        let _end = CutAfter::start(link.socket(), within.saturating_sub(begun.elapsed()) + GRACE);
+        link.complete(begun + within, || session.handshake())
+    };
     match shaken {
         Ok(()) => Ok(link),
         Err(failure) => {
