@@ -1,16 +1,21 @@
 //! Reads every host of a site at once and plans: what `plan`, `apply`, `destroy` and the rehearsal have in common.
 //!
-//! Hosts are contacted in parallel, a thread each, twice: first for what they have (interfaces, hardware addresses), which
+//! Hosts are contacted in parallel, each over one connection, twice: first for what they have (interfaces, hardware addresses), which
 //! the compiler may need of one host for another, then for their state.
 
+mod at_once;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread;
+use std::num::NonZeroUsize;
 use std::time::Duration;
+
+pub use at_once::at_once;
+
+use at_once::at_most;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
-use crate::host::{self, HostError, Operator, connect};
+use crate::host::{self, HostError, Operator, PARALLELISM, Patience, connect, fan_out};
 use crate::kinds::{Site, address, boot, chain, sysctl};
 use crate::observe::{Observation, observe};
 use crate::plan::{Cycle, Names, Plan, Reading, plan};
@@ -30,6 +35,38 @@ pub enum Goal {
     Destroy,
 }
 
+/// How hosts are reached.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    /// How long each part of reaching a host may take.
+    pub patience: Patience,
+    /// How many hosts are contacted at once.
+    pub parallelism: NonZeroUsize,
+    /// Hears how far each host is.
+    pub progress: &'a (dyn Fn(&HostName, Stage) + Sync),
+}
+
+impl Default for Reach<'_> {
+    fn default() -> Self {
+        Reach { patience: Patience::default(), parallelism: PARALLELISM, progress: &|_, _| {} }
+    }
+}
+
+/// How far a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is being connected to.
+    Connecting,
+    /// It answers.
+    Connected,
+    /// Its state is being read.
+    Reading,
+    /// Its state was read.
+    Read,
+    /// It cannot be reached, or its state not be read.
+    Failed,
+}
+
 /// What connects to a host once more.
 pub type Reopen<'a> = Box<dyn Fn(&HostName) -> Result<Box<dyn host::Host>, HostError> + Send + Sync + 'a>;
 
@@ -38,6 +75,7 @@ pub struct Survey<'a> {
     topology: &'a Topology,
     secrets: &'a SecretValues,
     goal: Goal,
+    reach: Reach<'a>,
     /// The hosts that answered.
     pub hosts: Hosts,
     /// Those of the other hosts that answered: what one host needs to know of another is asked of them, and no more.
@@ -61,35 +99,67 @@ pub struct Surveyed {
 }
 
 impl<'a> Survey<'a> {
-    /// Connects to the managed hosts of a topology, or to those of them that are named.
+    /// Connects to the managed hosts of a topology, or to those of them that are named, many at once.
     pub fn connect(
         topology: &'a Topology,
         secrets: &'a SecretValues,
         goal: Goal,
         only: Option<&BTreeSet<HostName>>,
+        reach: Reach<'a>,
     ) -> Self {
-        let is_wanted = |name: &HostName| only.is_none_or(|only| only.contains(name));
-        let reached = |host: &Host| (host.name.value.clone(), connect(host));
-        let wanted = topology.managed_hosts().filter(|host| is_wanted(&host.name.value)).map(reached);
-        let mut survey = Self::assemble(topology, secrets, goal, wanted);
-        let others = topology.managed_hosts().filter(|host| !is_wanted(&host.name.value)).map(reached);
-        survey.reopen = Some(Box::new(|name| match topology.hosts.get(name) {
-            Some(host) => connect(host),
-            None => Err(HostError::interrupted()),
-        }));
-        // One that does not answer is nobody's concern here.
-        survey.bystanders = others.filter_map(|(name, result)| Some((name, result.ok()?))).collect();
+        let mut survey = Survey {
+            topology,
+            secrets,
+            goal,
+            reach,
+            hosts: Hosts::new(),
+            bystanders: Hosts::new(),
+            reopen: Some(Box::new(move |name| match topology.hosts.get(name) {
+                Some(host) => connect(host, &reach.patience),
+                None => Err(HostError::interrupted()),
+            })),
+            facts: BTreeMap::new(),
+            unreached: BTreeMap::new(),
+        };
+        let hosts: Vec<&Host> = topology.managed_hosts().collect();
+        let reached = fan_out(hosts, reach.parallelism, |host| {
+            let name = host.name.value.clone();
+            (reach.progress)(&name, Stage::Connecting);
+            let result = connect(host, &reach.patience);
+            (reach.progress)(&name, if result.is_ok() { Stage::Connected } else { Stage::Failed });
+            (name, result)
+        });
+        let names = topology.managed_hosts().map(|host| host.name.value.clone());
+        for (name, reached) in names.zip(reached) {
+            let is_wanted = only.is_none_or(|only| only.contains(&name));
+            match reached.map_or_else(|| Err(HostError::interrupted()), |(_, result)| result) {
+                Ok(connection) if is_wanted => {
+                    survey.hosts.insert(name, connection);
+                }
+                Ok(connection) => {
+                    survey.bystanders.insert(name, connection);
+                }
+                Err(error) if is_wanted => {
+                    survey.unreached.insert(name, error);
+                }
+                // One that does not answer is nobody's concern here.
+                Err(_) => {}
+            }
+        }
         survey
     }
 
     /// Works on connections that were made elsewhere, such as those to the fake hosts of the tests.
     pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
-        Self::assemble(topology, secrets, goal, hosts.into_iter().map(|(name, host)| (name, Ok(host))))
+        let reach = Reach::default();
+        let (bystanders, facts, unreached) = (Hosts::new(), BTreeMap::new(), BTreeMap::new());
+        Survey { topology, secrets, goal, reach, hosts, bystanders, reopen: None, facts, unreached }
     }
 
     /// Says how to connect to the hosts once more.
-    pub fn reopening(self, reopen: Reopen<'a>) -> Self {
-        Survey { reopen: Some(reopen), ..self }
+    pub fn reopening(mut self, reopen: Reopen<'a>) -> Self {
+        self.reopen = Some(reopen);
+        self
     }
 
     /// Connects to a host once more.
@@ -98,28 +168,6 @@ impl<'a> Survey<'a> {
             Some(reopen) => reopen(name),
             None => Err(HostError::Unreachable { text: "nobody said how to connect to it once more".to_owned() }),
         }
-    }
-
-    fn assemble(
-        topology: &'a Topology,
-        secrets: &'a SecretValues,
-        goal: Goal,
-        reached: impl Iterator<Item = (HostName, Result<Box<dyn host::Host>, HostError>)>,
-    ) -> Self {
-        let mut hosts = Hosts::new();
-        let mut unreached = BTreeMap::new();
-        for (name, result) in reached {
-            match result {
-                Ok(connection) => {
-                    hosts.insert(name, connection);
-                }
-                Err(error) => {
-                    unreached.insert(name, error);
-                }
-            }
-        }
-        let (bystanders, facts) = (Hosts::new(), BTreeMap::new());
-        Survey { topology, secrets, goal, hosts, bystanders, reopen: None, facts, unreached }
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
@@ -158,9 +206,13 @@ impl<'a> Survey<'a> {
         desired.retain(|name, _| self.hosts.contains_key(name));
         let facts = &self.facts;
         let asked = self.hosts.iter_mut().filter(|(name, _)| !observed.contains_key(*name));
-        let readings = at_once(asked, |name, host| {
+        let Reach { parallelism, progress, .. } = self.reach;
+        let readings = at_most(parallelism, asked, |name, host| {
+            progress(name, Stage::Reading);
             let capabilities = facts.get(name).cloned().unwrap_or_default();
-            observe(host, &capabilities, desired.get(name))
+            let read = observe(host, &capabilities, desired.get(name));
+            progress(name, if read.is_ok() { Stage::Read } else { Stage::Failed });
+            read
         });
         for (name, reading) in readings {
             let reading = reading
@@ -189,7 +241,7 @@ impl<'a> Survey<'a> {
     /// Warns of applies that are not over, and of those that hosts have taken back. A host that does not tell has nothing
     /// to tell, or says elsewhere what is wrong with it.
     fn tell_of_earlier(&mut self, problems: &mut Problems) {
-        for (name, left) in at_once(self.hosts.iter_mut(), |_, host| host.transactions()) {
+        for (name, left) in at_most(self.reach.parallelism, self.hosts.iter_mut(), |_, host| host.transactions()) {
             let (Ok(left), Some(host)) = (left, self.topology.hosts.get(&name)) else { continue };
             let told = [
                 left.pending.map(|pending| ("unfinished-apply", pending.tell())),
@@ -202,7 +254,8 @@ impl<'a> Survey<'a> {
     }
 
     fn refresh_facts(&mut self) -> Vec<(HostName, HostError)> {
-        let answers = at_once(self.hosts.iter_mut().chain(self.bystanders.iter_mut()), |_, host| host.capabilities());
+        let hosts = self.hosts.iter_mut().chain(self.bystanders.iter_mut());
+        let answers = at_most(self.reach.parallelism, hosts, |_, host| host.capabilities());
         let mut failed = Vec::new();
         for (name, answer) in answers {
             match answer {
@@ -222,66 +275,12 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Does something on many hosts at once, a thread each, and returns the results in the order of the hosts.
-///
-/// A host that is done tells that its client lives until the last one is done.
-pub fn at_once<'a, T: Send, E: From<HostError> + Send>(
-    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn host::Host>)>,
-    action: impl Fn(&HostName, &mut dyn host::Host) -> Result<T, E> + Sync,
-) -> Vec<(HostName, Result<T, E>)> {
-    let action = &action;
-    let hosts: Vec<_> = hosts.collect();
-    let busy = &Busy { hosts: Mutex::new(hosts.len()), one_is_done: Condvar::new() };
-    let work = |name: &HostName, host: &mut dyn host::Host| {
-        let this = This(busy);
-        let result = action(name, host);
-        drop(this);
-        busy.beat_until_all_are_done(host);
-        result
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = hosts
-            .into_iter()
-            .map(|(name, host)| (name.clone(), scope.spawn(move || work(name, host.as_mut()))))
-            .collect();
-        let results = threads.into_iter().map(|(name, thread)| {
-            let result = thread.join().unwrap_or_else(|_| Err(HostError::interrupted().into()));
-            (name, result)
-        });
-        results.collect()
-    })
-}
-
-/// How often a host is told that its client lives while the client waits for others.
-const BEAT: Duration = Duration::from_secs(1);
-
-/// How many hosts are at work.
-struct Busy {
-    hosts: Mutex<usize>,
-    one_is_done: Condvar,
-}
-
-impl Busy {
-    fn beat_until_all_are_done(&self, host: &mut dyn host::Host) {
-        loop {
-            let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.one_is_done.wait_timeout_while(hosts, BEAT, |hosts| *hosts > 0);
-            if *waited.unwrap_or_else(PoisonError::into_inner).0 == 0 {
-                return;
-            }
-            // One that is lost meanwhile is found out when something is asked of it.
-            let _ = host.beat();
-        }
-    }
-}
-
-/// A host that is at work until this is dropped, however that comes.
-struct This<'a>(&'a Busy);
-
-impl Drop for This<'_> {
+impl Drop for Survey<'_> {
     fn drop(&mut self) {
-        *self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.one_is_done.notify_all();
+        // Each connection says that it ends, and one that hangs delays no other.
+        let hosts = std::mem::take(&mut self.hosts).into_values();
+        let bystanders = std::mem::take(&mut self.bystanders).into_values();
+        fan_out(hosts.chain(bystanders).collect(), self.reach.parallelism, drop);
     }
 }
 

@@ -24,7 +24,7 @@ director "d2" {
 director "d1" {
     address "10.0.0.1/24"
     interface "eth0" mac="52:54:00:00:00:01"
-    ssh "d1.example.org" user="ops" identity="/home/ops/key"
+    ssh "d1.example.org" user="ops" identity="/home/ops/key" host-key="SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
     sysctl "net.ipv4.conf.eth0.rp_filter" "2"
 }
 director "d3" {
@@ -38,7 +38,7 @@ real-server "w1" {
     address "10.0.0.11/24"
     interface "eth0" mac="52:54:00:00:00:11"
     offload interface="eth0" gro=#true
-    ssh "w1.example.org" user="ops" identity="/home/ops/key"
+    ssh "w1.example.org" user="ops" identity="/home/ops/key" host-key="SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
     sysctl "net.core.default_qdisc" "fq"
 }
 real-server "w2" {

@@ -36,7 +36,7 @@ director "lb" {
     sysctl "net.ipv4.vs.expire_nodest_conn" 1
     sysctl "net.ipv4.conf.eth0/100.forwarding" "1"
 }
-director "spare" { address "10.0.0.2/24"; ssh "spare.example.net" user="ops" port=2222 become=#true }
+director "spare" { address "10.0.0.2/24"; ssh "spare.example.net" user="ops" port=2222 become=#true host-key="SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU" }
 real-server "a" { address "192.0.2.5/24"; address "172.16.0.5/24"; address "2001:db8::5/64"; netns "a" root="/run/lab/a" }
 real-server "b" { address "172.16.0.6/24"; local }
 real-server "c" { address "172.16.0.7/24"; managed #false }
@@ -88,13 +88,21 @@ fn hosts_have_their_connections_and_parameters() {
     assert_eq!(lb.interface.as_ref().unwrap().mac.unwrap().to_string(), "52:54:00:06:b2:98");
     let keys: Vec<&str> = lb.sysctls.keys().map(|key| key.path()).collect();
     assert_eq!(keys, ["net/ipv4/conf/eth0.100/forwarding", "net/ipv4/vs/expire_nodest_conn"]);
-    let own = Connection::Ssh { host: "lb".into(), user: None, port: None, identity: None, become_root: false };
+    let own = Connection::Ssh {
+        host: "lb".into(),
+        user: None,
+        port: None,
+        identity: None,
+        host_key: None,
+        become_root: false,
+    };
     assert_eq!(lb.connection.value, own);
     let spare = Connection::Ssh {
         host: "spare.example.net".into(),
         user: Some("ops".into()),
         port: Some(2222),
         identity: None,
+        host_key: Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".into()),
         become_root: true,
     };
     assert_eq!(host("spare").connection.value, spare);

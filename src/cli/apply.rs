@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 
 use super::operator::{Window, duration, new_id, operator, window};
 use super::plan::Format;
+use super::progress::{Progress, ReachArguments};
 use super::site::{Site, SiteArguments};
 use super::{ERROR, GUARDED, Level, Output, STALE};
 use crate::apply::{self, Conduct, Earlier, OnFailure};
 use crate::host::Transaction;
 use crate::plan::GUARDS;
-use crate::survey::{Goal, Survey, Surveyed};
+use crate::survey::{Goal, Stage, Survey, Surveyed};
 use crate::topology::{Connection, Host, HostName};
 use crate::view::{apply as view, plan_human};
 
@@ -30,6 +31,8 @@ pub enum Failure {
 pub struct Common {
     #[command(flatten)]
     site: SiteArguments,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// Ask no question
     #[arg(long)]
     auto_approve: bool,
@@ -96,7 +99,10 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     let Ok(site) = loaded else {
         return ERROR;
     };
-    let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref());
+    let progress = Progress::new(&site.topology, output);
+    let hears = |name: &HostName, stage: Stage| progress.hear(name, stage);
+    let reach = progress.reach(&arguments.reach, &hears);
+    let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref(), reach);
     let operator = operator(command_name(goal));
     let taken_up = survey.lock(&operator, arguments.lock_timeout).and_then(|()| apply::take_up(&mut survey));
     match taken_up {

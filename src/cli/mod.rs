@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
+mod agent;
 mod apply;
 mod check;
 mod compile;
@@ -10,6 +11,7 @@ mod folder;
 mod operator;
 mod output;
 mod plan;
+mod progress;
 mod recover;
 mod rehearse;
 mod site;
@@ -83,6 +85,9 @@ pub enum Command {
     Destroy(apply::DestroyArguments),
     /// Try a topology in a disposable kernel: plan, apply, requests, failover
     Rehearse(rehearse::RehearseArguments),
+    /// Answer and do what a client elsewhere asks for, over standard input and output
+    #[command(hide = true)]
+    Agent(agent::AgentArguments),
     /// Take back what an apply that died has left on this machine
     #[command(hide = true)]
     Recover(recover::RecoverArguments),
@@ -101,6 +106,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Apply(arguments) => apply::run(arguments, &output),
         Command::Destroy(arguments) => apply::destroy(arguments, &output),
         Command::Rehearse(arguments) => rehearse::run(arguments, &output),
+        Command::Agent(arguments) => agent::run(arguments, &output),
         Command::Recover(arguments) => recover::run(arguments, &output),
         Command::Watchdog(arguments) => recover::watch(arguments, &output),
     };

@@ -1,7 +1,7 @@
 //! Standard output and standard error.
 
-use std::cell::Cell;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ pub struct Output {
     /// How messages are painted.
     pub messages: Paint,
     level: Level,
-    is_cut_off: Cell<bool>,
+    is_cut_off: AtomicBool,
 }
 
 impl Output {
@@ -30,7 +30,7 @@ impl Output {
             paint: Paint { colour: decide(std::io::stdout().is_terminal()) },
             messages: Paint { colour: decide(std::io::stderr().is_terminal()) },
             level,
-            is_cut_off: Cell::new(false),
+            is_cut_off: AtomicBool::new(false),
         }
     }
 
@@ -39,7 +39,7 @@ impl Output {
         let mut stream = std::io::stdout().lock();
         if let Err(error) = stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
             && error.kind() != std::io::ErrorKind::BrokenPipe
-            && !self.is_cut_off.replace(true)
+            && !self.is_cut_off.swap(true, Ordering::Relaxed)
         {
             self.error(&format!("The result cannot be written: {error}"), None);
         }
@@ -47,7 +47,7 @@ impl Output {
 
     /// Tells whether a part of the result could not be written.
     pub fn is_cut_off(&self) -> bool {
-        self.is_cut_off.get()
+        self.is_cut_off.load(Ordering::Relaxed)
     }
 
     /// Writes a result as JSON.
@@ -58,9 +58,14 @@ impl Output {
         }
     }
 
+    /// Tells whether messages of a level are wanted.
+    pub fn wants(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
     /// Writes a message if it is wanted.
     pub fn message(&self, level: Level, text: &str) {
-        if level <= self.level {
+        if self.wants(level) {
             // Standard error keeps nothing back, so that each piece of a format would be a write of its own.
             let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
         }

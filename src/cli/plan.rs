@@ -2,10 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
+use super::progress::{Progress, ReachArguments};
 use super::site::{Site, SiteArguments};
 use super::{CHANGES, ERROR, Output};
 use crate::plan::Plan;
-use crate::survey::{Goal, Survey};
+use crate::survey::{Goal, Stage, Survey};
+use crate::topology::HostName;
 use crate::view::{plan_human, plan_json};
 
 /// How a plan is printed.
@@ -24,6 +26,8 @@ pub enum Format {
 pub struct PlanArguments {
     #[command(flatten)]
     site: SiteArguments,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// How to print the plan: human, json
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT", hide_possible_values = true)]
     format: Format,
@@ -45,7 +49,10 @@ pub fn run(arguments: &PlanArguments, output: &Output) -> u8 {
             return ERROR;
         }
     };
-    let mut survey = Survey::connect(&site.topology, &site.secrets, Goal::Converge, site.only.as_ref());
+    let progress = Progress::new(&site.topology, output);
+    let hears = |name: &HostName, stage: Stage| progress.hear(name, stage);
+    let reach = progress.reach(&arguments.reach, &hears);
+    let mut survey = Survey::connect(&site.topology, &site.secrets, Goal::Converge, site.only.as_ref(), reach);
     let surveyed = site.survey(&mut survey, output);
     drop(survey);
     let source = site.source();

@@ -22,7 +22,7 @@ pub enum Answer {
     Links(Vec<Link>),
     /// The UDP ports at which packets come out of their envelopes, each with whether it expects Generic UDP Encapsulation;
     /// none if the module is not loaded.
-    FouPorts(BTreeMap<(Family, u16), bool>),
+    FouPorts(#[serde(with = "as_list")] BTreeMap<(Family, u16), bool>),
     /// The default routes of the main table, in the kernel's order.
     DefaultRoutes(Vec<LiveRoute>),
     /// The text of `iptables-save` for this family, empty if no table is there. Of its comments only those about a table
@@ -42,6 +42,29 @@ pub enum Answer {
     Link(String, Option<String>),
     /// The state of keepalived.
     Daemon(DaemonState),
+}
+
+/// A map as a list of pairs, for keys that JSON cannot have.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
 }
 
 /// A file as it is. Its text may hold secrets that lvsctl does not know, so it is never shown as it is.

@@ -3,17 +3,18 @@
 //! Every variant names its attempt in an infinitive (`doing`), so that its text reads "Cannot add 10.0.0.1/32 to lo: ...".
 //! No variant ever holds the text of a secret. To add one, add its help to [`HostError::help`], which matches all of them.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::rights::Right;
 
 /// Something that could not be done on a host.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostError {
     /// This version of lvsctl cannot do it on any host.
@@ -28,7 +29,7 @@ pub enum HostError {
         /// What was tried.
         doing: String,
         /// The capability, or whose rights it takes.
-        right: &'static str,
+        right: Cow<'static, str>,
     },
     /// A program that lvsctl calls is not installed.
     #[error("Cannot {doing}: the program {program} is not installed")]
@@ -51,6 +52,30 @@ pub enum HostError {
     Unreachable {
         /// Why.
         text: String,
+    },
+    /// The host did not prove to be the one that is known.
+    #[error("Cannot trust the host: {text}")]
+    HostKey {
+        /// What is wrong with its key, with the fingerprint.
+        text: String,
+        /// What accepts it, if that is right.
+        help: String,
+    },
+    /// The host let nobody in.
+    #[error("Cannot log in to the host: {text}")]
+    Login {
+        /// What was tried.
+        text: String,
+        /// What could let somebody in.
+        help: String,
+    },
+    /// lvsctl could not be started on the host.
+    #[error("Cannot start lvsctl on the host: {text}")]
+    Agent {
+        /// Why.
+        text: String,
+        /// What the operator can do about it.
+        help: String,
     },
     /// A file could not be read or written.
     #[error("Cannot {doing} {path}: {text}")]
@@ -138,6 +163,9 @@ impl HostError {
                 Some("Set the environment variable, or write the file, that the topology names".into())
             }
             HostError::Unreachable { .. } => Some("Look at the connection of this host in the topology".into()),
+            HostError::HostKey { help, .. } | HostError::Login { help, .. } | HostError::Agent { help, .. } => {
+                Some(help.clone())
+            }
             HostError::Kernel { errno, .. } if errno == "EEXIST" || errno == "ESRCH" => {
                 Some("Something else changed the host in the meantime; plan again".into())
             }
@@ -156,7 +184,8 @@ impl HostError {
     pub(super) fn file(doing: &str, path: &str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                HostError::MissingRights { doing: format!("{doing} {path}"), right: "the rights of the file's owner" }
+                let right = "the rights of the file's owner".into();
+                HostError::MissingRights { doing: format!("{doing} {path}"), right }
             }
             _ => HostError::Io { doing: doing.into(), path: path.into(), text: error.to_string() },
         }
@@ -166,7 +195,7 @@ impl HostError {
     pub(super) fn kernel(doing: &str, errno: Errno, meaning: impl FnOnce(Errno) -> Option<&'static str>) -> Self {
         let right = Right::NetworkAdministration;
         if matches!(errno, Errno::PERM | Errno::ACCESS) && right.is_missing() {
-            return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
+            return HostError::MissingRights { doing: doing.into(), right: right.as_str().into() };
         }
         HostError::Kernel {
             doing: doing.into(),
@@ -198,6 +227,9 @@ impl HostError {
             | HostError::NotOpen { .. }
             | HostError::NotTried => true,
             HostError::Unreachable { .. }
+            | HostError::HostKey { .. }
+            | HostError::Login { .. }
+            | HostError::Agent { .. }
             | HostError::Io { .. }
             | HostError::Malformed { .. }
             | HostError::Program { .. }
@@ -273,7 +305,7 @@ mod tests {
             false => "Cannot read the IPVS table: Operation not permitted (EPERM)",
         };
         assert_eq!(denied.to_string(), text);
-        let right = Right::ModuleLoading.as_str();
+        let right = Right::ModuleLoading.as_str().into();
         let denied = HostError::MissingRights { doing: "load the module ip_vs".into(), right };
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);

@@ -9,17 +9,22 @@
 //! genl.rs      the IPVS table            rtnetlink.rs  links.rs  routes.rs           netlink.rs  what both share; generic.rs  how a family of generic netlink is found
 //! keepalived.rs  the daemon, and keepalived_check.rs  its answers; process.rs  what a pid file names
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
+//! agent/       the far end of a connection to another machine, and the near one
+//! fan_out.rs   many hosts at once
 //! drain.rs     waits for destinations to lose their connections; forget.rs  makes the kernel forget those that are left
+//! ssh/         another machine: how it is reached, whether it is the right one, and a program that runs there
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
 //!
 //! To add a probe or an effect: its variant in `effect`, one arm in `session.rs`, one in `fake`, one case in the contract.
 //! To add a way to reach a host: an implementation of the trait and an arm in [`connect`].
 
+pub mod agent;
 mod drain;
 mod error;
 mod ethtool;
 pub mod fake;
+mod fan_out;
 mod files;
 mod forget;
 mod fou;
@@ -42,6 +47,7 @@ mod rights;
 mod routes;
 mod rtnetlink;
 mod session;
+pub mod ssh;
 mod sysctl;
 mod transact;
 mod transaction;
@@ -50,7 +56,9 @@ mod watchdog;
 mod worker;
 
 pub use error::HostError;
+pub use fan_out::{PARALLELISM, fan_out};
 pub use local::LocalHost;
+pub use ssh::Patience;
 pub use transaction::{Cause, Operator, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
 pub use watchdog::{Heart, Watched, serve as watch};
 
@@ -112,13 +120,16 @@ pub trait Host: Send {
     fn forget(&mut self) -> Result<(), HostError>;
 }
 
-/// Opens the host that a topology names.
-pub fn connect(host: &topology::Host) -> Result<Box<dyn Host>, HostError> {
+/// Opens the host that a topology names; over SSH nothing takes longer than `patience` says.
+pub fn connect(host: &topology::Host, patience: &Patience) -> Result<Box<dyn Host>, HostError> {
     match &host.connection.value {
         Connection::Local => Ok(Box::new(LocalHost::machine()?)),
         Connection::Namespace { name, root } => Ok(Box::new(LocalHost::namespace(name, root.as_ref())?)),
-        Connection::Ssh { host: to, .. } => {
-            Err(HostError::Unsupported { what: format!("Connecting to {} over SSH ({to})", host.name.value) })
+        Connection::Ssh { become_root, .. } => {
+            let root = if *become_root { agent::Root::Sudo } else { agent::Root::Login };
+            let target = ssh::Target::of(&host.connection.value).ok_or_else(HostError::interrupted)?;
+            let mut session = ssh::SshSession::open(&target, patience)?;
+            Ok(Box::new(agent::start(&mut session, root, patience.answer)?))
         }
     }
 }
@@ -166,16 +177,6 @@ mod tests {
 
     fn delete(mark: u32) -> Effect {
         Effect::Ipvs(IpvsCommand::DeleteService(ServiceKey::Mark { mark, family: Family::Ipv4 }))
-    }
-
-    #[test]
-    fn a_host_behind_ssh_is_refused_by_its_name() {
-        let mut host = topology::fixture::host(topology::Role::Director, "lb01", "10.4.1.181/24", None);
-        let to = "lb01.example.org".to_owned();
-        host.connection.value =
-            Connection::Ssh { host: to, user: None, port: None, identity: None, become_root: false };
-        let refused = connect(&host).map(drop).unwrap_err();
-        assert_eq!(refused.to_string(), "Connecting to lb01 over SSH (lb01.example.org) is not supported yet");
     }
 
     #[test]

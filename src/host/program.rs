@@ -100,6 +100,17 @@ pub(super) fn run(
 ) -> Result<Output, HostError> {
     let mut command = command(doing, program)?;
     command.args(arguments.iter().map(|argument| argument.as_ref()));
+    run_prepared(doing, program, command, input, within)
+}
+
+/// Runs a program that was prepared elsewhere, as [`run`] does.
+pub(super) fn run_prepared(
+    doing: &str,
+    program: &str,
+    mut command: Command,
+    input: Option<&str>,
+    within: Duration,
+) -> Result<Output, HostError> {
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |error: io::Error| HostError::file("run", program, &error);
@@ -140,7 +151,7 @@ pub(super) fn succeed(
 pub(super) fn failure(doing: &str, program: &str, output: &Output) -> HostError {
     let text = output.text();
     if let Some(right) = Right::of_program(program).filter(|right| right.is_missing()) {
-        return HostError::MissingRights { doing: doing.into(), right: right.as_str() };
+        return HostError::MissingRights { doing: doing.into(), right: right.as_str().into() };
     }
     HostError::Program { doing: doing.into(), program: program.into(), exit: output.ending(), text }
 }
@@ -205,6 +216,7 @@ fn package(program: &str) -> &'static str {
     match Path::new(program).file_name().and_then(OsStr::to_str) {
         Some("keepalived") => "keepalived",
         Some("modprobe") => "kmod",
+        Some("ssh" | "ssh-keygen") => "openssh-client",
         Some("setsid") => "util-linux",
         Some("systemctl") => "systemd",
         _ => "iptables",

@@ -9,7 +9,7 @@ use crate::host::Operator;
 use crate::plan::{HostStatus, Plan};
 use crate::resource::Action;
 use crate::source::Severity;
-use crate::survey::{Goal, Survey, Surveyed};
+use crate::survey::{Goal, Reach, Survey, Surveyed};
 use crate::topology::{Secret, SecretValues, Topology};
 
 /// What stands for every secret in a rehearsal; a real one never enters the guest.
@@ -22,13 +22,13 @@ pub struct LiveConverger;
 impl Converger for LiveConverger {
     fn plan(&mut self, topology: &Topology) -> Result<PlanSummary, String> {
         let secrets = stand_ins(topology);
-        let mut survey = Survey::connect(topology, &secrets, Goal::Converge, None);
+        let mut survey = Survey::connect(topology, &secrets, Goal::Converge, None, Reach::default());
         read(&mut survey).map(|surveyed| summary(&surveyed.plan))
     }
 
     fn apply(&mut self, topology: &Topology) -> Result<ApplySummary, String> {
         let secrets = stand_ins(topology);
-        let mut survey = Survey::connect(topology, &secrets, Goal::Converge, None);
+        let mut survey = Survey::connect(topology, &secrets, Goal::Converge, None, Reach::default());
         let operator = Operator { command: "lvsctl rehearse".to_owned(), ..Operator::default() };
         survey.lock(&operator, Duration::ZERO).map_err(|(host, error)| format!("{host}: {error}"))?;
         let surveyed = read(&mut survey)?;

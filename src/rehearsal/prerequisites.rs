@@ -36,8 +36,13 @@ pub const REHEARSAL: &[Requirement] = &[
 ];
 
 /// What the kernel tests need on top of [`GUEST`] and [`REHEARSAL`], to look at the kernel with other eyes than lvsctl's.
-pub const KERNEL_TESTS: &[Requirement] =
-    &[Requirement { program: "ipvsadm", package: "ipvsadm" }, Requirement { program: "nft", package: "nftables" }];
+pub const KERNEL_TESTS: &[Requirement] = &[
+    Requirement { program: "ipvsadm", package: "ipvsadm" },
+    Requirement { program: "nft", package: "nftables" },
+    Requirement { program: "sshd", package: "openssh-server" },
+    Requirement { program: "sudo", package: "sudo" },
+    Requirement { program: "strip", package: "binutils" },
+];
 
 /// Where Debian installs programs.
 const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

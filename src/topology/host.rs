@@ -90,6 +90,8 @@ pub enum Connection {
         port: Option<u16>,
         /// The private key's file.
         identity: Option<String>,
+        /// The fingerprint of the only key that the host may have, as `SHA256:…`.
+        host_key: Option<String>,
         /// Whether to become root with sudo.
         become_root: bool,
     },

@@ -204,8 +204,8 @@ fn dead_hosts() {
     let laboratory = Laboratory::new(SITE);
     let before = laboratory.snapshot();
     let text = fs::read_to_string(laboratory.file()).expect("the topology");
-    // Nobody speaks SSH yet, and one namespace is not there.
-    for (dead, why) in [("netns \"gone\" root=\"/run/lab/gone\"", "gone"), ("ssh \"127.0.0.1\"", "not supported yet")] {
+    // Nobody listens for SSH, and one namespace is not there.
+    for (dead, why) in [("netns \"gone\" root=\"/run/lab/gone\"", "gone"), ("ssh \"127.0.0.1\"", "refused")] {
         let place = format!("netns \"{}\" root={:?}", laboratory.namespace("w1"), laboratory.root("w1"));
         assert!(text.contains(&place), "{text}");
         fs::write(laboratory.file(), text.replace(&place, dead)).expect("the topology");

@@ -5,6 +5,7 @@
 //! tests run is what an operator runs. [`Laboratory::snapshot`] sees a host with other eyes than lvsctl's.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -27,6 +28,9 @@ use crate::lab;
 /// The name under which this program is lvsctl.
 const LVSCTL: &str = "lvsctl";
 
+/// The folder of agents on a host.
+const AGENTS: &str = "/run/lvsctl-agent";
+
 /// The password of every laboratory's directors.
 pub const PASSWORD: &str = "cbrt3245";
 
@@ -35,7 +39,9 @@ const FOLDER: &str = "/run/operator";
 
 /// Is lvsctl, if this program was started as such.
 pub fn run_if_lvsctl() -> Option<ExitCode> {
-    let is_lvsctl = std::env::args_os().next().is_some_and(|name| name == LVSCTL);
+    let name = PathBuf::from(std::env::args_os().next()?);
+    // As an agent it has a name that is a digest.
+    let is_lvsctl = name.file_name() == Some(OsStr::new(LVSCTL)) || name.parent() == Some(Path::new(AGENTS));
     is_lvsctl.then(|| ExitCode::from(cli::run(&cli::Arguments::parse())))
 }
 
@@ -291,7 +297,9 @@ fn files(root: &Path, title: &str, into: &mut BTreeMap<String, String>) {
     for path in walk(root) {
         let below = path.strip_prefix(root).expect("a path below the root").to_string_lossy().into_owned();
         let is_restless = below.starts_with("run/nginx") || below.ends_with(".log") || below == "run/lvsctl.lock";
-        if is_restless {
+        // What makes the host a machine, and lvsctl itself.
+        let is_machinery = ["work", "run/lvsctl-agent", "run/ssh", "run/sudo", "var/lib/sudo"];
+        if is_restless || is_machinery.iter().any(|start| below.starts_with(start)) {
             continue;
         }
         let data = fs::symlink_metadata(&path).expect("a file");

@@ -9,6 +9,7 @@
 
 mod adopted;
 mod becomes_direct;
+mod agent;
 mod boot;
 mod carried;
 mod chains;
@@ -17,6 +18,7 @@ mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod fleet;
 mod fullnat;
 mod health;
 mod host_contract;
@@ -27,8 +29,10 @@ mod keepalived;
 mod lab;
 mod laboratory;
 mod moved_vip;
+mod machine;
 mod native;
 mod order;
+mod over_ssh;
 mod plan_changes_nothing;
 mod published;
 mod random;
@@ -58,6 +62,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
     let files = [
         smoke::tests(),
         host_contract::tests(),
+        agent::tests(),
         host_machine::tests(),
         host_keepalived::tests(),
         chains::tests(),
@@ -85,6 +90,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         virtual_mac::tests(),
         moved_vip::tests(),
         boot::tests(),
+        over_ssh::tests(),
         random::tests(soak),
     ];
     files.into_iter().flatten().flat_map(Test::by_kernel).collect()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::effect::{Answer, Capabilities, Effect, IpvsCommand, Probe};
-use lvsctl::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, connect};
+use lvsctl::host::{Host, HostError, Operator, Patience, Reversible, TakenBack, Transaction, Transactions, connect};
 use lvsctl::rehearsal::layout::CLIENT;
 use lvsctl::rehearsal::live::stand_ins;
 use lvsctl::survey::{Goal, Hosts, Survey};
@@ -190,7 +190,7 @@ fn record(laboratory: &Laboratory, text: &str, goal: Goal) -> Record {
     let secrets = stand_ins(&topology);
     let record = Arc::new(Mutex::new(Record::default()));
     let recorded = topology.managed_hosts().map(|host| {
-        let inner = connect(host).expect("the host");
+        let inner = connect(host, &Patience::default()).expect("the host");
         let name = host.name.value.as_str().to_owned();
         let host_name: HostName = host.name.value.clone();
         (host_name, Box::new(Recorded { name, inner, record: record.clone() }) as Box<dyn Host>)

@@ -67,8 +67,14 @@ fn connection(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Span
                 .help("Keep one of `ssh`, `local` and `netns`"),
         );
     }
-    let own =
-        Connection::Ssh { host: name.value.to_owned(), user: None, port: None, identity: None, become_root: false };
+    let own = Connection::Ssh {
+        host: name.value.to_owned(),
+        user: None,
+        port: None,
+        identity: None,
+        host_key: None,
+        become_root: false,
+    };
     match first {
         None => Spanned::new(own, name.span),
         Some(way) => Spanned::new(reached(way).unwrap_or(own), way.span),
@@ -86,6 +92,7 @@ fn reached(way: &Node) -> Option<Connection> {
             user: named("user"),
             port: way.property("port").and_then(|value| value.integer()).map(|port| port.value),
             identity: named("identity"),
+            host_key: named("host-key"),
             become_root: way.property("become").and_then(|value| value.flag()).unwrap_or(false),
         }),
     }

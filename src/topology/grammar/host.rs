@@ -39,6 +39,12 @@ const SSH: NodeRule = NodeRule {
         optional("user", Shape::Text(&text::USER), "OpenSSH's configuration", "The remote user"),
         optional("port", PORT, "OpenSSH's configuration", "The remote port"),
         optional("identity", Shape::Text(&text::PATH), "OpenSSH's configuration", "The private key's file"),
+        optional(
+            "host-key",
+            Shape::Text(&text::HOST_KEY),
+            "what known_hosts says",
+            "The fingerprint of the host's key, which is then the only one that it may have",
+        ),
         optional("become", Shape::Flag, "#false", "Whether to become root with sudo"),
     ],
     ..NODE

@@ -7,7 +7,7 @@ use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::document::ReadSource;
 use lvsctl::host::Operator;
 use lvsctl::source::Severity;
-use lvsctl::survey::{Goal, Survey, Surveyed};
+use lvsctl::survey::{Goal, Reach, Survey, Surveyed};
 use lvsctl::topology::{SecretReference, SecretValues, Topology};
 
 use super::progress::note;
@@ -81,7 +81,7 @@ impl Bench {
         let topology = self.load(site)?;
         let secrets = secrets();
         let started = Instant::now();
-        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None);
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None, Reach::default());
         let passes = converge(&mut survey, tally)?;
         note("applied");
         tally.applying += started.elapsed();
@@ -209,7 +209,7 @@ impl Bench {
         let next = self;
         let topology = next.load(site)?;
         let secrets = secrets();
-        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None);
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Converge, None, Reach::default());
         let limit = Instant::now() + ELECTION;
         while !read(&mut survey)?.plan.is_empty() && Instant::now() < limit {
             std::thread::sleep(Duration::from_millis(200));
@@ -222,7 +222,7 @@ impl Bench {
     pub fn destroy(&mut self, site: &Site) -> Result<(), String> {
         let topology = self.load(site)?;
         let secrets = secrets();
-        let mut survey = Survey::connect(&topology, &secrets, Goal::Destroy, None);
+        let mut survey = Survey::connect(&topology, &secrets, Goal::Destroy, None, Reach::default());
         converge(&mut survey, &mut Tally::default()).map_err(|problem| format!("destroy: {problem}"))?;
         let after = self.rig.snapshot();
         let mut found = Vec::new();

@@ -21,6 +21,13 @@ pub static SSH_HOST: TextRule = TextRule {
     check: ssh_host,
 };
 
+/// The fingerprint of a host's key.
+pub static HOST_KEY: TextRule = TextRule {
+    what: "a key's fingerprint",
+    rule: "Write it as `ssh-keygen -l` does: SHA256: and 43 letters, digits, + and /",
+    check: host_key,
+};
+
 /// A user's name.
 pub static USER: TextRule =
     TextRule { what: "a user's name", rule: "Use letters, digits, dots, dashes and underscores", check: name };
@@ -67,6 +74,19 @@ fn ssh_host(text: &str) -> Result<(), String> {
         None if text.is_empty() => Err("this is empty".into()),
         None if text.starts_with('-') => Err("begins with a dash".into()),
         None => bounded(text, LONGEST),
+    }
+}
+
+/// Accepts what 32 bytes are in base64 without its padding; the last of 43 signs holds 4 bits.
+fn host_key(text: &str) -> Result<(), String> {
+    let Some(digest) = text.strip_prefix("SHA256:") else { return Err("does not begin with SHA256:".into()) };
+    let plain = |character: char| character.is_ascii_alphanumeric() || "+/".contains(character);
+    match digest.chars().find(|character| !plain(*character)) {
+        Some('=') => Err("ends with =, which ssh-keygen leaves out".into()),
+        Some(wrong) => Err(format!("{} may not stand in it", show(wrong))),
+        None if digest.len() != 43 => Err(format!("{} signs long after SHA256:, 43 are needed", digest.len())),
+        None if !digest.ends_with(|last| "AEIMQUYcgkosw048".contains(last)) => Err("no digest ends like this".into()),
+        None => Ok(()),
     }
 }
 

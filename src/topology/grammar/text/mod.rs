@@ -11,7 +11,7 @@ mod network;
 use crate::document::grammar::TextRule;
 
 pub use check::{COMMAND, DIGEST, DNS_NAME, PAGE, PAYLOAD, REGEX, WEB_HOST};
-pub use host::{NAME, PATH, SSH_HOST, SYSCTL, SYSCTL_VALUE, USER};
+pub use host::{HOST_KEY, NAME, PATH, SSH_HOST, SYSCTL, SYSCTL_VALUE, USER};
 pub use mail::{MAIL_ADDRESS, MAIL_ADDRESSES, MAIL_SERVER};
 pub(super) use network::unicast;
 pub use network::{GROUP, HOST_ADDRESS, INTERFACE, LABEL, MAC, PORTS, SERVER, VIP_ADDRESS, is_host_address, is_vip};

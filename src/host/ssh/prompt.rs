@@ -1,0 +1,117 @@
+//! Asks for a passphrase, on a terminal only.
+//!
+//! The answer is read sign by sign, so that an interruption puts the terminal back before it ends the question. What was asked once is
+//! kept for the other hosts of the same run.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// Where questions go, also while standard output is a file.
+const TERMINAL: &str = "/dev/tty";
+
+/// Whether somebody is being asked.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
+static PASSPHRASES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
+/// Tells whether somebody is being asked, and the terminal's last line is not to be written on.
+pub fn is_asking() -> bool {
+    ASKING.load(Ordering::Relaxed)
+}
+
+/// Tells whether somebody is there to be asked.
+pub(super) fn is_possible() -> bool {
+    io::stdin().is_terminal() && File::options().read(true).write(true).open(TERMINAL).is_ok()
+}
+
+/// The passphrases of this run; whoever holds them asks alone.
+pub(super) struct Passphrases(MutexGuard<'static, BTreeMap<PathBuf, String>>);
+
+impl Passphrases {
+    /// Waits until nobody else asks.
+    pub(super) fn lock() -> Self {
+        Passphrases(PASSPHRASES.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the passphrase of a key, known or asked for; `None` if nobody answers.
+    pub(super) fn of(&mut self, key: &Path, is_wrong: bool) -> Option<String> {
+        match self.0.get(key).filter(|_| !is_wrong) {
+            Some(known) => Some(known.clone()),
+            None => {
+                ASKING.store(true, Ordering::Relaxed);
+                let answer = ask(&format!("Passphrase of {}: ", super::printable(&key.to_string_lossy())));
+                ASKING.store(false, Ordering::Relaxed);
+                answer.ok().flatten()
+            }
+        }
+    }
+
+    /// Keeps one that opened its key.
+    pub(super) fn keep(&mut self, key: &Path, passphrase: String) {
+        self.0.insert(key.to_owned(), passphrase);
+    }
+}
+
+/// Puts a terminal back as it was.
+struct Restore<'a>(&'a File, Termios);
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.0, OptionalActions::Drain, &self.1);
+        let _ = (&mut { self.0 }).write_all(b"\n");
+    }
+}
+
+/// Asks a question whose answer is not shown; `None` if it is interrupted or empty.
+fn ask(question: &str) -> io::Result<Option<String>> {
+    let terminal = File::options().read(true).write(true).open(TERMINAL)?;
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+    // Silent before the question stands there, or a quick answer would be shown.
+    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+    let restore = Restore(&terminal, before);
+    (&mut { restore.0 }).write_all(question.as_bytes())?;
+    let answer = answer(&mut { restore.0 })?;
+    Ok(answer.filter(|answer| !answer.is_empty()))
+}
+
+fn answer(terminal: &mut impl Read) -> io::Result<Option<String>> {
+    let mut typed = Vec::new();
+    let mut sign = [0];
+    loop {
+        if terminal.read(&mut sign)? == 0 {
+            return Ok(None);
+        }
+        match sign {
+            [b'\n' | b'\r'] => return Ok(Some(String::from_utf8_lossy(&typed).into_owned())),
+            // Ctrl-C and Ctrl-D.
+            [3 | 4] => return Ok(None),
+            // Backspace, and Ctrl-U for the whole line.
+            [8 | 0x7f] => while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
+            [0x15] => typed.clear(),
+            [other] => typed.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_to_the_end_of_its_line() {
+        let typed = |text: &[u8]| answer(&mut { text }).unwrap();
+        assert_eq!(typed(b"secret\nrest").as_deref(), Some("secret"));
+        assert_eq!(typed("sec\u{e9}x\x7f\x7fret\r".as_bytes()).as_deref(), Some("secret"));
+        assert_eq!(typed(b"wrong\x15right\n").as_deref(), Some("right"));
+        assert_eq!(typed(b"sec\x03ret\n"), None, "interrupted");
+        assert_eq!(typed(b"sec"), None, "the terminal is gone");
+    }
+}
