@@ -164,7 +164,7 @@ fn default_window(site: &Site) -> Window {
     let is_wanted = |host: &Host| site.only.as_ref().is_none_or(|only| only.contains(&host.name.value));
     let mut hosts = site.topology.managed_hosts().filter(|host| is_wanted(host));
     let over_ssh = hosts.any(|host| matches!(host.connection.value, Connection::Ssh { .. }));
-    Window(over_ssh.then_some(SSH_WINDOW))
+    Window(site.topology.confirm.or(over_ssh.then_some(SSH_WINDOW)))
 }
 
 /// Tells of applies that did not end, each of which is over now.

@@ -55,7 +55,11 @@ fn start(laboratory: &Laboratory, arguments: &[&str]) -> Child {
 
 /// Starts an apply and returns it as soon as so many runs were begun; `None` if it ended before.
 fn apply_until(laboratory: &Laboratory, runs: usize) -> Option<Child> {
-    let mut child = start(laboratory, CONFIRMED);
+    let child = start(laboratory, CONFIRMED);
+    until(laboratory, child, runs)
+}
+
+fn until(laboratory: &Laboratory, mut child: Child, runs: usize) -> Option<Child> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while intents(laboratory) < runs {
         assert!(Instant::now() < deadline, "the apply stands still");
@@ -132,9 +136,10 @@ fn killed_at_every_step(every: usize) {
 
 /// A client that is held up for longer than the window finds, when it goes on, that it is too late.
 fn stopped() {
-    let laboratory = Laboratory::new(SITE);
+    let laboratory = Laboratory::new(&format!("{SITE}policy {{ confirm \"5s\" }}\n"));
     let empty = laboratory.snapshot();
-    let mut child = apply_until(&laboratory, 6).expect("an apply that works");
+    let child = start(&laboratory, &["apply", "--auto-approve"]);
+    let mut child = until(&laboratory, child, 6).expect("an apply that works");
     signal(&child, Signal::STOP);
     await_back(&laboratory, Instant::now(), "stopped");
     signal(&child, Signal::CONT);
