@@ -32,11 +32,18 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
     };
     let plain = [
         file("modules.conf", Some(boot::modules(state)), "/etc/modules-load.d/lvsctl.conf"),
+        file("modprobe.conf", options(state), "/etc/modprobe.d/lvsctl.conf, before ip_vs is loaded"),
         file("sysctl.conf", Some(boot::sysctls(state)), "/etc/sysctl.d/90-lvsctl.conf, then sysctl --system"),
         file("iptables.rules", Some(rules(state, Family::Ipv4)), "iptables-restore --noflush < iptables.rules"),
         file("ip6tables.rules", Some(rules(state, Family::Ipv6)), "ip6tables-restore --noflush < ip6tables.rules"),
         file("ip.batch", Some(batch(state)), "ip -batch ip.batch"),
     ];
+    // What is written for ethtool is run line by line.
+    let offloads = Some(offloads(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+        name: "ethtool.batch",
+        text: SecretText::plain(text),
+        about: "xargs -L 1 ethtool -K < ethtool.batch",
+    });
     // ipvsadm -R takes no comment.
     let services = Some(ipvsadm::rules(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
         name: "ipvsadm.rules",
@@ -57,7 +64,26 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         }),
         _ => None,
     });
-    plain.into_iter().flatten().chain(services).chain(timeouts).chain(configuration).collect()
+    plain.into_iter().flatten().chain(offloads).chain(services).chain(timeouts).chain(configuration).collect()
+}
+
+fn options(state: &HostState) -> Option<String> {
+    match &state.get(&ResourceKey::ModuleOptions)?.resource {
+        Resource::File { text, .. } => {
+            let text = text.masked();
+            Some(text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect())
+        }
+        _ => None,
+    }
+}
+
+fn offloads(state: &HostState) -> String {
+    lines(state, |key, resource| match (key, resource) {
+        (ResourceKey::Offload { device, offload }, Resource::Switch(on)) => {
+            Some(format!("{device} {offload} {}", if *on { "on" } else { "off" }))
+        }
+        _ => None,
+    })
 }
 
 fn rules(state: &HostState, family: Family) -> String {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, SETTLE};
 use crate::effect::Capabilities;
-use crate::resource::ResourceKey;
+use crate::resource::{Action, Change, ResourceKey};
 use crate::survey::{Survey, Surveyed};
 use crate::topology::{Failover, HostName};
 
@@ -25,13 +25,11 @@ type Floating = BTreeMap<(String, IpAddr), BTreeSet<HostName>>;
 
 /// Returns what is held by no director or by several, in words, after it was waited for.
 pub(super) fn check(survey: &mut Survey<'_>, first: &Surveyed) -> Vec<String> {
-    let is_touched = |name: &HostName| {
-        first
-            .plan
-            .steps
-            .iter()
-            .any(|step| step.change.id.host == *name && *step.change.key() == ResourceKey::KeepalivedDaemon)
-    };
+    // A daemon that is stopped holds nothing, and is not to.
+    let is_reading =
+        |change: &Change| *change.key() == ResourceKey::KeepalivedDaemon && change.action != Action::Delete;
+    let is_touched =
+        |name: &HostName| first.plan.steps.iter().any(|step| step.change.id.host == *name && is_reading(&step.change));
     let topology = survey.topology();
     let failovers: Vec<&Failover> = topology
         .failovers

@@ -29,7 +29,7 @@ impl Ethtool {
     pub(super) fn offloads(&mut self, device: &str) -> Result<BTreeMap<Offload, bool>, HostError> {
         let doing = format!("ask what {device} offloads");
         let mut read = Ok(BTreeMap::new());
-        let question = ethtool::get_offloads(device);
+        let question = ethtool::get_offloads(device).map_err(|error| malformed(&doing, &error))?;
         match self.socket.request(self.family, NlmF::empty(), &question, |answer| read = ethtool::offloads(answer)) {
             Err(Failure::Refused(Errno::NODEV)) => Ok(BTreeMap::new()),
             Err(failure) => Err(refused(&doing, failure)),
@@ -40,7 +40,7 @@ impl Ethtool {
     /// Switches one of them.
     pub(super) fn set(&mut self, device: &str, offload: Offload, on: bool) -> Result<(), HostError> {
         let doing = format!("switch {offload} of {device} {}", if on { "on" } else { "off" });
-        let change = ethtool::set_offload(device, offload, on);
+        let change = ethtool::set_offload(device, offload, on).map_err(|error| malformed(&doing, &error))?;
         self.socket.request(self.family, NlmF::empty(), &change, |_| ()).map_err(|failure| refused(&doing, failure))?;
         // What an interface cannot do it leaves undone without a word.
         match self.offloads(device)?.get(&offload) {

@@ -6,9 +6,9 @@ use neli::consts::nl::NlmF;
 use rustix::io::Errno;
 
 use super::HostError;
-use super::generic::{self, Trouble};
+use super::generic::{self, Trouble, malformed};
 use super::netlink::{ANSWER, Failure, Socket};
-use crate::effect::wire::fou;
+use crate::effect::wire::{WireError, fou};
 use crate::topology::Family;
 
 /// The module that brings the family.
@@ -31,22 +31,24 @@ impl Fou {
     /// Returns the ports, each with whether it expects Generic UDP Encapsulation.
     pub(super) fn ports(&mut self) -> Result<BTreeMap<(Family, u16), bool>, HostError> {
         let doing = "read the ports of fou";
-        let ports = self.socket.dump(self.family, &fou::get_ports(), |bytes| Ok(fou::port(bytes)?));
+        let question = fou::get_ports().map_err(|error| malformed(doing, &error))?;
+        let ports = self.socket.dump(self.family, &question, |bytes| Ok(fou::port(bytes)?));
         Ok(ports.map_err(|trouble: Trouble| trouble.error(doing, refused))?.into_iter().collect())
     }
 
     /// Opens a port for Generic UDP Encapsulation.
     pub(super) fn add(&mut self, family: Family, port: u16) -> Result<(), HostError> {
-        self.change(&format!("open the UDP port {port} for gue"), &fou::add_port(family, port))
+        self.change(&format!("open the UDP port {port} for gue"), fou::add_port(family, port))
     }
 
     /// Closes a port.
     pub(super) fn remove(&mut self, family: Family, port: u16) -> Result<(), HostError> {
-        self.change(&format!("close the UDP port {port}"), &fou::delete_port(family, port))
+        self.change(&format!("close the UDP port {port}"), fou::delete_port(family, port))
     }
 
-    fn change(&mut self, doing: &str, message: &[u8]) -> Result<(), HostError> {
-        self.socket.request(self.family, NlmF::empty(), message, |_| ()).map_err(|failure| refused(doing, failure))
+    fn change(&mut self, doing: &str, message: Result<Vec<u8>, WireError>) -> Result<(), HostError> {
+        let message = message.map_err(|error| malformed(doing, &error))?;
+        self.socket.request(self.family, NlmF::empty(), &message, |_| ()).map_err(|failure| refused(doing, failure))
     }
 }
 

@@ -67,6 +67,8 @@ fn asked(family: Family) -> Option<IptablesVariant> {
 pub(super) fn save(family: Family) -> Result<String, HostError> {
     let doing = format!("read the rules of {}", name(family));
     let saved = match variant(family) {
+        // One that is installed and does not work has rules that nobody can see.
+        None if program::find(name(family)).is_some() => return Err(unusable(&doing, family)),
         None => return Ok(String::new()),
         // Where the kernel's half is not loaded there are no rules, and asking would load it.
         Some(IptablesVariant::Nft) if module::is_loadable(NF_TABLES) => return Ok(String::new()),
@@ -75,6 +77,12 @@ pub(super) fn save(family: Family) -> Result<String, HostError> {
     };
     let text = program::succeed(&doing, &saved, &[], None, WITHIN)?;
     Ok(without_times(&text))
+}
+
+fn unusable(doing: &str, family: Family) -> HostError {
+    let text =
+        "it is installed, and neither its legacy variant nor its nf_tables variant works with this kernel".into();
+    HostError::Program { doing: doing.into(), program: name(family).into(), exit: "an error".into(), text }
 }
 
 /// Tells whether somebody has rules in x_tables while the host's programs mean nf_tables.

@@ -46,10 +46,12 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
     let mut found: BTreeMap<(ServiceKey, HostName), Impact> = BTreeMap::new();
     for (host, reading) in observed {
         let Ok(observation) = reading else { continue };
-        let wanted = desired.get(host).unwrap_or(&nothing).values();
-        let wanted = wanted.filter(|entry| entry.health != Health::Standby);
+        let desired = desired.get(host).unwrap_or(&nothing);
+        // A server that stands in for all others is none of them, in the table or not.
+        let stands_in = |key: &ResourceKey| desired.get(key).is_some_and(|entry| entry.health == Health::Standby);
+        let wanted = desired.values().filter(|entry| entry.health != Health::Standby);
         let wanted = tally(wanted.filter(|entry| !unhealthy.contains(&ResourceId::new(host, entry.key.clone()))));
-        let live = tally(observation.state.values());
+        let live = tally(observation.state.values().filter(|entry| !stands_in(&entry.key)));
         let services: BTreeSet<&ServiceKey> = live.keys().chain(wanted.keys()).collect();
         for service in services.into_iter().filter(|service| touched.contains(service)) {
             let (servers_before, weight_before) = live.get(service).copied().unwrap_or_default();

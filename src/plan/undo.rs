@@ -110,11 +110,23 @@ fn links(effect: &Effect, change: &Change, observed: &HostState) -> Vec<Effect> 
     match (effect, was) {
         (Effect::RemoveLink { device }, (Some(sort), is_up)) => {
             let made = Effect::AddLink { device: device.clone(), sort };
-            [made].into_iter().chain(is_up.then(|| set(device, true))).collect()
+            let parameters = parameters_of(device, observed);
+            [made].into_iter().chain(parameters).chain(is_up.then(|| set(device, true))).collect()
         }
         (Effect::SetLink { device, is_up }, (_, was_up)) if *is_up != was_up => vec![set(device, was_up)],
         _ => Vec::new(),
     }
+}
+
+/// Returns what gives an interface that was made anew the parameters back that went with it: it must be quiet before it is up.
+fn parameters_of(device: &str, observed: &HostState) -> Vec<Effect> {
+    let folders = ["ipv4", "ipv6"].map(|family| format!("net/{family}/conf/{device}/"));
+    let of_it = observed.iter().filter_map(|(key, entry)| match (key, &entry.resource) {
+        (ResourceKey::Sysctl(key), Resource::Sysctl(value)) => Some((key, value)),
+        _ => None,
+    });
+    let of_it = of_it.filter(|(key, _)| folders.iter().any(|folder| key.path().starts_with(folder)));
+    of_it.map(|(key, value)| Effect::WriteSysctl { key: key.clone(), value: value.clone() }).collect()
 }
 
 /// Returns what puts lvsctl's own services back which keepalived takes along when it lets go of them.

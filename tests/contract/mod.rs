@@ -43,6 +43,7 @@ pub fn cases() -> Vec<Case> {
         ("offloads_are_switched", network::offloads_are_switched),
         ("ports_of_gue_are_opened", network::ports_of_gue_are_opened),
         ("modules_are_loaded", network::modules_are_loaded),
+        ("modules_bring_what_is_theirs", network::modules_bring_what_is_theirs),
         ("chains_are_restored_beside_foreign_ones", rules::chains_are_restored_beside_foreign_ones),
         ("a_refused_restore_changes_nothing", rules::a_refused_restore_changes_nothing),
         ("files_are_replaced_whole", files::files_are_replaced_whole),

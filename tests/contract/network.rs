@@ -181,6 +181,26 @@ pub fn modules_are_loaded(bench: &dyn Bench) {
     assert_eq!(values[&conntrack].as_deref(), Some("0"));
 }
 
+/// A module brings interfaces, which are down, and parameters with the kernel's own values.
+pub fn modules_bring_what_is_theirs(bench: &dyn Bench) {
+    let mut host = bench.connect();
+    let brought = [
+        ("ipip", "tunl0", "ipip"),
+        ("ip6_tunnel", "ip6tnl0", "ip6tnl"),
+        ("ip_gre", "gre0", "gre"),
+        ("ip6_gre", "ip6gre0", "ip6gre"),
+    ];
+    for (module, device, sort) in brought {
+        succeed(&mut *host, &[Effect::LoadModule(module.into())]);
+        let Link { sort: live, is_up, addresses, .. } = link(&mut *host, device);
+        assert_eq!((live.as_deref(), is_up, addresses), (Some(sort), false, vec![]), "{device}");
+    }
+    succeed(&mut *host, &[Effect::LoadModule("nf_conntrack".into())]);
+    let loose = SysctlKey::from_path("net/netfilter/nf_conntrack_tcp_loose");
+    let Answer::Sysctls(values) = ask(&mut *host, &Probe::Sysctls(vec![loose.clone()])) else { mismatch(&"sysctls") };
+    assert_eq!(values[&loose].as_deref(), Some("1"));
+}
+
 /// Asks everything that can be asked.
 pub fn everything(host: &mut dyn Host) -> Vec<Answer> {
     let modules = ["ip_vs", "ip_tables", "nf_tables", "iptable_nat"].map(str::to_owned).to_vec();

@@ -10,6 +10,7 @@ mod script;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lvsctl::apply::{self, ApplyReport, OnFailure};
 use lvsctl::cli::files::DiskReader;
@@ -37,7 +38,7 @@ pub struct Wish {
 
 /// A case with its hosts as they are before the plan.
 pub struct Case {
-    pub wish: Wish,
+    pub wish: Arc<Wish>,
     pub goal: Goal,
     pub fakes: BTreeMap<HostName, FakeHost>,
 }
@@ -68,7 +69,16 @@ impl ReadSource for Below {
     }
 }
 
+/// The topologies that were loaded; a case is loaded once for every effect that fails in it.
+static LOADED: Mutex<BTreeMap<PathBuf, Arc<Wish>>> = Mutex::new(BTreeMap::new());
+
 impl Wish {
+    /// Loads a topology, which must have no error, unless that was done before.
+    pub fn once(folder: &Path, file: &str) -> Arc<Self> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(loaded.entry(folder.join(file)).or_insert_with(|| Arc::new(Wish::load(folder, file))))
+    }
+
     /// Loads a topology, which must have no error. The value of each secret is its variable's name in small
     /// letters and without underscores.
     pub fn load(folder: &Path, file: &str) -> Self {
@@ -90,8 +100,8 @@ impl Case {
     /// Loads a case and brings its hosts to where its plan begins.
     pub fn load(name: &str) -> Self {
         let folder = folder(name);
-        let wish = Wish::load(&folder, "topology.kdl");
-        let before = folder.join("before.kdl").exists().then(|| Wish::load(&folder, "before.kdl"));
+        let wish = Wish::once(&folder, "topology.kdl");
+        let before = folder.join("before.kdl").exists().then(|| Wish::once(&folder, "before.kdl"));
         let script = std::fs::read_to_string(folder.join("hosts.txt")).unwrap_or_default();
         let (at_first, afterwards) = script.split_once("--- afterwards\n").unwrap_or((&script, ""));
         let mut fakes = BTreeMap::new();
@@ -173,7 +183,11 @@ pub fn seen(fake: &FakeHost) -> Vec<String> {
     }));
     let answers = probes.iter().map(|probe| match host.probe(probe).unwrap() {
         Answer::File(path, state) => vec![format!("{path} {:?}", state.map(|state| (state.mode, state.text)))],
-        Answer::Links(links) => links.iter().map(|link| format!("{link:?}")).collect(),
+        Answer::Links(mut links) => {
+            // Addresses of different families that come at once have no order.
+            links.iter_mut().for_each(|link| link.addresses.sort_by_key(|held| held.network));
+            links.iter().map(|link| format!("{link:?}")).collect()
+        }
         Answer::Ipvs(mut services) => {
             // The order in which the kernel lists them means nothing.
             services.sort_by_key(|service| service.key);

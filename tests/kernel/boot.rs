@@ -133,6 +133,7 @@ fn a_site_is_applied() {
     let laboratory = Laboratory::new(SITE);
     laboratory.apply();
     assert_eq!(changes(&laboratory), Vec::<String>::new(), "before the reboot");
+    assert_is_no_source(&laboratory);
     for host in HOSTS {
         keep(host, &laboratory.root(host));
     }
@@ -165,7 +166,18 @@ fn a_site_comes_back() {
     laboratory.serves("checked", 20);
     laboratory.serves("wrapped", 20);
     laboratory.serves("dummy", 20);
+    laboratory.serves("six", 20);
+    laboratory.serves("six-static", 20);
+    assert_is_no_source(&laboratory);
     laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+/// A VIP of IPv6 is no source of the host's own packets, on the director as on the server.
+fn assert_is_no_source(laboratory: &Laboratory) {
+    for host in ["d1", "w1"] {
+        let text = laboratory.run(host, "ip -6 -o address show to fd00::100/128");
+        assert!(text.contains("preferred_lft 0sec"), "{host}: {text}");
+    }
 }
 
 /// Applies, and waits until the first director holds what floats.

@@ -1,4 +1,4 @@
-//! Attributes (`struct nlattr`) laid down one behind the other in one buffer.
+//! Messages of generic netlink and their attributes (`struct nlattr`), laid down one behind the other in one buffer.
 //!
 //! neli's builders make a buffer for each attribute and copy it into the one around it. A table has tens of thousands of
 //! messages, which here go straight to where they are sent from.
@@ -10,8 +10,29 @@ use super::WireError;
 /// `NLA_F_NESTED` of `uapi/linux/netlink.h`.
 const NESTED: u16 = 1 << 15;
 
+/// The length of the header of generic netlink (`struct genlmsghdr`).
+pub(super) const HEADER_LENGTH: usize = 4;
+
+/// Makes a message.
+pub(super) fn message(
+    command: impl Into<u8>,
+    version: u8,
+    outer: impl FnOnce(&mut Attributes<'_>) -> Result<(), WireError>,
+) -> Result<Vec<u8>, WireError> {
+    let mut bytes = Vec::new();
+    outer(&mut begin(&mut bytes, command, version))?;
+    Ok(bytes)
+}
+
+/// Appends the header of generic netlink, behind which attributes stand.
+pub(super) fn begin(bytes: &mut Vec<u8>, command: impl Into<u8>, version: u8) -> Attributes<'_> {
+    let header: [u8; HEADER_LENGTH] = [command.into(), version, 0, 0];
+    bytes.extend_from_slice(&header);
+    Attributes(bytes)
+}
+
 /// Appends attributes to a buffer that is filled up to a multiple of four.
-pub(super) struct Attributes<'a>(pub(super) &'a mut Vec<u8>);
+pub(super) struct Attributes<'a>(&'a mut Vec<u8>);
 
 impl Attributes<'_> {
     /// Appends an attribute.
@@ -51,6 +72,11 @@ impl Attributes<'_> {
 pub(super) trait Payload {
     /// Appends it to the header of its attribute.
     fn append(&self, bytes: &mut Vec<u8>);
+}
+
+/// What is there is what it says.
+impl Payload for () {
+    fn append(&self, _bytes: &mut Vec<u8>) {}
 }
 
 impl Payload for u8 {

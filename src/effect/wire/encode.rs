@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use neli::consts::genl::{Cmd, CtrlAttr, CtrlCmd};
 
-use super::attributes::Attributes;
+use super::attributes::{self, Attributes};
 use super::{
     AF_INET, AF_INET6, Command, DaemonAttribute, DestinationAttribute, Outer, ServiceAttribute, TUNNEL_GRE, TUNNEL_GUE,
     VERSION, WireError, state_number,
@@ -32,7 +32,7 @@ pub fn append_command(command: &IpvsCommand, bytes: &mut Vec<u8>) -> Result<(), 
         IpvsCommand::SetTimeout(..) => Command::SetConfig,
         IpvsCommand::DeleteDestination(..) => Command::DeleteDestination,
     };
-    let mut outer = begin(bytes, number);
+    let mut outer = attributes::begin(bytes, number, VERSION);
     match command {
         IpvsCommand::NewService(key, config) | IpvsCommand::SetService(key, config) => {
             service(&mut outer, key, Some(config))
@@ -118,15 +118,7 @@ fn message(
     command: impl Cmd,
     outer: impl FnOnce(&mut Attributes<'_>) -> Result<(), WireError>,
 ) -> Result<Vec<u8>, WireError> {
-    let mut bytes = Vec::new();
-    outer(&mut begin(&mut bytes, command))?;
-    Ok(bytes)
-}
-
-/// Appends the header of generic netlink (`struct genlmsghdr`), behind which attributes stand.
-fn begin(bytes: &mut Vec<u8>, command: impl Cmd) -> Attributes<'_> {
-    bytes.extend_from_slice(&[command.into(), VERSION, 0, 0]);
-    Attributes(bytes)
+    attributes::message(command, VERSION, outer)
 }
 
 fn service(outer: &mut Attributes<'_>, key: &ServiceKey, config: Option<&ServiceConfig>) -> Result<(), WireError> {

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::WireError;
-use super::bytes::{self, HEADER_LENGTH, attribute, attributes, find, nest};
+use super::attributes::{Attributes, message};
+use super::reading::{attributes, body, find};
 use crate::topology::Offload;
 
 /// The name under which the kernel registers the family (`ETHTOOL_GENL_NAME`).
@@ -34,24 +35,28 @@ const NAME: u16 = 2;
 const VALUE: u16 = 3;
 
 /// Encodes the question for what an interface offloads.
-pub fn get_offloads(device: &str) -> Vec<u8> {
-    message(GET, &[header(device)])
+pub fn get_offloads(device: &str) -> Result<Vec<u8>, WireError> {
+    message(GET, VERSION, |outer| header(outer, device))
 }
 
 /// Encodes a switch of one offload.
-pub fn set_offload(device: &str, offload: Offload, on: bool) -> Vec<u8> {
-    let mut bit = attribute(NAME, &text(offload.kernel_name()));
-    if on {
-        bit.extend(attribute(VALUE, &[]));
-    }
-    let bits = nest(BITS, &nest(BIT, &bit));
-    message(SET, &[header(device), nest(WANTED, &bits)])
+pub fn set_offload(device: &str, offload: Offload, on: bool) -> Result<Vec<u8>, WireError> {
+    message(SET, VERSION, |outer| {
+        header(outer, device)?;
+        outer.nest(WANTED, |wanted| {
+            wanted.nest(BITS, |bits| {
+                bits.nest(BIT, |bit| {
+                    bit.put(NAME, offload.kernel_name())?;
+                    if on { bit.put(VALUE, ()) } else { Ok(()) }
+                })
+            })
+        })
+    })
 }
 
 /// Decodes what an interface offloads; the kernel names those that are on.
 pub fn offloads(bytes: &[u8]) -> Result<BTreeMap<Offload, bool>, WireError> {
-    let body = bytes.get(HEADER_LENGTH..).ok_or_else(|| WireError::Broken("no header".into()))?;
-    let active = find(body, ACTIVE).ok_or(WireError::Missing("active features"))?;
+    let active = find(body(bytes)?, ACTIVE).ok_or(WireError::Missing("active features"))?;
     let bits = find(active, BITS).unwrap_or_default();
     let names: Vec<&[u8]> = attributes(bits)
         .filter(|(kind, _)| *kind == BIT)
@@ -62,16 +67,8 @@ pub fn offloads(bytes: &[u8]) -> Result<BTreeMap<Offload, bool>, WireError> {
     Ok(Offload::ALL.into_iter().map(|offload| (offload, is_on(offload))).collect())
 }
 
-fn message(command: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
-    bytes::message(command, VERSION, attributes)
-}
-
-fn header(device: &str) -> Vec<u8> {
-    nest(HEADER, &attribute(DEVICE, &text(device)))
-}
-
-fn text(text: &str) -> Vec<u8> {
-    text.bytes().chain([0]).collect()
+fn header(outer: &mut Attributes<'_>, device: &str) -> Result<(), WireError> {
+    outer.nest(HEADER, |header| header.put(DEVICE, device))
 }
 
 #[cfg(test)]
@@ -89,21 +86,30 @@ mod tests {
 
     #[test]
     fn the_features_that_are_on_are_named() {
-        let bit = |name: &str| nest(BIT, &attribute(NAME, &text(name)));
-        let bits = [bit("rx-gro"), bit("tx-checksum-ip-generic")].concat();
-        let active = nest(ACTIVE, &nest(BITS, &bits));
-        let read = offloads(&message(GET, &[header("eth0"), active])).unwrap();
+        let answer = message(GET, VERSION, |outer| {
+            header(outer, "eth0")?;
+            outer.nest(ACTIVE, |active| {
+                active.nest(BITS, |bits| {
+                    let mut name = |name| bits.nest(BIT, |bit| bit.put(NAME, name));
+                    name("rx-gro")?;
+                    name("tx-checksum-ip-generic")
+                })
+            })
+        });
+        let read = offloads(&answer.unwrap()).unwrap();
         assert_eq!(read.into_values().collect::<Vec<_>>(), [true, false, false]);
-        assert!(offloads(&message(GET, &[header("eth0")])).is_err());
+        assert!(offloads(&get_offloads("eth0").unwrap()).is_err());
     }
 
     #[test]
     fn a_switch_names_the_interface_and_the_feature() {
-        let bytes = set_offload("eth0", Offload::Gro, false);
-        let body = &bytes[HEADER_LENGTH..];
+        let bytes = set_offload("eth0", Offload::Gro, false).unwrap();
+        let body = body(&bytes).unwrap();
         assert_eq!(find(find(body, HEADER).unwrap(), DEVICE), Some(&b"eth0\0"[..]));
         let bit = find(find(find(body, WANTED).unwrap(), BITS).unwrap(), BIT).unwrap();
         assert_eq!((find(bit, NAME), find(bit, VALUE)), (Some(&b"rx-gro\0"[..]), None));
-        assert_ne!(set_offload("eth0", Offload::Gro, true), bytes);
+        let on = set_offload("eth0", Offload::Gro, true).unwrap();
+        let bit = find(find(find(super::body(&on).unwrap(), WANTED).unwrap(), BITS).unwrap(), BIT).unwrap();
+        assert_eq!(find(bit, VALUE), Some(&b""[..]));
     }
 }

@@ -1,7 +1,8 @@
 //! The messages of the netlink family that opens UDP ports for packets in envelopes (`uapi/linux/fou.h`).
 
 use super::WireError;
-use super::bytes::{self, HEADER_LENGTH, attribute, find};
+use super::attributes::{Attributes, message};
+use super::reading::{body, find};
 use crate::topology::Family;
 
 /// The name under which the kernel registers the family (`FOU_GENL_NAME`).
@@ -28,23 +29,26 @@ const INET: u8 = 2;
 const INET6: u8 = 10;
 
 /// Encodes the question for every port.
-pub fn get_ports() -> Vec<u8> {
-    bytes::message(GET, VERSION, &[])
+pub fn get_ports() -> Result<Vec<u8>, WireError> {
+    message(GET, VERSION, |_| Ok(()))
 }
 
 /// Encodes a port that is opened for Generic UDP Encapsulation.
-pub fn add_port(family: Family, port: u16) -> Vec<u8> {
-    bytes::message(ADD, VERSION, &[number(family), port_attribute(port), attribute(TYPE, &[GUE])])
+pub fn add_port(family: Family, port: u16) -> Result<Vec<u8>, WireError> {
+    message(ADD, VERSION, |outer| {
+        named(outer, family, port)?;
+        outer.put(TYPE, GUE)
+    })
 }
 
 /// Encodes a port that is closed.
-pub fn delete_port(family: Family, port: u16) -> Vec<u8> {
-    bytes::message(DELETE, VERSION, &[number(family), port_attribute(port)])
+pub fn delete_port(family: Family, port: u16) -> Result<Vec<u8>, WireError> {
+    message(DELETE, VERSION, |outer| named(outer, family, port))
 }
 
 /// Decodes a port, with whether it expects Generic UDP Encapsulation.
 pub fn port(bytes: &[u8]) -> Result<((Family, u16), bool), WireError> {
-    let body = bytes.get(HEADER_LENGTH..).ok_or_else(|| WireError::Broken("no header".into()))?;
+    let body = body(bytes)?;
     let port = find(body, PORT).and_then(|port| port.first_chunk()).ok_or(WireError::Missing("port"))?;
     let family = match find(body, ADDRESS_FAMILY) {
         Some([INET, ..]) => Family::Ipv4,
@@ -55,16 +59,14 @@ pub fn port(bytes: &[u8]) -> Result<((Family, u16), bool), WireError> {
     Ok(((family, u16::from_be_bytes(*port)), is_gue))
 }
 
-fn number(family: Family) -> Vec<u8> {
+/// Appends what a port is known by.
+fn named(outer: &mut Attributes<'_>, family: Family, port: u16) -> Result<(), WireError> {
     let number = match family {
         Family::Ipv4 => INET,
         Family::Ipv6 => INET6,
     };
-    attribute(ADDRESS_FAMILY, &[number])
-}
-
-fn port_attribute(port: u16) -> Vec<u8> {
-    attribute(PORT, &port.to_be_bytes())
+    outer.put(ADDRESS_FAMILY, number)?;
+    outer.put(PORT, port.to_be())
 }
 
 #[cfg(test)]
@@ -83,13 +85,13 @@ mod tests {
     #[test]
     fn a_port_is_in_the_order_of_the_network() {
         // As `ip fou add port 6080 gue -6` sends it: an address family, a port, a type, each padded to four bytes.
-        let sent = add_port(Family::Ipv6, 6080);
+        let sent = add_port(Family::Ipv6, 6080).unwrap();
         assert_eq!(sent[..4], [1, 1, 0, 0]);
         assert_eq!(sent[8..12], [10, 0, 0, 0]);
         assert_eq!(sent[16..20], [0x17, 0xc0, 0, 0]);
         assert_eq!(sent[24..28], [2, 0, 0, 0]);
         assert_eq!(port(&sent).unwrap(), ((Family::Ipv6, 6080), true));
-        assert_eq!(port(&delete_port(Family::Ipv4, 1)).unwrap(), ((Family::Ipv4, 1), false));
-        assert!(port(&get_ports()).is_err());
+        assert_eq!(port(&delete_port(Family::Ipv4, 1).unwrap()).unwrap(), ((Family::Ipv4, 1), false));
+        assert!(port(&get_ports().unwrap()).is_err());
     }
 }

@@ -8,11 +8,11 @@
 //! no timeout and the netmask of a single client, whatever the kernel remembers of earlier times.
 
 mod attributes;
-mod bytes;
 mod decode;
 mod encode;
 pub mod ethtool;
 pub mod fou;
+mod reading;
 #[cfg(test)]
 mod tests;
 

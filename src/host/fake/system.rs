@@ -37,6 +37,9 @@ const IPVS_SYSCTLS: [(&str, &str); 6] = [
     ("net/ipv4/vs/sloppy_tcp", "0"),
 ];
 
+/// The parameter of nf_conntrack that lvsctl sets, with the kernel's own default.
+const CONNTRACK_SYSCTLS: [(&str, &str); 1] = [("net/netfilter/nf_conntrack_tcp_loose", "1")];
+
 /// Returns the parameters of a host without interfaces and modules.
 pub(super) fn sysctls() -> BTreeMap<SysctlKey, String> {
     SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())).into()
@@ -57,13 +60,23 @@ impl State {
         }
         match name {
             "ip_vs" => {
-                self.sysctls.extend(IPVS_SYSCTLS.map(|(path, value)| (SysctlKey::from_path(path), value.to_owned())));
+                self.add_sysctls(&IPVS_SYSCTLS);
+                Ok(())
+            }
+            "nf_conntrack" => {
+                self.add_sysctls(&CONNTRACK_SYSCTLS);
                 Ok(())
             }
             "ipip" => self.add_link("tunl0", "ipip"),
             "ip6_tunnel" => self.add_link("ip6tnl0", "ip6tnl"),
+            "ip_gre" => self.add_link("gre0", "gre"),
+            "ip6_gre" => self.add_link("ip6gre0", "ip6gre"),
             _ => Ok(()),
         }
+    }
+
+    fn add_sysctls(&mut self, all: &[(&str, &str)]) {
+        self.sysctls.extend(all.iter().map(|(path, value)| (SysctlKey::from_path(path), (*value).to_owned())));
     }
 
     pub(super) fn add_link(&mut self, device: &str, sort: &str) -> Result<(), HostError> {

@@ -11,7 +11,7 @@ use crate::document::grammar::TextRule;
 const LONGEST_RAW: usize = 512;
 
 /// What lvsctl writes itself, with the node to use; keepalived would take the last one, or complain.
-const WRITTEN: [(&str, &str); 27] = [
+const WRITTEN: [(&str, &str); 28] = [
     ("advert_int", "advert-interval"),
     ("auth_pass", "auth-pass"),
     ("auth_type", "auth-pass"),
@@ -22,6 +22,7 @@ const WRITTEN: [(&str, &str); 27] = [
     ("include", "include"),
     ("interface", "interface"),
     ("mcast_src_ip", "source-address"),
+    ("native_ipv6", "vip"),
     ("nopreempt", "preempt"),
     ("preempt_delay", "preempt"),
     ("priority", "director"),
@@ -154,6 +155,7 @@ mod tests {
             "include /etc/shadow",
             "a { auth_pass x }",
             "priority 255",
+            "native_ipv6",
             "authentication{auth_pass x}",
         ] {
             assert!(raw(bad).is_err(), "{bad:?}");

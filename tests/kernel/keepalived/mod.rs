@@ -4,6 +4,7 @@ mod daemon;
 mod edits;
 mod floating;
 mod prediction;
+mod random_site;
 mod reload;
 pub mod site;
 
@@ -75,7 +76,7 @@ fn random_sites_are_accepted() {
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
-    let outcome = TestRunner::new(config.clone()).run(&site::random(), |topology| {
+    let outcome = TestRunner::new(config.clone()).run(&random_site::random(), |topology| {
         let Some(text) = site::text(&topology, "lb01") else {
             // A word that keepalived cannot be given is refused; nothing else in these sites may be.
             let (_, problems) = site::compiled(&topology, "lb01");

@@ -4,34 +4,38 @@
 //! as `distribution::NAME`, on a distribution's kernel with iptables-nft, and one with [`Test::on_distribution_kernel`]
 //! only there. It is for the cases in which that kernel differs: emulation is slow.
 //!
+//! `declared` is what a test says of itself, `options` what the command line asks for, and `guest` runs the tests in the guest.
+//! Here the host deals them out.
+//!
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
 //! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
-use std::fs::File;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+mod declared;
+mod guest;
+mod options;
+
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lvsctl::rehearsal::distribution::DistributionKernel;
-use lvsctl::rehearsal::init::{Guest, is_guest};
 use lvsctl::rehearsal::kernel::Kernel;
 use lvsctl::rehearsal::prerequisites;
 use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
-use rustix::process::{Pid, Signal};
-use serde::{Deserialize, Serialize};
 
-use crate::carried::{self, Carried};
-use crate::lab;
+use crate::carried::Carried;
 use crate::seed::{SEED_VARIABLE, seed};
 
-/// The variable that names the one test that a process runs.
-pub const TEST_VARIABLE: &str = "LVSCTL_KERNEL_TEST";
+pub use declared::{Test, test};
+pub use guest::{TEST_VARIABLE, run_if_test, run_in_guest, running};
 
-/// The variable that says that a test goes on in a guest that was booted again.
-const REBOOTED_VARIABLE: &str = "LVSCTL_KERNEL_TEST_REBOOTED";
+use guest::{Finished, Request};
+use options::Options;
+
+/// How much longer than its deadline a test may take, for machines that do something else as well.
+const SLACK: u32 = 4;
 
 /// The variable that asks for the long test and says how long; without it there is no such test.
 pub const SOAK_VARIABLE: &str = "LVSCTL_SOAK";
@@ -43,117 +47,12 @@ const PASSED_ON: &[&str] = &["PROPTEST_", "LVSCTL_TEST_", SOAK_VARIABLE, "RUST_B
 /// seconds.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// How much longer than its deadline a test may take, for machines that do something else as well.
-const SLACK: u32 = 4;
-
-/// How many guests run at once at most; `--test-threads` says otherwise.
-const MAXIMUM_GUESTS: usize = 4;
-
 /// Where tools/fetch-kernel puts the distribution's kernel.
 const DISTRIBUTION_KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/distribution-kernel");
-
-/// What the names of the tests on the distribution's kernel begin with.
-pub const DISTRIBUTION: &str = "distribution::";
 
 /// The kernels' memory in mebibytes; the emulated one begins with its initial root in it, twice for a moment.
 const USER_MODE_MEMORY: u32 = 512;
 const DISTRIBUTION_MEMORY: u32 = 1024;
-
-/// The kernels on which a test runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kernels {
-    UserMode,
-    Distribution,
-    Both,
-}
-
-/// A test that runs in the guest.
-#[derive(Clone, Copy)]
-pub struct Test {
-    name: &'static str,
-    run: fn(),
-    deadline: Duration,
-    alone: bool,
-    kernels: Kernels,
-    after_reboot: Option<fn()>,
-}
-
-/// Makes a test that may take half a minute.
-pub fn test(name: &'static str, run: fn()) -> Test {
-    let deadline = Duration::from_secs(30);
-    Test { name, run, deadline, alone: false, kernels: Kernels::UserMode, after_reboot: None }
-}
-
-impl Test {
-    /// Sets how long the test may take, in seconds.
-    #[allow(dead_code)]
-    pub fn within(self, seconds: u64) -> Self {
-        Test { deadline: Duration::from_secs(seconds), ..self }
-    }
-
-    /// Gives the test a guest of its own, for one that needs a kernel in which nothing has been done yet.
-    #[allow(dead_code)]
-    pub fn alone(self) -> Self {
-        Test { alone: true, ..self }
-    }
-
-    /// Boots another guest when the test has passed and goes on there, with what it kept ([`carried`]).
-    pub fn then_after_reboot(self, run: fn()) -> Self {
-        Test { after_reboot: Some(run), ..self }
-    }
-
-    /// Lets the test run on the distribution's kernel as well.
-    pub fn on_both_kernels(self) -> Self {
-        Test { kernels: Kernels::Both, ..self }
-    }
-
-    /// Lets the test run on the distribution's kernel only.
-    #[allow(dead_code)]
-    pub fn on_distribution_kernel(self) -> Self {
-        Test { kernels: Kernels::Distribution, ..self }
-    }
-
-    /// Returns the test once for each of its kernels, under a name of its own; the names live as long as the process,
-    /// which runs one test.
-    pub fn by_kernel(self) -> Vec<Test> {
-        let name = || format!("{DISTRIBUTION}{}", self.name).leak();
-        let distribution = || Test { name: name(), kernels: Kernels::Distribution, ..self };
-        match self.kernels {
-            Kernels::UserMode => vec![self],
-            Kernels::Distribution => vec![distribution()],
-            Kernels::Both => vec![Test { kernels: Kernels::UserMode, ..self }, distribution()],
-        }
-    }
-
-    fn is_emulated(&self) -> bool {
-        self.kernels == Kernels::Distribution
-    }
-}
-
-/// Returns the name of the test that this process runs, without the kernel.
-pub fn running() -> String {
-    let name = std::env::var(TEST_VARIABLE).expect("the test's name");
-    name.strip_prefix(DISTRIBUTION).map(str::to_owned).unwrap_or(name)
-}
-
-#[derive(Serialize, Deserialize)]
-struct Request {
-    names: Vec<String>,
-    folder: PathBuf,
-    variables: Vec<(String, String)>,
-    /// What the tests kept before the guest was booted again; `None` in the first one.
-    rebooted: Option<Vec<Carried>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Finished {
-    name: String,
-    failure: Option<String>,
-    output: String,
-    milliseconds: u64,
-    /// What it kept for the next guest.
-    carried: Vec<Carried>,
-}
 
 /// Runs the tests that the command line asks for; what cargo and libtest know, as far as it makes sense here.
 pub fn run_on_host(tests: &[Test]) -> ExitCode {
@@ -318,106 +217,4 @@ fn summarise(
         took.as_secs_f64()
     );
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs the asked-for tests one after the other, each in a process of its own.
-pub fn run_in_guest(guest: &Guest, tests: fn(Option<u64>) -> Vec<Test>) -> Result<(), String> {
-    let request: Request = guest.request()?;
-    let soak = request.variables.iter().find(|(name, _)| name == SOAK_VARIABLE);
-    let tests = tests(soak.and_then(|(_, value)| value.parse().ok()));
-    for name in &request.names {
-        let test = tests.iter().find(|test| test.name == name).ok_or_else(|| format!("No test is named {name}"))?;
-        let started = Instant::now();
-        if let Some(kept) = &request.rebooted {
-            carried::given(kept);
-        }
-        let (failure, output) = run_process(test, &request)?;
-        lab::clear();
-        let milliseconds = started.elapsed().as_millis() as u64;
-        let carried = carried::taken();
-        guest.emit(Finished { name: name.clone(), failure, output, milliseconds, carried })?;
-    }
-    Ok(())
-}
-
-/// Runs the one test that this process was started for, if it was.
-pub fn run_if_test(tests: &[Test]) {
-    let Ok(name) = std::env::var(TEST_VARIABLE) else { return };
-    assert!(is_guest(), "kernel tests run in a disposable kernel only");
-    let test = tests.iter().find(|test| test.name == name).expect("the test that was asked for");
-    match test.after_reboot.filter(|_| std::env::var_os(REBOOTED_VARIABLE).is_some()) {
-        Some(run) => run(),
-        None => (test.run)(),
-    }
-    std::process::exit(0);
-}
-
-fn run_process(test: &Test, request: &Request) -> Result<(Option<String>, String), String> {
-    let path = format!("/tmp/{}.output", test.name.replace(['/', ':'], "_"));
-    let output = File::create(&path).map_err(|error| error.to_string())?;
-    let mut child = Command::new("/proc/self/exe")
-        .env(TEST_VARIABLE, test.name)
-        .envs(request.variables.iter().cloned())
-        .envs(request.rebooted.iter().map(|_| (REBOOTED_VARIABLE, "1")))
-        .current_dir(&request.folder)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(|error| error.to_string())?)
-        .stderr(output)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let limit = Instant::now() + test.deadline * SLACK;
-    let failure = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) if status.success() => break None,
-            Some(status) => break Some(format!("the test ended with {status}")),
-            None if Instant::now() > limit => {
-                let group = Pid::from_child(&child);
-                rustix::process::kill_process_group(group, Signal::KILL).map_err(|error| error.to_string())?;
-                child.wait().map_err(|error| error.to_string())?;
-                break Some(format!("the test did not end within {} s", (test.deadline * SLACK).as_secs()));
-            }
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    Ok((failure, String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned()))
-}
-
-#[derive(Default)]
-struct Options {
-    filters: Vec<String>,
-    skips: Vec<String>,
-    exact: bool,
-    list: bool,
-    nocapture: bool,
-    guests: usize,
-}
-
-impl Options {
-    fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let guests = thread::available_parallelism().map_or(1, usize::from).min(MAXIMUM_GUESTS);
-        let mut options = Options { guests, ..Options::default() };
-        let mut arguments = arguments;
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--exact" => options.exact = true,
-                "--list" => options.list = true,
-                "--nocapture" | "--show-output" => options.nocapture = true,
-                "--skip" => options.skips.extend(arguments.next()),
-                "--test-threads" => {
-                    let number = arguments.next().and_then(|number| number.parse().ok());
-                    options.guests = number.filter(|number| *number > 0).expect("--test-threads takes a number");
-                }
-                "--color" | "--format" | "-Z" => drop(arguments.next()),
-                flag if flag.starts_with('-') => {}
-                _ => options.filters.push(argument),
-            }
-        }
-        options
-    }
-
-    fn takes(&self, name: &str) -> bool {
-        let matches = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
-        (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skips.iter().any(matches)
-    }
 }
