@@ -33,7 +33,7 @@ mod rig {
     }
 }
 
-/// How many topologies are looked at; `make test` applies 200.
+/// How many topologies are looked at; the kernel tests apply fewer.
 const TOPOLOGIES: u64 = 600;
 
 /// What no random topology writes, and why.
