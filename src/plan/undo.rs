@@ -84,15 +84,16 @@ pub fn undo(
             Effect::StopKeepalived => {
                 Undo::reverse(read_earlier(observed).map(|configuration| Effect::StartKeepalived { configuration }))
             }
-            Effect::ReloadKeepalived { .. } if is_in_place(observed) => {
-                // What passed between instances passes back as it came, in two stages.
-                let stages = match change.key() {
-                    ResourceKey::KeepalivedConfiguration => inverse,
-                    _ => &[],
-                };
+            // What passed between instances passes back as it came, in two stages, and the earlier file is read at once.
+            Effect::ReloadKeepalived { .. }
+                if is_in_place(observed) && *change.key() == ResourceKey::KeepalivedConfiguration =>
+            {
                 let read = read_earlier(observed).map(|configuration| Effect::ReloadKeepalived { configuration });
-                let stages = stages.iter().filter(|_| read.is_some()).cloned();
-                let afterwards = stages.chain(read.clone()).chain(taken_along(passing, observed)).collect();
+                Undo::reverse(inverse.iter().cloned().chain(read))
+            }
+            Effect::ReloadKeepalived { .. } if is_in_place(observed) => {
+                let read = read_earlier(observed).map(|configuration| Effect::ReloadKeepalived { configuration });
+                let afterwards = read.into_iter().chain(taken_along(passing, observed)).collect();
                 Undo { afterwards, ..Undo::default() }
             }
             Effect::ReloadKeepalived { .. } => Undo::default(),

@@ -245,4 +245,13 @@ fn what_is_somebody_elses_stays() {
     let before = laboratory.snapshot();
     laboratory.run("d1", RESTORE);
     before.assert_equal(&laboratory.snapshot(), "what somebody else put there");
+    // A server that would answer ARP for a VIP does not get it back, and the unit fails.
+    laboratory.run(
+        "w1",
+        "ip address del 10.0.0.100/32 dev lo; sed -i /arp_/d $ROOT/etc/sysctl.d/90-lvsctl.conf
+         for device in all lo; do echo 0 >/proc/sys/net/ipv4/conf/$device/arp_ignore; done",
+    );
+    laboratory.run("w1", &format!("if {RESTORE} 2>/dev/null; then exit 1; fi"));
+    let held = laboratory.run("w1", "ip -o address show dev lo");
+    assert!(!held.contains("10.0.0.100/32"), "{held}");
 }
