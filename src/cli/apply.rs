@@ -138,6 +138,11 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     };
     let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
     let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
+    if let (Some(window), false) = (window, surveyed.plan.is_empty()) {
+        let text =
+            format!("Hosts go back by themselves when nothing is heard of this command for {} s", window.as_secs());
+        output.message(Level::Info, &text);
+    }
     let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
     let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
