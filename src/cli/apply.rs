@@ -42,7 +42,7 @@ pub struct Common {
     /// How long to wait for another lvsctl that works on a host
     #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
     lock_timeout: Duration,
-    /// Take everything back unless this command confirms it so long after the last change; none, or 0, for never
+    /// Take everything back when nothing is heard of this command for so long; none, or 0, for never
     #[arg(long, value_parser = window, value_name = "TIME")]
     confirm: Option<Window>,
     /// Make changes that this guard refuses; repeatable: management-address
