@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::journal::{self, Head, Journal, Record};
+use super::journal::{self, Head, Intent, Journal, Record};
 use super::session::Session;
 use super::unmasked::UnmaskedUndo;
 use super::watchdog::{Watch, Watched};
@@ -60,8 +60,9 @@ impl Performing {
             self.journal.unlock();
             return over("it is being taken back");
         }
-        let undo = steps.iter().map(|step| UnmaskedUndo::from(&step.undo)).collect();
-        self.journal.append(&Record::Intent(undo), true).inspect_err(|_| self.journal.unlock())?;
+        let intents: Result<Vec<Intent>, HostError> = steps.iter().map(intent).collect();
+        let written = intents.and_then(|intents| self.journal.append(&Record::Intent(intents), true));
+        written.inspect_err(|_| self.journal.unlock())?;
         Ok(true)
     }
 }
@@ -98,7 +99,7 @@ impl Session {
         if let Some(open) = Journal::open(self.files())? {
             return refused(format!("{} is", open.read()?.head.transaction.id));
         }
-        let head = Head::new(transaction);
+        let head = Head::new(transaction, !self.beats_itself());
         let journal = Journal::create(self.files(), &head)?;
         match self.arm(transaction) {
             Ok(watch) => {
@@ -213,6 +214,14 @@ impl Session {
         };
         HostError::NotOpen { id: id.to_owned(), text }
     }
+}
+
+fn intent(step: &Reversible) -> Result<Intent, HostError> {
+    let rules = match &step.effect {
+        Effect::IptablesRestore { family, .. } => Some((*family, journal::rules_now(*family)?)),
+        _ => None,
+    };
+    Ok(Intent { undo: UnmaskedUndo::from(&step.undo), rules })
 }
 
 /// Tells whether an effect was performed, or may have been although it failed.

@@ -137,7 +137,9 @@ fn a_client_is_heard_while_the_agent_works_and_while_nothing_is_asked() {
     let rhythm = Rhythm { pulse: SILENCE / 10, ..Rhythm::default() };
     thread::spawn(move || {
         let host = Box::new(Slow(SILENCE));
-        serve(host, far.try_clone().unwrap(), far, rhythm, move || drop(heard.send(())))
+        serve(host, far.try_clone().unwrap(), far, rhythm, move || {
+            let _ = heard.send(());
+        })
     });
     let mut remote = RemoteHost::greet(near, PATIENCE).unwrap();
     remote.capabilities().unwrap();

@@ -46,6 +46,7 @@
 //! file.rs       the journal on the disk
 //! performer.rs  the process that performs
 //! revert.rs     takes back what a journal says
+//! rules.rs      whether rules are as they were
 //! unit.rs       has it taken back when the host comes up again
 //! ```
 //!
@@ -55,27 +56,30 @@ mod file;
 mod performer;
 mod record;
 mod revert;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod unit;
 
 pub(super) use file::{Journal, forget_last, is_watched, last, tidy, watch};
 pub(super) use performer::is_running;
-pub(super) use record::{Head, Record};
+pub(super) use record::{Head, Intent, Record};
 pub(super) use revert::{close, revert};
+pub(super) use rules::now as rules_now;
 pub(super) use unit::{PROGRAM, install as install_unit};
 
 use super::Transaction;
 
 impl Head {
     /// Makes the head of a journal that this process is about to keep.
-    pub(super) fn new(transaction: &Transaction) -> Self {
+    pub(super) fn new(transaction: &Transaction, is_agent: bool) -> Self {
         Head {
             version: record::VERSION,
             transaction: transaction.clone(),
             began: super::lock::now(),
             boot: revert::boot(),
             performer: performer::own(),
+            is_agent,
         }
     }
 }

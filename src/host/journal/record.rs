@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::transaction::Transaction;
 use crate::host::unmasked::UnmaskedUndo;
+use crate::topology::Family;
 
 /// The version of the format.
 pub(in crate::host) const VERSION: u32 = 1;
@@ -19,13 +20,23 @@ pub(in crate::host) enum Record {
     /// What it is about; always the first.
     Head(Head),
     /// That a run of effects is about to be performed, and what takes each of them back.
-    Intent(Vec<UnmaskedUndo>),
+    Intent(Vec<Intent>),
     /// Which effects of the last intent were performed, or may have been.
     Done(Vec<bool>),
     /// That the apply was confirmed.
     Confirmed,
     /// That the host goes back.
     Reverting,
+}
+
+/// What takes an effect back.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::host) struct Intent {
+    /// The effects.
+    pub(in crate::host) undo: UnmaskedUndo,
+    /// The digest of the rules of a family before the effect, if it changes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::host) rules: Option<(Family, String)>,
 }
 
 /// What a journal is about.
@@ -41,6 +52,8 @@ pub(in crate::host) struct Head {
     pub(in crate::host) boot: String,
     /// The process that performs, and when it started in clock ticks.
     pub(in crate::host) performer: (u32, u64),
+    /// Whether that works for a client elsewhere, whose connection may hang.
+    pub(in crate::host) is_agent: bool,
 }
 
 /// Returns a record as a line.

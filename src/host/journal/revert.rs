@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::file::{self, Content, Journal};
-use super::performer;
-use super::record::Record;
+use super::record::{Intent, Record};
+use super::{performer, rules};
 use crate::effect::{Effect, Undo};
 use crate::host::files::Files;
 use crate::host::session::Session;
 use crate::host::{Cause, HostError, Phase, TakenBack, are_one_run, lock};
+use crate::topology::Family;
 
 /// The manifest says what is on the host, so it goes back only with everything else (`kinds::manifest::PATH`).
 const MANIFEST: &str = "/var/lib/lvsctl/manifest.json";
@@ -43,6 +44,7 @@ pub(in crate::host) fn revert(session: &mut Session, id: &str, cause: Cause) -> 
         return Ok(None);
     }
     let content = journal.read()?;
+    let (performer, is_deserted) = (content.head.performer, content.head.is_agent && cause == Cause::Unconfirmed);
     if cause == Cause::Unconfirmed && content.phase() == Phase::Confirmed {
         close(&files, journal)?;
         return Ok(None);
@@ -57,6 +59,10 @@ pub(in crate::host) fn revert(session: &mut Session, id: &str, cause: Cause) -> 
         file::note_last(&files, &taken_back)?;
     }
     super::unit::remove(&files)?;
+    if is_deserted {
+        // Its client has not been heard of, and it would keep the host locked.
+        performer::end(performer)?;
+    }
     Ok(Some(taken_back))
 }
 
@@ -75,18 +81,18 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> TakenBack
         went.errors.push("the journal is damaged, and not everything in it could be read".to_owned());
     }
     let made = made(content.records);
-    let effects = |of: fn(&Made) -> &[Effect], is_reverse: bool| {
-        let mut steps: Vec<&Made> = made.iter().collect();
+    let steps = |of: fn(&Made) -> &[Effect], is_reverse: bool| {
+        let mut order: Vec<&Made> = made.iter().collect();
         if is_reverse {
-            steps.reverse();
+            order.reverse();
         }
-        let each = steps.into_iter().flat_map(|step| of(step).iter().map(|effect| (effect.clone(), step.is_certain)));
+        let each = order.into_iter().flat_map(|made| of(made).iter().map(move |effect| (effect.clone(), made)));
         each.filter(|(effect, _)| is_same_boot || persists(effect)).collect::<Vec<_>>()
     };
     let (manifest, reverse): (Vec<_>, Vec<_>) =
-        effects(|made| &made.undo.reverse, true).into_iter().partition(|(effect, _)| is_manifest(effect));
+        steps(|made| &made.undo.reverse, true).into_iter().partition(|(effect, _)| is_manifest(effect));
     went.perform(session, &reverse);
-    went.perform(session, &effects(|made| &made.undo.afterwards, false));
+    went.perform(session, &steps(|made| &made.undo.afterwards, false));
     // It goes on naming what may still be there.
     if let (true, Some(last)) = (went.errors.is_empty() && !went.is_unsure, manifest.last()) {
         went.perform(session, std::slice::from_ref(last));
@@ -105,13 +111,16 @@ struct Went {
 
 impl Went {
     /// Performs everything, whatever fails.
-    fn perform(&mut self, session: &mut Session, effects: &[(Effect, bool)]) {
-        for run in effects.chunk_by(|(one, _), (next, _)| are_one_run(one, next)) {
-            let run_effects: Vec<Effect> = run.iter().map(|(effect, _)| effect.clone()).collect();
-            for (result, (_, is_certain)) in session.perform_all(&run_effects).into_iter().zip(run) {
+    fn perform(&mut self, session: &mut Session, steps: &[(Effect, &Made)]) {
+        for run in steps.chunk_by(|(one, _), (next, _)| are_one_run(one, next)) {
+            if run.iter().all(|(effect, made)| made.is_back(effect)) {
+                continue;
+            }
+            let effects: Vec<Effect> = run.iter().map(|(effect, _)| effect.clone()).collect();
+            for (result, (_, made)) in session.perform_all(&effects).into_iter().zip(run) {
                 match result {
                     Err(error) if error.is_done_already() => {}
-                    Err(error) if *is_certain => self.errors.push(error.to_string()),
+                    Err(error) if made.is_certain => self.errors.push(error.to_string()),
                     Err(_) => self.is_unsure = true,
                     Ok(()) => {}
                 }
@@ -123,22 +132,35 @@ impl Went {
 /// An effect that was performed, or may have been.
 struct Made {
     undo: Undo,
+    rules: Option<(Family, String)>,
     is_certain: bool,
+}
+
+impl Made {
+    /// Tells whether an effect that takes this one back has nothing to do, as far as that shows.
+    fn is_back(&self, effect: &Effect) -> bool {
+        match (effect, &self.rules) {
+            (Effect::IptablesRestore { .. }, Some((family, before))) => {
+                rules::now(*family).is_ok_and(|now| now == *before)
+            }
+            _ => false,
+        }
+    }
 }
 
 fn made(records: Vec<Record>) -> Vec<Made> {
     let mut made = Vec::new();
     let mut records = records.into_iter().peekable();
     while let Some(record) = records.next() {
-        let Record::Intent(undo) = record else { continue };
+        let Record::Intent(intents) = record else { continue };
         let performed = match records.peek() {
             Some(Record::Done(performed)) => Some(performed.clone()),
             _ => None,
         };
-        for (place, undo) in undo.into_iter().enumerate() {
+        for (place, Intent { undo, rules }) in intents.into_iter().enumerate() {
             let was_made = performed.as_ref().map(|performed| performed.get(place) == Some(&true));
             if was_made != Some(false) {
-                made.push(Made { undo: undo.undo(), is_certain: was_made.is_some() });
+                made.push(Made { undo: undo.undo(), rules, is_certain: was_made.is_some() });
             }
         }
     }

@@ -274,3 +274,32 @@ fn what_cannot_be_taken_back_is_told_and_stays_owned() {
     assert_eq!(taken_back.errors.len(), 1, "{taken_back:?}");
     assert_eq!((text(root.path(), "/etc/b"), text(root.path(), manifest)), ("1".into(), "claimed".into()));
 }
+
+/// A large table is one run: one line, and one flush to the disk.
+#[test]
+fn a_run_of_thousands_is_one_line() {
+    use crate::effect::{DestinationKey, IpvsCommand, ServiceKey};
+    let root = tempfile::tempdir().unwrap();
+    let mut session = begun(root.path());
+    session.close(ID).unwrap();
+    let mut journal = Journal::create(session.files(), &Head::new(&transaction(), false)).unwrap();
+    let service = ServiceKey::Mark { mark: 1, family: crate::topology::Family::Ipv4 };
+    let undo = |number: u32| {
+        let destination = DestinationKey { address: std::net::Ipv4Addr::from(number).into(), port: 80 };
+        Undo::reverse([Effect::Ipvs(IpvsCommand::DeleteDestination(service, destination))])
+    };
+    let steps: Vec<Undo> = (0..20_000).map(undo).collect();
+    let begun = std::time::Instant::now();
+    let intents = steps.iter().map(|undo| Intent { undo: undo.into(), rules: None }).collect();
+    journal.append(&Record::Intent(intents), true).unwrap();
+    let written = begun.elapsed();
+    let content = journal.read().unwrap();
+    println!(
+        "20,000 effects: {} bytes, {written:?}, read {:?}",
+        journal_of(root.path()).len(),
+        begun.elapsed() - written
+    );
+    let [Record::Intent(intents)] = &content.records[..] else { panic!("more than a line") };
+    assert_eq!(intents.len(), steps.len());
+    assert!(written < Duration::from_secs(20), "{written:?}");
+}

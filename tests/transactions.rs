@@ -1,0 +1,199 @@
+//! An apply as one transaction over hosts in memory: confirmed on all of them, or taken back on all, whatever is lost.
+
+mod fakes;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fakes::Case;
+use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, OnFailure, Outcome, StepState};
+use lvsctl::effect::Management;
+use lvsctl::host::fake::FakeHost;
+use lvsctl::host::{Cause, Host, HostError, Operator, Transaction, Transactions};
+use lvsctl::survey::Survey;
+use lvsctl::topology::HostName;
+
+/// Three hosts that depend on each other.
+const CASE: &str = "reference";
+
+fn conduct(on_failure: OnFailure, window: Option<Duration>) -> Conduct {
+    let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
+    let transaction = Transaction { id: "0123abcd".into(), plan: "sha256:0".into(), operator, window };
+    Conduct { on_failure, transaction }
+}
+
+/// A window that is over at once where a host is lost.
+const WINDOW: Option<Duration> = Some(Duration::from_millis(100));
+
+/// Applies with a window; `reopen` is asked for every connection that is made once more.
+fn apply(case: &Case, reopen: impl Fn(&HostName, &FakeHost) + Send + Sync) -> ApplyReport {
+    let survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts());
+    let mut survey = survey.reopening(Box::new(move |name| {
+        let fake = case.fakes.get(name).ok_or_else(HostError::interrupted)?;
+        reopen(name, fake);
+        let mut host = fake.clone();
+        // A connection that cannot be made is no connection.
+        host.beat()?;
+        Ok(Box::new(host) as Box<dyn Host>)
+    }));
+    apply::take_up(&mut survey).unwrap();
+    let first = survey.plan().unwrap();
+    apply::apply(&mut survey, first, conduct(OnFailure::Undo, WINDOW), &mut |_, _| {})
+}
+
+type State = BTreeMap<String, Vec<String>>;
+
+fn without_modules(state: State) -> State {
+    let keep = |line: &String| !line.starts_with("net.ipv4.vs.");
+    state.into_iter().map(|(host, lines)| (host, lines.into_iter().filter(keep).collect())).collect()
+}
+
+fn left(fake: &FakeHost) -> Transactions {
+    fake.clone().transactions().unwrap()
+}
+
+#[track_caller]
+fn assert_went_back(case: &Case, before: State, report: &ApplyReport) {
+    assert_eq!((report.outcome, report.outcome.exit_code()), (Outcome::RolledBack, 6), "{report:#?}");
+    assert!(report.verified && report.steps.iter().all(|step| step.state != StepState::Applied), "{report:#?}");
+    assert!(without_modules(case.state()) == before, "the hosts are not as they were");
+    for (name, fake) in &case.fakes {
+        assert_eq!(left(fake), Transactions::default(), "{name}: the report has told it");
+    }
+}
+
+#[test]
+fn every_host_is_confirmed_over_a_connection_of_its_own() {
+    let case = Case::load(CASE);
+    let opened = AtomicUsize::new(0);
+    let report = apply(&case, |_, fake| {
+        opened.fetch_add(1, Ordering::Relaxed);
+        assert!(left(fake).pending.is_some_and(|pending| pending.is_watched), "it is confirmed at the end");
+    });
+    assert_eq!(report.outcome, Outcome::Converged, "{report:#?}");
+    assert_eq!(opened.into_inner(), case.fakes.len());
+    for (name, fake) in &case.fakes {
+        fake.let_the_window_pass();
+        assert_eq!(left(fake), Transactions::default(), "{name}");
+    }
+    assert!(case.plan().plan.is_empty());
+}
+
+#[test]
+fn if_one_host_cannot_be_reached_once_more_all_go_back() {
+    let case = Case::load(CASE);
+    let before = without_modules(case.state());
+    let last = case.fakes.keys().next_back().unwrap().clone();
+    let tries = AtomicUsize::new(0);
+    let report = apply(&case, |name, fake| {
+        // It comes back when it has taken itself back.
+        if *name == last && tries.fetch_add(1, Ordering::Relaxed) == 0 {
+            fake.let_the_window_pass();
+            fake.pull_the_cable();
+        } else {
+            fake.plug_the_cable_in();
+        }
+    });
+    assert!(report.errors[0].contains("cannot be confirmed, and so all hosts go back"), "{report:#?}");
+    assert_went_back(&case, before, &report);
+}
+
+#[test]
+fn if_one_host_went_back_by_itself_the_others_do_as_well() {
+    let case = Case::load(CASE);
+    let before = without_modules(case.state());
+    let first = case.fakes.keys().next().unwrap().clone();
+    let report = apply(&case, |name, fake| {
+        if *name == first {
+            fake.let_the_window_pass();
+        }
+    });
+    assert!(report.errors[0].contains("it was taken back before it could be confirmed"), "{report:#?}");
+    assert_went_back(&case, before, &report);
+}
+
+/// The connection to a host is lost in the middle, at each effect; the host goes back by itself and is found again.
+#[test]
+fn a_host_that_is_lost_and_comes_back_has_gone_back() {
+    let effects = {
+        let case = Case::load(CASE);
+        let before: BTreeMap<_, _> =
+            case.fakes.iter().map(|(name, fake)| (name.clone(), fake.performed().len())).collect();
+        assert_eq!(apply(&case, |_, _| {}).outcome, Outcome::Converged);
+        case.fakes.iter().map(|(name, fake)| (name.clone(), fake.performed().len() - before[name])).collect::<Vec<_>>()
+    };
+    let mut lost = 0;
+    for (host, effects) in effects {
+        for place in (1..effects).step_by(2) {
+            let case = Case::load(CASE);
+            let before = without_modules(case.state());
+            case.fakes[&host].pull_the_cable_at(place);
+            let report = apply(&case, |_, fake| {
+                fake.let_the_window_pass();
+                fake.plug_the_cable_in();
+            });
+            let wanted = [Outcome::RolledBack, Outcome::Failed];
+            assert!(wanted.contains(&report.outcome), "{host}, effect {place}: {report:#?}");
+            assert!(without_modules(case.state()) == before, "{host}, effect {place}");
+            lost += 1;
+        }
+    }
+    assert!(lost > 10, "{lost}");
+    println!("{lost} times a host was lost and found");
+}
+
+#[test]
+fn a_host_that_does_not_come_back_is_unknown() {
+    let case = Case::load(CASE);
+    let lost = case.fakes.keys().next().unwrap().clone();
+    case.fakes[&lost].pull_the_cable_at(3);
+    let report = apply(&case, |_, _| {});
+    assert_eq!((report.outcome, report.outcome.exit_code()), (Outcome::Unknown, 7), "{report:#?}");
+    assert!(!report.verified);
+    // It went back by itself, and the next one tells.
+    case.fakes[&lost].let_the_window_pass();
+    case.fakes[&lost].plug_the_cable_in();
+    let mut survey = case.survey();
+    let codes: Vec<_> = survey.plan().unwrap().problems.iter().map(|problem| problem.code).collect();
+    assert!(codes.contains(&"apply-taken-back"), "{codes:?}");
+    let told = apply::take_up(&mut survey).unwrap();
+    assert!(
+        matches!(&told[..], [(host, Earlier::TakenBack(back))] if *host == lost && back.cause == Cause::Unconfirmed)
+    );
+    assert_eq!(left(&case.fakes[&lost]), Transactions::default());
+    assert_eq!(case.apply(OnFailure::Undo).outcome, Outcome::Converged);
+}
+
+#[test]
+fn what_a_dead_apply_left_is_ended_by_the_next() {
+    for (window, is_back) in [(WINDOW, true), (None, false)] {
+        let case = Case::load(CASE);
+        let (name, fake) = case.fakes.iter().next().unwrap();
+        let mut dead = fake.clone();
+        dead.begin(&conduct(OnFailure::Undo, window).transaction).unwrap();
+        let warned = case.plan().problems.iter().any(|problem| problem.code == "unfinished-apply");
+        assert!(warned, "a plan tells of it");
+        let told = apply::take_up(&mut case.survey()).unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!((&told[0].0, matches!(told[0].1, Earlier::TakenBack(_))), (name, is_back));
+        assert_eq!(left(fake), Transactions::default());
+    }
+}
+
+#[test]
+fn the_address_that_we_came_in_on_is_guarded() {
+    let case = Case::load("vip-moved");
+    let named = case.plan().plan;
+    assert!(named.guards.is_empty(), "{:?}", named.guards);
+    let lost = named.steps.iter().find_map(|step| match step.change.key() {
+        lvsctl::resource::ResourceKey::Address { address, .. } => Some((&step.change.id.host, *address)),
+        _ => None,
+    });
+    let (host, address) = lost.expect("an address that is taken away");
+    case.fakes[host].set_management(Management { address, port: 22, client: None });
+    let guarded = case.plan().plan;
+    assert_eq!(guarded.guards.len(), 1, "{:?}", guarded.guards);
+    assert_eq!(guarded.guards[0].name, "management-address");
+    assert_eq!(guarded.id, named.id, "what is to be done is the same");
+}
