@@ -46,6 +46,7 @@ const NEVER: &[(&str, &str)] = &[
         "failover/virtual-mac",
         "the VIPs move to an interface of keepalived's own; tests/kernel/virtual_mac.rs is about it",
     ),
+    ("policy", "it is about the command, and says nothing of a host; tests/kernel/survives.rs is about it"),
     ("director/managed", "real servers only"),
     ("director/offload lro=true", "no interface of the laboratory can merge packets for good"),
     ("real-server/offload lro=true", "as for directors"),

@@ -45,7 +45,7 @@ pub struct Common {
     /// How long to wait for another lvsctl that works on a host
     #[arg(long, value_parser = duration, default_value = "0s", value_name = "TIME")]
     lock_timeout: Duration,
-    /// Take everything back unless this command confirms it so long after the last change; none, or 0, for never
+    /// Take everything back when nothing is heard of this command for so long; none, or 0, for never
     #[arg(long, value_parser = window, value_name = "TIME")]
     confirm: Option<Window>,
     /// Make changes that this guard refuses; repeatable: management-address
@@ -144,6 +144,11 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     };
     let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
     let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
+    if let (Some(window), false) = (window, surveyed.plan.is_empty()) {
+        let text =
+            format!("Hosts go back by themselves when nothing is heard of this command for {} s", window.as_secs());
+        output.message(Level::Info, &text);
+    }
     let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
     let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
@@ -164,7 +169,7 @@ fn default_window(site: &Site) -> Window {
     let is_wanted = |host: &Host| site.only.as_ref().is_none_or(|only| only.contains(&host.name.value));
     let mut hosts = site.topology.managed_hosts().filter(|host| is_wanted(host));
     let over_ssh = hosts.any(|host| matches!(host.connection.value, Connection::Ssh { .. }));
-    Window(over_ssh.then_some(SSH_WINDOW))
+    Window(site.topology.confirm.or(over_ssh.then_some(SSH_WINDOW)))
 }
 
 /// Tells of applies that did not end, each of which is over now.

@@ -79,6 +79,7 @@ pub fn topology(hosts: Vec<Host>, failovers: Vec<Failover>, vips: Vec<Vip>) -> T
         sync_groups: BTreeMap::new(),
         vips: vips.into_iter().map(|vip| (vip.address.value, vip)).collect(),
         email: None,
+        confirm: None,
     }
 }
 

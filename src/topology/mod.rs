@@ -24,6 +24,7 @@ mod tuning;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 pub use failover::{Email, Failover, Member, Preemption, VrrpVersion};
 pub use failover_options::{FailoverOptions, FloatingAddress, FloatingRoute, Garp, Script, StateNotify, SyncGroup};
@@ -55,6 +56,8 @@ pub struct Topology {
     pub vips: BTreeMap<IpAddr, Vip>,
     /// Where keepalived sends its mail, if anywhere.
     pub email: Option<Spanned<Email>>,
+    /// How long hosts wait for the confirmation of an apply, if the policy says so.
+    pub confirm: Option<Duration>,
 }
 
 impl Topology {

@@ -18,6 +18,7 @@ mod tuning;
 mod vip;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use check::check;
 pub use pool::{PoolDraft, ServerDraft};
@@ -44,6 +45,8 @@ pub struct Draft {
     pub vips: Vec<VipDraft>,
     /// The mail settings.
     pub email: Option<Spanned<Email>>,
+    /// How long hosts wait for a confirmation.
+    pub confirm: Option<Duration>,
     /// Names that are declared, even where the declaration is too broken to be used: using them is no further error.
     pub declared: BTreeSet<(&'static str, String)>,
 }
@@ -66,6 +69,11 @@ pub fn document(nodes: &[Node], problems: &mut Problems) -> Draft {
             "email" => {
                 draft.declared.insert(("email", String::new()));
                 draft.email = draft.email.take().or_else(|| failover::email(node));
+                continue;
+            }
+            "policy" => {
+                let window = node.child("confirm").and_then(|confirm| confirm.argument(0)?.duration());
+                draft.confirm = draft.confirm.or(window.map(|window| window.value));
                 continue;
             }
             _ => continue,

@@ -8,6 +8,7 @@ mod failover;
 mod failover_options;
 mod failover_text;
 mod host;
+mod policy;
 mod published;
 mod service;
 mod supervision;
@@ -18,7 +19,7 @@ pub use failover_text::is_raw_line;
 pub use published::published;
 pub use text::{is_host_address, is_password, is_vip};
 
-use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, later, needed};
+use crate::document::grammar::{NODE, NodeRule, Occurs, Shape, needed};
 
 /// Every node that may stand at the top of a topology.
 pub static LANGUAGE: &[NodeRule] = &[
@@ -37,5 +38,5 @@ pub static LANGUAGE: &[NodeRule] = &[
     failover::EMAIL,
     service::VIP,
     service::POOL,
-    later("policy", "What an apply may do without being asked"),
+    policy::POLICY,
 ];

@@ -31,6 +31,7 @@ pub fn document(draft: &Draft, problems: &mut Problems) -> Topology {
         sync_groups: draft.sync_groups.clone(),
         vips: BTreeMap::new(),
         email: draft.email.clone(),
+        confirm: draft.confirm,
     };
     addresses::check(&topology, problems);
     failovers::check_members(draft, problems);

@@ -138,6 +138,7 @@ fn site(failovers: Vec<Failover>, vips: Vec<(&str, VipHolder, Vec<Service>)>) ->
         sync_groups: BTreeMap::new(),
         vips: vips.collect(),
         email: Some(at(email)),
+        confirm: None,
     }
 }
 
