@@ -34,6 +34,7 @@ soak: setup
 bench: setup
 	@tools/fetch-kernel
 	cargo bench --locked --bench kernel
+	cargo bench --locked --bench ssh
 
 clean:
 	cargo clean

@@ -117,6 +117,31 @@ fn an_agent_logs_in_with_the_named_keys_first() {
 }
 
 #[test]
+fn a_certificate_beside_the_key_logs_in() {
+    let site = Site::with("TrustedUserCAKeys FOLDER/authority.pub");
+    let authority = make_key(site.path(), "authority", "ed25519", "").display().to_string();
+    let me = run("id", &["-un"]);
+    allow(&site, &[]);
+    for sort in ["ed25519", "ecdsa-256", "rsa"] {
+        let key = make_key(site.path(), &format!("key_{sort}"), sort, "");
+        let target = Target { identity: Some(key.display().to_string()), ..site.target() };
+        assert!(SshSession::open(&target, &PATIENCE).is_err(), "the key alone is nobody's");
+        let half = public(&key).display().to_string();
+        run("ssh-keygen", &["-q", "-s", &authority, "-I", "test", "-n", me.trim(), &half]);
+        SshSession::open(&target, &PATIENCE).unwrap_or_else(|error| panic!("{sort}: {error}"));
+        // An agent takes the certificate along with the key; libssh2 signs such a login with SHA-1, which sshd refuses, under RSA.
+        if sort == "rsa" {
+            continue;
+        }
+        let _agent = Agent::start(site.path(), &[&key]);
+        fs::remove_file(&key).unwrap();
+        site.configure("IdentityAgent FOLDER/agent\nIdentitiesOnly yes");
+        SshSession::open(&target, &PATIENCE).unwrap_or_else(|error| panic!("{sort} in an agent: {error}"));
+        site.configure("");
+    }
+}
+
+#[test]
 fn an_agent_that_does_not_answer_is_not_waited_for() {
     let site = Site::new();
     let listener = UnixListener::bind(site.path().join("agent")).unwrap();

@@ -87,6 +87,7 @@ fn a_program_that_only_complains_is_not_listened_to_for_ever() {
     let begun = Instant::now();
     let error = loud.read(&mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert!(loud.complaints().ends_with(" bytes more"), "nor here");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 

@@ -104,16 +104,6 @@ fn a_port_that_nobody_listens_on_is_named() {
 }
 
 #[test]
-fn an_address_that_refuses_does_not_hide_the_next_one() {
-    // `localhost` often has ::1 first, where the server does not listen.
-    let site = Site::new();
-    let key = site.host_key("ed25519").unwrap();
-    site.know(&format!("[localhost]:{} {key}", site.server.port));
-    site.configure("HostName localhost");
-    site.open().unwrap();
-}
-
-#[test]
 fn many_sessions_stand_at_once() {
     let site = Site::new();
     let said: Vec<String> = thread::scope(|scope| {

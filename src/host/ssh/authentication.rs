@@ -1,7 +1,7 @@
 //! Logs in: keys that the agent holds, then key files, until the first that the host accepts.
 //!
 //! Keys that the configuration names come first, the topology's before them; so a host that lets somebody try few keys is not
-//! asked about all that an agent holds. Nothing else is offered: no password goes to a host, and the agent is not forwarded.
+//! asked about all that an agent holds. A certificate beside a key's file goes before the key. Nothing else is offered: no password goes to a host, and the agent is not forwarded.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,8 +13,7 @@ use super::host_key::fingerprint;
 use super::key_agent::{self, Held};
 use super::key_file::KeyFile;
 use super::link::{Failure, Link, WouldBlock};
-use super::printable;
-use super::prompt::{self, Passphrases};
+use super::{printable, prompt};
 use crate::host::HostError;
 
 /// Codes of libssh2.h for a key that the host does not take.
@@ -47,11 +46,11 @@ pub(super) fn log_in(link: &Link, endpoint: &Endpoint, within: Duration) -> Resu
     }
     let files: Vec<KeyFile> = endpoint.identities.iter().filter_map(|path| KeyFile::read(path)).collect();
     let held = attempts.agent();
-    let is_named = |held: &Held| files.iter().any(|file| file.public.as_ref() == Some(&held.blob));
-    let (mut named, others): (Vec<_>, Vec<_>) = held.iter().partition(|held| is_named(held));
-    named.sort_by_key(|held| files.iter().position(|file| file.public.as_ref() == Some(&held.blob)));
-    let mut files: Vec<&KeyFile> =
-        files.iter().filter(|file| !held.iter().any(|held| file.public.as_ref() == Some(&held.blob))).collect();
+    let place = |held: &Held| files.iter().position(|file| held.is_of(file.public.as_deref()));
+    let (mut named, others): (Vec<_>, Vec<_>) = held.iter().partition(|held| place(held).is_some());
+    named.sort_by_key(|held| place(held));
+    let is_held = |file: &KeyFile| held.iter().any(|held| file.public.as_ref() == Some(&held.blob));
+    let mut files: Vec<&KeyFile> = files.iter().filter(|file| !is_held(file)).collect();
     for key in named {
         if attempts.with_agent(key)? {
             return Ok(());
@@ -150,16 +149,13 @@ impl Attempts<'_> {
             self.to_add.get_or_insert(name);
             return Ok(false);
         }
-        let mut passphrases = Passphrases::lock();
-        for question in 0..QUESTIONS {
-            let Some(passphrase) = passphrases.of(&file.path, question > 0) else { break };
+        let mut wrong: Option<String> = None;
+        for _ in 0..QUESTIONS {
+            let Some(passphrase) = prompt::passphrase(&file.path, wrong.as_deref()) else { break };
             self.deadline = Instant::now() + self.within;
             match self.ask_file(file, Some(&passphrase)) {
-                Ok(Tried::Unreadable) => {}
-                Ok(tried) => {
-                    passphrases.keep(&file.path, passphrase);
-                    return self.came_of(tried, &name, "");
-                }
+                Ok(Tried::Unreadable) => wrong = Some(passphrase),
+                Ok(tried) => return self.came_of(tried, &name, ""),
                 Err(failure) => return Err(self.broken_off(failure, &name)),
             }
         }
@@ -168,9 +164,17 @@ impl Attempts<'_> {
         Ok(false)
     }
 
+    /// Tries a key with its certificate, if it has one, and by itself.
     fn ask_file(&self, file: &KeyFile, passphrase: Option<&str>) -> Result<Tried, Failure> {
-        let session = &self.link.session;
-        self.outcome(|| session.userauth_pubkey_file(&self.endpoint.user, None, &file.path, passphrase))
+        let (session, user) = (&self.link.session, &self.endpoint.user);
+        if let Some(certificate) = &file.certificate {
+            let tried =
+                self.outcome(|| session.userauth_pubkey_file(user, Some(certificate), &file.path, passphrase))?;
+            if !matches!(tried, Tried::Refused) {
+                return Ok(tried);
+            }
+        }
+        self.outcome(|| session.userauth_pubkey_file(user, None, &file.path, passphrase))
     }
 
     /// Tries a key and tells a refusal from a connection that broke.

@@ -57,8 +57,8 @@ impl SshChannel {
     /// Returns what the program said on its standard error so far, or the beginning of it.
     pub fn complaints(&mut self) -> String {
         let deadline = Instant::now() + Duration::from_millis(100);
-        // What can no longer be read is not there to be shown.
-        while let Ok(1..) = self.listen(deadline) {}
+        // What can no longer be read is not there to be shown, and some programs never end complaining.
+        while matches!(self.listen(deadline), Ok(1..)) && Instant::now() < deadline {}
         let mut text = String::from_utf8_lossy(&self.complaints).into_owned();
         if self.left_out > 0 {
             text.push_str(&format!(" … and {} bytes more", self.left_out));

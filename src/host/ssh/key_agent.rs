@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use super::certificate::Certificate;
 use super::wire::Wire;
 
 /// How long the agent may take.
@@ -26,6 +27,15 @@ pub(super) struct Held {
     /// The public key as it travels.
     pub(super) blob: Vec<u8>,
     pub(super) comment: String,
+}
+
+impl Held {
+    /// Tells whether this is a key, or a certificate for it.
+    pub(super) fn is_of(&self, key: Option<&[u8]>) -> bool {
+        key.is_some_and(|key| {
+            self.blob == key || Certificate::read(&self.blob).is_some_and(|certificate| certificate.key == key)
+        })
+    }
 }
 
 /// Asks for the keys; the error goes on from the agent's name.

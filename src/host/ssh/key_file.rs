@@ -12,6 +12,8 @@ pub(super) struct KeyFile {
     pub(super) path: PathBuf,
     /// The public key as it travels, if it can be told without a passphrase.
     pub(super) public: Option<Vec<u8>>,
+    /// The file of an authority's certificate for the key, beside it.
+    pub(super) certificate: Option<PathBuf>,
     pub(super) is_encrypted: bool,
     /// Why it cannot be used; goes on from the file's name.
     pub(super) trouble: Option<String>,
@@ -20,12 +22,18 @@ pub(super) struct KeyFile {
 impl KeyFile {
     /// Reads a file; one that is not there is none, unless its public half is: the agent may hold the other.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".pub");
-        let beside = fs::read_to_string(&beside).ok().and_then(|text| PublicKey::from_openssh(text.trim()).ok());
-        let public = beside.and_then(|key| key.to_bytes().ok());
-        let file =
-            |public, is_encrypted, trouble| Some(KeyFile { path: path.to_owned(), public, is_encrypted, trouble });
+        let beside = |ending: &str| {
+            let mut path = path.as_os_str().to_owned();
+            path.push(ending);
+            PathBuf::from(path)
+        };
+        let public = fs::read_to_string(beside(".pub")).ok();
+        let public = public.and_then(|text| PublicKey::from_openssh(text.trim()).ok());
+        let public = public.and_then(|key| key.to_bytes().ok());
+        let certificate = Some(beside("-cert.pub")).filter(|path| path.is_file());
+        let file = |public, is_encrypted, trouble| {
+            Some(KeyFile { path: path.to_owned(), public, certificate, is_encrypted, trouble })
+        };
         match fs::read_to_string(path) {
             Ok(text) => match PrivateKey::from_openssh(&text) {
                 Ok(key) => file(key.public_key().to_bytes().ok().or(public), key.is_encrypted(), None),

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -18,7 +18,8 @@ const TERMINAL: &str = "/dev/tty";
 /// Whether somebody is being asked.
 static ASKING: AtomicBool = AtomicBool::new(false);
 
-static PASSPHRASES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+/// What was typed for a key's file; `None` if nobody would answer.
+static TYPED: Mutex<BTreeMap<PathBuf, Option<String>>> = Mutex::new(BTreeMap::new());
 
 /// Tells whether somebody is being asked, and the terminal's last line is not to be written on.
 pub fn is_asking() -> bool {
@@ -30,31 +31,20 @@ pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal() && File::options().read(true).write(true).open(TERMINAL).is_ok()
 }
 
-/// The passphrases of this run; whoever holds them asks alone.
-pub(super) struct Passphrases(MutexGuard<'static, BTreeMap<PathBuf, String>>);
-
-impl Passphrases {
-    /// Waits until nobody else asks.
-    pub(super) fn lock() -> Self {
-        Passphrases(PASSPHRASES.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Returns the passphrase of a key, known or asked for; `None` if nobody answers.
-    pub(super) fn of(&mut self, key: &Path, is_wrong: bool) -> Option<String> {
-        match self.0.get(key).filter(|_| !is_wrong) {
-            Some(known) => Some(known.clone()),
-            None => {
-                ASKING.store(true, Ordering::Relaxed);
-                let answer = ask(&format!("Passphrase of {}: ", super::printable(&key.to_string_lossy())));
-                ASKING.store(false, Ordering::Relaxed);
-                answer.ok().flatten()
-            }
+/// Returns the passphrase of a key, known or asked for, but not the one that was wrong; `None` if nobody answers.
+///
+/// Hosts that need the same key wait for the question and not for each other's logins.
+pub(super) fn passphrase(key: &Path, wrong: Option<&str>) -> Option<String> {
+    let mut typed = TYPED.lock().unwrap_or_else(PoisonError::into_inner);
+    match typed.get(key) {
+        Some(known) if wrong.is_none() || known.as_deref() != wrong => known.clone(),
+        _ => {
+            ASKING.store(true, Ordering::Relaxed);
+            let answer = ask(&format!("Passphrase of {}: ", super::printable(&key.to_string_lossy()))).ok().flatten();
+            ASKING.store(false, Ordering::Relaxed);
+            typed.insert(key.to_owned(), answer.clone());
+            answer
         }
-    }
-
-    /// Keeps one that opened its key.
-    pub(super) fn keep(&mut self, key: &Path, passphrase: String) {
-        self.0.insert(key.to_owned(), passphrase);
     }
 }
 

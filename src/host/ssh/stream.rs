@@ -80,6 +80,10 @@ fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
 fn connect(endpoint: &Endpoint, within: Duration) -> Result<TcpStream, HostError> {
     let deadline = Instant::now() + within;
     let addresses = resolve(endpoint, within)?;
+    try_each(&addresses, deadline).map_err(|refusals| unreachable(endpoint, &refusals))
+}
+
+fn try_each(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, String> {
     let mut refusals = Vec::new();
     for (index, address) in addresses.iter().enumerate() {
         let remaining = deadline.saturating_duration_since(Instant::now());
@@ -90,7 +94,7 @@ fn connect(endpoint: &Endpoint, within: Duration) -> Result<TcpStream, HostError
             Err(error) => refusals.push(format!("{address}: {}", plain(&error))),
         }
     }
-    Err(unreachable(endpoint, &refusals.join("; ")))
+    Err(refusals.join("; "))
 }
 
 /// Looks a name up; the resolver has no deadline of its own, so it has a thread that may be left behind.
@@ -132,4 +136,32 @@ pub(super) fn unreachable(endpoint: &Endpoint, why: &str) -> HostError {
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_refuses_does_not_hide_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (good, closed) = (listener.local_addr().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let refusing = closed.local_addr().unwrap();
+        drop(closed);
+        let within = || Instant::now() + Duration::from_secs(10);
+        assert_eq!(try_each(&[refusing, good], within()).unwrap().peer_addr().unwrap(), good);
+        let refusals = try_each(&[refusing, refusing], within()).unwrap_err();
+        assert_eq!(refusals, format!("{refusing}: Connection refused; {refusing}: Connection refused"));
+    }
+
+    #[test]
+    fn the_system_watches_over_a_silent_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        keep_alive(&stream).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), SIGN_OF_LIFE);
+    }
 }
