@@ -3,7 +3,7 @@
 EXAMPLE ?= examples/dr-fwmark-redirect
 N ?= 1000
 
-.PHONY: all setup build demo test soak bench clean
+.PHONY: all setup build release demo test soak bench clean
 
 all: build
 
@@ -13,11 +13,17 @@ setup:
 build:
 	cargo build --locked
 
+# One file that runs on every Linux of this processor, and that lvsctl can bring along to hosts behind SSH.
+release:
+	@tools/build-static --release
+	@echo "target/$$(rustc -vV | sed -n 's/^host: //p')/release/lvsctl"
+
 demo: setup build
 	@target/debug/lvsctl rehearse $(EXAMPLE)
 
 test: setup
 	@tools/fetch-kernel
+	@tools/build-static
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked

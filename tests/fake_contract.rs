@@ -47,7 +47,9 @@ impl Bench for Remote {
     fn connect(&self) -> Box<dyn Host> {
         let (near, far) = UnixStream::pair().expect("a connection");
         let host = self.0.clone();
-        thread::spawn(move || serve(Box::new(host), far.try_clone().expect("its other half"), far, Rhythm::default()));
+        thread::spawn(move || {
+            serve(Box::new(host), far.try_clone().expect("its other half"), far, Rhythm::default(), || {})
+        });
         Box::new(RemoteHost::greet(Wire(near), Duration::from_secs(20)).expect("the agent"))
     }
 }

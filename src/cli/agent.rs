@@ -32,11 +32,11 @@ pub fn run(_arguments: &AgentArguments, output: &Output) -> u8 {
     };
     // What is made here has the modes that lvsctl says, whatever the account of the login would take away.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let host = match LocalHost::machine() {
-        Ok(host) => host,
+    let (host, heart) = match LocalHost::machine_for_client() {
+        Ok(opened) => opened,
         Err(error) => return failed(error.to_string()),
     };
-    match serve(Box::new(host), from_client, to_client, Rhythm::default()) {
+    match serve(Box::new(host), from_client, to_client, Rhythm::default(), || heart.beat()) {
         Ok(()) => 0,
         Err(error) => failed(error.to_string()),
     }

@@ -83,8 +83,8 @@ impl Network {
             match found {
                 Ok(found) if found.iter().any(|priority| !KERNELS_RULES.contains(priority)) => families.push(named),
                 Ok(_) => {}
-                // A kernel may lack IPv6, or rules altogether.
-                Err(error) if error.errno() == Some("EOPNOTSUPP") => {}
+                // A kernel may lack rules altogether, or IPv6, as long as its module is not loaded (`fib_nl_dumprule`).
+                Err(error) if matches!(error.errno(), Some("EOPNOTSUPP" | "EAFNOSUPPORT")) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -298,7 +298,7 @@ fn files(root: &Path, title: &str, into: &mut BTreeMap<String, String>) {
         let below = path.strip_prefix(root).expect("a path below the root").to_string_lossy().into_owned();
         let is_restless = below.starts_with("run/nginx") || below.ends_with(".log") || below == "run/lvsctl.lock";
         // What makes the host a machine, and lvsctl itself.
-        let is_machinery = ["work", "run/lvsctl-agent", "run/ssh", "run/sudo", "var/lib/sudo"];
+        let is_machinery = ["work", "run/lvsctl-agent", "run/ssh", "run/sudo", "run/xtables.lock", "var/lib/sudo"];
         if is_restless || is_machinery.iter().any(|start| below.starts_with(start)) {
             continue;
         }

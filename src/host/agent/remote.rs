@@ -13,8 +13,8 @@ use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 
 /// How often an agent is told that its client is there: several times in the time after which it gives up
-/// ([`super::Rhythm::lost`]).
-const SIGN: Duration = Duration::from_secs(5);
+/// ([`super::Rhythm::lost`]), and in the shortest window after which a host takes an apply back.
+const SIGN: Duration = Duration::from_secs(2);
 
 /// How long an agent may take to end when it was told to.
 const FAREWELL: Duration = Duration::from_secs(2);

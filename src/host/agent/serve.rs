@@ -40,12 +40,14 @@ enum Event {
     Done(Reply),
 }
 
-/// Serves one client until it says that it is done, is gone, or has not been heard for too long.
+/// Serves one client until it says that it is done, is gone, or has not been heard for too long; `heard` is called whenever it
+/// is heard, because what watches over the host must not take an agent at work for a client that lives.
 pub fn serve(
     host: Box<dyn Host>,
     mut input: impl Read + Send + 'static,
     mut output: impl Write,
     rhythm: Rhythm,
+    heard: impl Fn(),
 ) -> Result<(), FrameError> {
     output.write_all(MAGIC)?;
     let hello =
@@ -66,7 +68,7 @@ pub fn serve(
         }
     });
     let mut desk = Desk { happened, orders, is_working: false, answered: 0 };
-    let result = desk.attend(&mut output, rhythm);
+    let result = desk.attend(&mut output, rhythm, heard);
     is_over.store(true, Ordering::Relaxed);
     desk.finish();
     result
@@ -81,13 +83,15 @@ struct Desk {
 }
 
 impl Desk {
-    fn attend(&mut self, output: &mut impl Write, rhythm: Rhythm) -> Result<(), FrameError> {
+    fn attend(&mut self, output: &mut impl Write, rhythm: Rhythm, is_heard: impl Fn()) -> Result<(), FrameError> {
         let mut last_heard = Instant::now();
         loop {
             match self.happened.recv_timeout(rhythm.pulse.min(rhythm.lost)) {
                 Ok(Event::Heard(heard)) => {
+                    let request = heard?.ok_or(FrameError::Ended)?;
                     last_heard = Instant::now();
-                    match heard?.ok_or(FrameError::Ended)? {
+                    is_heard();
+                    match request {
                         Request::Alive => {}
                         _ if self.is_working => {
                             return Err(FrameError::Malformed("a question before the last one was answered".into()));

@@ -1,6 +1,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ type Agent = JoinHandle<Result<(), FrameError>>;
 /// Serves a host on a thread.
 fn agent(host: impl Host + 'static, rhythm: Rhythm) -> (UnixStream, Agent) {
     let (near, far) = UnixStream::pair().unwrap();
-    (near, thread::spawn(move || serve(Box::new(host), far.try_clone().unwrap(), far, rhythm)))
+    (near, thread::spawn(move || serve(Box::new(host), far.try_clone().unwrap(), far, rhythm, || {})))
 }
 
 /// Serves a host in memory on a thread, and greets it.
@@ -127,6 +128,25 @@ fn transactions_are_kept_by_the_far_side() {
     assert_eq!(remote.revert("7").unwrap().effects, 1);
     assert_eq!(remote.transactions(), host.clone().transactions());
     assert_eq!((remote.close("7"), remote.forget()), (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_client_is_heard_while_the_agent_works_and_while_nothing_is_asked() {
+    let (near, far) = UnixStream::pair().unwrap();
+    let (heard, hears) = channel();
+    let rhythm = Rhythm { pulse: SILENCE / 10, ..Rhythm::default() };
+    thread::spawn(move || {
+        let host = Box::new(Slow(SILENCE));
+        serve(host, far.try_clone().unwrap(), far, rhythm, move || {
+            let _ = heard.send(());
+        })
+    });
+    let mut remote = RemoteHost::greet(near, PATIENCE).unwrap();
+    remote.capabilities().unwrap();
+    let while_at_work = hears.try_iter().count();
+    assert!(while_at_work >= 3, "the request, and a sign at each pulse: {while_at_work}");
+    // A client that asks nothing gives signs as well.
+    hears.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]

@@ -15,11 +15,11 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 /// Where questions go, also while standard output is a file.
 const TERMINAL: &str = "/dev/tty";
 
-/// What was typed for a key's file; `None` if nobody would answer.
-static TYPED: Mutex<BTreeMap<PathBuf, Option<String>>> = Mutex::new(BTreeMap::new());
-
 /// Whether somebody is being asked.
 static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// What was typed for a key's file; `None` if nobody would answer.
+static TYPED: Mutex<BTreeMap<PathBuf, Option<String>>> = Mutex::new(BTreeMap::new());
 
 /// Tells whether somebody is being asked, and the terminal's last line is not to be written on.
 pub fn is_asking() -> bool {
