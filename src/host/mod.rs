@@ -11,7 +11,7 @@
 //! ethtool.rs   what interfaces offload             fou.rs  the ports at which packets come out of gue
 //! agent/       the far end of a connection to another machine, and the near one
 //! fan_out.rs   many hosts at once
-//! drain.rs     waits for destinations to lose their connections; forget.rs  makes the kernel forget those that are left
+//! drain.rs     waits for destinations to lose their connections; forget.rs and replace.rs  make the kernel forget them
 //! ssh/         another machine: how it is reached, whether it is the right one, and a program that runs there
 //! iptables.rs  module.rs  sysctl.rs  files.rs  lock.rs, and program.rs  runs what they need
 //! ```
@@ -43,6 +43,7 @@ mod module;
 mod netlink;
 mod process;
 mod program;
+mod replace;
 mod rights;
 mod routes;
 mod rtnetlink;

@@ -15,12 +15,9 @@ use super::rtnetlink::Network;
 use super::transact::Performing;
 use super::watchdog::Heart;
 use super::{
-    HostError, Operator, drain, forget, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
+    HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
 };
-use crate::effect::{
-    Answer, BOOT_PROGRAMS, Capabilities, DestinationConfig, DestinationKey, Effect, IpvsCommand, LiveService, Probe,
-    ServiceKey,
-};
+use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText, SysctlKey};
 
 /// The module that must be there before the IPVS table may be asked for.
@@ -210,10 +207,7 @@ impl Session {
             Effect::IptablesRestore { family, text } => iptables::restore(*family, text),
             Effect::Ipvs(command) => self.command(command),
             Effect::ReplaceDestination { service, destination, config, only_if_there, within } => {
-                let key = (*service, *destination);
-                let is_so = |live: &DestinationConfig| live.forwarding == config.forwarding;
-                self.wait(*within, |session| Ok(session.destination(key)?.is_none_or(|live| is_so(&live))))?;
-                self.replace_destination(key, config, *only_if_there)
+                self.replace_destination((*service, *destination), config, *only_if_there, *within)
             }
             Effect::StartSyncDaemon(state, config) => self.with_table(|table| table.start_daemon(*state, config)),
             Effect::StopSyncDaemon(state) => self.with_table(|table| table.stop_daemon(*state)),
@@ -285,7 +279,10 @@ impl Session {
     }
 
     /// Uses the table, and opens it anew the next time if an answer is still on its way.
-    fn with_table<T>(&mut self, use_it: impl FnOnce(&mut Table) -> Result<T, HostError>) -> Result<T, HostError> {
+    pub(super) fn with_table<T>(
+        &mut self,
+        use_it: impl FnOnce(&mut Table) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
         let table = match &mut self.table {
             Some(table) => table,
             none => none.insert(Table::open()?),
@@ -312,39 +309,7 @@ impl Session {
         results
     }
 
-    fn replace_destination(
-        &mut self,
-        key: (ServiceKey, DestinationKey),
-        config: &DestinationConfig,
-        only_if_there: bool,
-    ) -> Result<(), HostError> {
-        let (service, destination) = key;
-        let mut config = config.clone();
-        let new = |config: &DestinationConfig| IpvsCommand::NewDestination(service, destination, config.clone());
-        match self.destination(key)? {
-            Some(live) if only_if_there => config.weight = live.weight,
-            Some(_) => {}
-            None if only_if_there => return Ok(()),
-            // One that went a moment ago comes back with the connections that it had.
-            None => self.command(&new(&config))?,
-        }
-        forget::with_forgetfulness(|| {
-            self.command(&IpvsCommand::DeleteDestination(service, destination))?;
-            // Whatever comes of it, the destination goes back.
-            let forgotten = forget::wait(&service, &destination);
-            self.command(&new(&config)).and(forgotten)
-        })
-    }
-
-    fn destination(
-        &mut self,
-        (service, destination): (ServiceKey, DestinationKey),
-    ) -> Result<Option<DestinationConfig>, HostError> {
-        let live = self.with_table(|table| table.destinations(&service))?;
-        Ok(live.into_iter().find(|live| live.key == destination).map(|live| live.config))
-    }
-
-    fn command(&mut self, command: &IpvsCommand) -> Result<(), HostError> {
+    pub(super) fn command(&mut self, command: &IpvsCommand) -> Result<(), HostError> {
         self.batch(&[command]).into_iter().collect()
     }
 
@@ -377,7 +342,7 @@ impl Session {
     }
 
     /// Looks again and again until something is so or the time is over; tells whether it is so.
-    fn wait(
+    pub(super) fn wait(
         &mut self,
         within: Duration,
         mut is_so: impl FnMut(&mut Session) -> Result<bool, HostError>,

@@ -12,10 +12,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use crate::lab::Namespace;
 use crate::runner::{Test, test};
+use crate::seed::seed;
 
 /// How many random sites `keepalived -t` is shown, unless `PROPTEST_CASES` says otherwise.
 const CASES: u32 = 100;
@@ -76,7 +77,10 @@ fn random_sites_are_accepted() {
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
-    let outcome = TestRunner::new(config.clone()).run(&random_site::random(), |topology| {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed().to_le_bytes());
+    let drawn = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let outcome = TestRunner::new_with_rng(config.clone(), drawn).run(&random_site::random(), |topology| {
         let Some(text) = site::text(&topology, "lb01") else {
             // A word that keepalived cannot be given is refused; nothing else in these sites may be.
             let (_, problems) = site::compiled(&topology, "lb01");

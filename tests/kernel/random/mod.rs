@@ -30,7 +30,7 @@ use crate::runner::{Test, test};
 use crate::seed::seed;
 
 /// How many topologies each of the sequences of `make test` goes through.
-const CASES: u64 = 12;
+const CASES: u64 = 6;
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
