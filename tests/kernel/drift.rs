@@ -294,9 +294,9 @@ fn the_manifest() {
     laboratory.apply();
     assert_eq!(texts(&laboratory.plan()["changes"], "id"), Vec::<String>::new());
 
-    // Altered: what it says of everything is wrong. Of a VIP alone it would be no drift while the other director holds it.
+    // Altered: what it says of everything is wrong.
     let altered = laboratory.snapshot();
-    laboratory.run("d1", &format!("sed -i 's/\"digest\": \"./\"digest\": \"x/' {manifest}"));
+    laboratory.run("d1", &format!("sed -i 's/\"digest\":\"./\"digest\":\"x/' {manifest}"));
     let plan = laboratory.plan();
     assert_eq!(texts(&plan["changes"], "id"), ["d1/manifest"]);
     laboratory.apply();
