@@ -1,7 +1,8 @@
 //! Who logs in, and what is said when nobody does.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -223,18 +224,19 @@ fn the_topology_goes_before_the_configuration() {
     assert_eq!(SshSession::open(&target, &PATIENCE).unwrap().user(), me);
 }
 
-/// Logs in with the configuration that the environment names; run by the next test, on a terminal.
-#[test]
-#[ignore = "the other half of a_passphrase_is_asked_for_on_a_terminal"]
-fn on_a_terminal() {
-    let Some(configuration) = std::env::var_os("LVSCTL_TEST_CONFIGURATION") else { return };
+/// What names the configuration to the half of a test that runs on a terminal.
+const ON_A_TERMINAL: &str = "LVSCTL_TEST_CONFIGURATION";
+
+/// Logs in on two hosts, and says on the terminal what came of it.
+fn log_in_on_this_terminal(configuration: &OsStr) {
+    assert!(std::io::stdin().is_terminal(), "the passphrase would not be asked for");
     let target = |host: &str| Target {
         host: host.into(),
         user: None,
         port: None,
         identity: None,
         host_key: None,
-        configuration: Some(configuration.clone().into()),
+        configuration: Some(configuration.into()),
     };
     for host in ["lb1", "lb2"] {
         match SshSession::open(&target(host), &PATIENCE) {
@@ -244,12 +246,12 @@ fn on_a_terminal() {
     }
 }
 
-/// Types on a terminal and returns what stands there at the end.
-fn typed(site: &Site, answers: &str) -> String {
+/// Runs a test of this program once more on a terminal, types there and returns what stands there at the end.
+fn typed(site: &Site, test: &str, answers: &str) -> String {
     let program = std::env::current_exe().unwrap();
-    let command = format!("{} --ignored --exact --nocapture login::on_a_terminal", program.display());
+    let command = format!("{} --exact --nocapture {test}", program.display());
     let mut script = Command::new("timeout");
-    script.args(["60", "script", "-qec", &command, "/dev/null"]).env("LVSCTL_TEST_CONFIGURATION", site.configuration());
+    script.args(["60", "script", "-qec", &command, "/dev/null"]).env(ON_A_TERMINAL, site.configuration());
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, mut output) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
     let (mut screen, mut answers) = (Vec::new(), answers.split_inclusive('\n'));
@@ -263,12 +265,19 @@ fn typed(site: &Site, answers: &str) -> String {
             input.write_all(answers.next().unwrap_or("\x03").as_bytes()).unwrap();
         }
     }
-    script.wait().unwrap();
-    String::from_utf8_lossy(&screen).into_owned()
+    let status = script.wait().unwrap();
+    let screen = String::from_utf8_lossy(&screen).into_owned();
+    assert!(status.success() && screen.contains("1 passed"), "{status}: {screen}");
+    screen
 }
 
 #[test]
 fn a_passphrase_is_asked_for_on_a_terminal() {
+    // The test is both of its halves: only a process of its own can have a terminal of its own.
+    if let Some(configuration) = std::env::var_os(ON_A_TERMINAL) {
+        return log_in_on_this_terminal(&configuration);
+    }
+    let typed = |site: &Site, answers: &str| typed(site, "login::a_passphrase_is_asked_for_on_a_terminal", answers);
     let site = Site::new();
     for (sort, format) in [("ed25519", "RFC4716"), ("rsa", "PEM"), ("ecdsa", "PKCS8")] {
         let name = format!("locked_{sort}");
