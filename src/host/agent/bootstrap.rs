@@ -125,6 +125,10 @@ impl Attempt<'_> {
                 format!("this program cannot be written to {FOLDER}: {}", quoted(&why.join(" "))),
                 "Look at the room in it on the host: df /run".to_owned(),
             )),
+            ["busy"] => Err(failed(
+                format!("another lvsctl has held {FOLDER} for a minute"),
+                format!("Try again; if it fails once more, look on the host who holds it: fuser -v {FOLDER}"),
+            )),
             ["digest"] => Err(failed(
                 "what arrived is not what was sent".to_owned(),
                 "Try again; if it fails once more, look at the connection and the host's memory".to_owned(),
