@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{IsTerminal, Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lvsctl::host::HostError;
-use lvsctl::host::ssh::{SshSession, Target};
+use lvsctl::host::ssh::{Patience, SshSession, Target};
 
 use super::site::{PATIENCE, Site, line_of, make_key, public, run};
 
@@ -151,6 +152,64 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
     site.open().expect("the key file is enough");
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     drop(listener);
+}
+
+/// Reads a message of the agent's protocol, with its length.
+fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).ok()?;
+    let mut message = [&length[..], &vec![0; u32::from_be_bytes(length) as usize]].concat();
+    stream.read_exact(&mut message[4..]).ok().map(|()| message)
+}
+
+/// Listens for an agent that has another one's keys, and hangs up over a request to sign or leaves it unanswered.
+fn reluctant(place: &Path, agent: &Agent, hangs_up: bool) {
+    let (listener, agent) = (UnixListener::bind(place).unwrap(), agent.socket.clone());
+    thread::spawn(move || {
+        for near in listener.incoming() {
+            let (mut near, mut far) = (near.unwrap(), UnixStream::connect(&agent).unwrap());
+            thread::spawn(move || {
+                while let Some(question) = message(&mut near) {
+                    match (question[4], hangs_up) {
+                        (SIGN_REQUEST, true) => return,
+                        (SIGN_REQUEST, false) => {}
+                        _ => {
+                            far.write_all(&question).unwrap();
+                            near.write_all(&message(&mut far).unwrap()).unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// `SSH_AGENTC_SIGN_REQUEST`.
+const SIGN_REQUEST: u8 = 13;
+
+#[test]
+fn an_agent_that_does_not_sign_is_not_waited_for_longer_than_a_login_may_take() {
+    let site = Site::new();
+    let key = make_key(site.path(), "held", "ed25519", "");
+    let agent = Agent::start(site.path(), &[&key]);
+    fs::remove_file(&key).unwrap();
+    allow(&site, &[&key, &site.path().join("user")]);
+    let open = |name: &str, hangs_up: bool| {
+        reluctant(&site.path().join(name), &agent, hangs_up);
+        site.configure(&format!("IdentityAgent FOLDER/{name}"));
+        let (target, patience) = (site.target(), Patience { login: Duration::from_secs(3), ..PATIENCE });
+        let (sender, opened) = channel();
+        thread::spawn(move || sender.send(SshSession::open(&target, &patience).map(drop)));
+        opened.recv_timeout(Duration::from_secs(60)).expect("the login hangs")
+    };
+    assert_eq!(open("hangs-up", true), Ok(()), "the key file is enough");
+    let late = open("silent", false).unwrap_err();
+    assert!(matches!(late, HostError::Timeout { .. }), "{late}");
+    assert!(late.to_string().contains("of the agent (held)"), "{late}");
+    allow(&site, &[&key]);
+    fs::remove_file(site.path().join("hangs-up")).unwrap();
+    let nobody = open("hangs-up", true).unwrap_err().to_string();
+    assert!(nobody.contains("of the agent (held): the agent would not sign with it"), "{nobody}");
 }
 
 #[test]
