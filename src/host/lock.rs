@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::files::Files;
 use super::session::Pauses;
 use super::{HostError, Operator};
+use crate::source::plain::one_line;
 
 /// Where the lock is.
 const PATH: &str = "/run/lvsctl.lock";
@@ -74,7 +75,7 @@ fn holder(file: &mut File) -> String {
     match read.ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok()) {
         Some(Holder { process, since, operator }) => {
             let age = now().saturating_sub(since);
-            format!("process {process}, {operator}, for {}", ago(age))
+            one_line(&format!("process {process}, {operator}, for {}", ago(age)), usize::MAX)
         }
         None => "a process that has not said its number".into(),
     }

@@ -45,6 +45,7 @@ pub use session::{Canceller, SshSession};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::plain::one_line;
 use crate::topology::Connection;
 
 /// What a topology says about a host behind SSH; the rest is OpenSSH's configuration.
@@ -106,13 +107,5 @@ const QUOTED: usize = 500;
 
 /// Makes one line, without what a terminal would act on, of what another program says.
 fn printable(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|character: char| character.is_whitespace() || character.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    one_line(text, QUOTED)
 }
