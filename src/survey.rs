@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-pub use at_once::at_once;
-
-use at_once::at_most;
+pub use at_once::at_most;
 
 use crate::compile::{Desired, compile};
 use crate::effect::Capabilities;
@@ -67,8 +65,11 @@ pub enum Stage {
     Failed,
 }
 
+/// A connection to a host that was made once more, or why there is none.
+pub type Reopened = Result<Box<dyn host::Host>, HostError>;
+
 /// What connects to a host once more.
-pub type Reopen<'a> = Box<dyn Fn(&HostName) -> Result<Box<dyn host::Host>, HostError> + Send + Sync + 'a>;
+pub type Reopen<'a> = Box<dyn Fn(&HostName) -> Reopened + Send + Sync + 'a>;
 
 /// A site that is being worked on: its connections and what was learnt over them.
 pub struct Survey<'a> {
@@ -162,17 +163,32 @@ impl<'a> Survey<'a> {
         self
     }
 
-    /// Connects to a host once more.
-    pub fn reopen(&self, name: &HostName) -> Result<Box<dyn host::Host>, HostError> {
-        match &self.reopen {
+    /// Says how the hosts are reached.
+    pub fn reached(mut self, reach: Reach<'a>) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    /// Returns how many hosts are worked on at once.
+    pub fn parallelism(&self) -> NonZeroUsize {
+        self.reach.parallelism
+    }
+
+    /// Connects once more to those of the hosts that are wanted, many at once, so that one that does not answer delays no other.
+    pub fn reopen(&mut self, is_wanted: impl Fn(&HostName) -> bool) -> Vec<(HostName, Reopened)> {
+        let reopen = self.reopen.as_ref();
+        let wanted = self.hosts.iter_mut().filter(|(name, _)| is_wanted(name));
+        // The connections that are there still tell the hosts that their client lives.
+        at_most(self.reach.parallelism, wanted, |name, _| match reopen {
             Some(reopen) => reopen(name),
             None => Err(HostError::Unreachable { text: "nobody said how to connect to it once more".to_owned() }),
-        }
+        })
     }
 
     /// Takes the lock of every host for an apply; the first that is taken by somebody else ends it.
     ///
-    /// Hosts are locked in the order of their names, so that two who wait for each other's cannot wait for ever.
+    /// Hosts are locked one by one in the order of their names, so that two who wait for each other's cannot wait for ever, and
+    /// of two who do not wait one gets them all. It takes one round trip a host.
     pub fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), (HostName, HostError)> {
         for (name, host) in &mut self.hosts {
             host.lock(operator, patience).map_err(|error| (name.clone(), error))?;

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kinds", &["source", "topology", "effect", "resource"]),
     ("native", &["topology", "effect", "resource", "kinds"]),
     ("compile", &["source", "topology", "resource", "kinds"]),
-    ("host", &["topology", "effect"]),
+    ("host", &["source", "topology", "effect"]),
     ("observe", &["topology", "effect", "resource", "kinds", "host"]),
     ("diff", &["topology", "effect", "resource", "observe"]),
     ("plan", &["source", "topology", "effect", "resource", "kinds", "compile", "diff", "observe"]),

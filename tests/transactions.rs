@@ -3,7 +3,9 @@
 mod fakes;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use fakes::Case;
@@ -11,7 +13,7 @@ use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, OnFailure, Outcome, Ste
 use lvsctl::effect::Management;
 use lvsctl::host::fake::FakeHost;
 use lvsctl::host::{Cause, Host, HostError, Operator, Transaction, Transactions};
-use lvsctl::survey::Survey;
+use lvsctl::survey::{Reach, Survey};
 use lvsctl::topology::HostName;
 
 /// Three hosts that depend on each other.
@@ -28,7 +30,11 @@ const WINDOW: Option<Duration> = Some(Duration::from_millis(100));
 
 /// Applies with a window; `reopen` is asked for every connection that is made once more.
 fn apply(case: &Case, reopen: impl Fn(&HostName, &FakeHost) + Send + Sync) -> ApplyReport {
-    let survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts());
+    apply_on(Reach::default(), case, reopen)
+}
+
+fn apply_on(reach: Reach<'_>, case: &Case, reopen: impl Fn(&HostName, &FakeHost) + Send + Sync) -> ApplyReport {
+    let survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts()).reached(reach);
     let mut survey = survey.reopening(Box::new(move |name| {
         let fake = case.fakes.get(name).ok_or_else(HostError::interrupted)?;
         reopen(name, fake);
@@ -78,6 +84,46 @@ fn every_host_is_confirmed_over_a_connection_of_its_own() {
         assert_eq!(left(fake), Transactions::default(), "{name}");
     }
     assert!(case.plan().plan.is_empty());
+}
+
+/// Waits until so many are here, and tells whether they came.
+fn meet(here: &(Mutex<usize>, Condvar), all: usize) -> bool {
+    let mut count = here.0.lock().unwrap();
+    *count += 1;
+    here.1.notify_all();
+    let waited = here.1.wait_timeout_while(count, Duration::from_secs(20), |count| *count < all);
+    !waited.unwrap().1.timed_out()
+}
+
+#[test]
+fn hosts_are_reached_once_more_at_the_same_time_and_as_few_as_is_wanted() {
+    let case = Case::load(CASE);
+    let (all, here) = (case.fakes.len(), Default::default());
+    let report = apply(&case, |_, _| assert!(meet(&here, all), "the others wait for this one"));
+    assert_eq!(report.outcome, Outcome::Converged, "{report:#?}");
+    // So are those that are lost and looked for until they have gone back.
+    let case = Case::load(CASE);
+    let (before, tries, here) = (without_modules(case.state()), AtomicUsize::new(0), Default::default());
+    let report = apply(&case, |_, fake| {
+        let nth = tries.fetch_add(1, Ordering::Relaxed);
+        if nth < all {
+            fake.let_the_window_pass();
+            fake.pull_the_cable();
+        } else {
+            assert!(nth >= 2 * all || meet(&here, all), "the others wait for this one");
+            fake.plug_the_cable_in();
+        }
+    });
+    assert_went_back(&case, before, &report);
+    let (case, now, most) = (Case::load(CASE), AtomicUsize::new(0), AtomicUsize::new(0));
+    let reach = Reach { parallelism: NonZeroUsize::MIN, ..Reach::default() };
+    let report = apply_on(reach, &case, |_, _| {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Time enough for another one to come along.
+        std::thread::sleep(Duration::from_millis(20));
+        now.fetch_sub(1, Ordering::SeqCst);
+    });
+    assert_eq!((report.outcome, most.into_inner()), (Outcome::Converged, 1), "{report:#?}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn apply(
         let Some(claims) = claim::claim(survey, surveyed, &mut report) else {
             return end_badly(survey, &first, &open, (report, &conduct));
         };
-        let walked = walk::walk(&mut survey.hosts, &surveyed.plan, conduct.on_failure, progress);
+        let walked = walk::walk(survey, &surveyed.plan, conduct.on_failure, progress);
         if walked.report.outcome != Outcome::Converged {
             let report = failed(survey, surveyed, (report, walked), (&claims, &conduct));
             return end_badly(survey, &first, &open, (report, &conduct));

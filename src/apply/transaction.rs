@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::OnFailure;
 use crate::host::{Host, HostError, TakenBack, Transaction};
 use crate::plan::Plan;
-use crate::survey::{Survey, at_once};
+use crate::survey::{Hosts, Survey, at_most};
 use crate::topology::HostName;
 
 /// How much longer than its window a host that was lost is looked for: it has gone back by then, or nobody knows.
@@ -62,8 +62,9 @@ impl<'a> Open<'a> {
     /// Begins on the hosts that a plan changes and on which it has not begun.
     pub(super) fn begin(&mut self, survey: &mut Survey<'_>, plan: &Plan) -> Result<(), Failure> {
         let changed: BTreeSet<&HostName> = plan.steps.iter().map(|step| &step.change.id.host).collect();
+        let limit = survey.parallelism();
         let new = survey.hosts.iter_mut().filter(|(name, _)| changed.contains(name) && !self.hosts.contains(*name));
-        let begun = at_once(new, |_, host| host.begin(self.transaction));
+        let begun = at_most(limit, new, |_, host| host.begin(self.transaction));
         let mut failure = None;
         for (name, result) in begun {
             match result {
@@ -85,61 +86,62 @@ impl<'a> Open<'a> {
         }
         let id = self.transaction.id.as_str();
         let mut asked = self.reopened(survey)?;
-        for (name, answer) in at_once(asked.iter_mut(), |_, host| host.transactions()) {
+        for (name, answer) in at_most(survey.parallelism(), asked.iter_mut(), |_, host| host.transactions()) {
             let open = answer.map_err(|error| (name.clone(), error))?.pending;
             if open.is_none_or(|pending| pending.transaction.id != id) {
                 let text = "it was taken back before it could be confirmed".to_owned();
                 return Err((name, HostError::NotOpen { id: id.to_owned(), text }));
             }
         }
-        let confirmed = at_once(asked.iter_mut(), |_, host| host.confirm(id));
+        let confirmed = at_most(survey.parallelism(), asked.iter_mut(), |_, host| host.confirm(id));
         confirmed.into_iter().try_for_each(|(name, result)| result.map_err(|error| (name, error)))
     }
 
-    fn reopened(&self, survey: &Survey<'_>) -> Result<crate::survey::Hosts, Failure> {
-        let mut hosts = crate::survey::Hosts::new();
-        for name in &self.hosts {
-            let host = survey.reopen(name).map_err(|error| (name.clone(), error))?;
-            hosts.insert(name.clone(), host);
-        }
-        Ok(hosts)
+    fn reopened(&self, survey: &mut Survey<'_>) -> Result<Hosts, Failure> {
+        let reopened = survey.reopen(|name| self.hosts.contains(name));
+        reopened
+            .into_iter()
+            .map(|(name, host)| host.map(|host| (name.clone(), host)).map_err(|error| (name, error)))
+            .collect()
     }
 
     /// Ends it where what is there is to stay. Of a host that is lost it is said elsewhere that it cannot be read.
     pub(super) fn close(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
         let id = self.transaction.id.as_str();
+        let limit = survey.parallelism();
         let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
-        let mut failed = failures(at_once(open, |_, host| host.close(id)));
+        let mut failed = failures(at_most(limit, open, |_, host| host.close(id)));
         failed.retain(|(_, error)| !is_lost(error));
         failed
     }
 
     /// Forgets on every host that it was taken back, because the report tells it.
     pub(super) fn forget(&self, survey: &mut Survey<'_>) {
+        let limit = survey.parallelism();
         let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
         // A host that does not answer tells it to the next plan.
-        at_once(open, |_, host| host.forget());
+        at_most(limit, open, |_, host| host.forget());
     }
 
     /// Takes it back on every host. One that cannot be reached is looked for until it must have gone back by itself.
     pub(super) fn revert(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
         let id = self.transaction.id.as_str();
         let deadline = Instant::now() + self.transaction.window.unwrap_or_default() + GRACE;
+        let limit = survey.parallelism();
+        let revert = |_: &HostName, host: &mut dyn Host| host.revert(id).and_then(complete);
         let open = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name));
-        let mut failed = failures(at_once(open, |_, host| host.revert(id).and_then(complete)));
+        let mut failed = failures(at_most(limit, open, revert));
         loop {
-            let lost: Vec<HostName> =
+            let lost: BTreeSet<HostName> =
                 failed.iter().filter(|(_, error)| is_lost(error)).map(|(name, _)| name.clone()).collect();
             if lost.is_empty() || self.transaction.window.is_none() {
                 return failed;
             }
-            for name in lost {
-                if let Ok(mut host) = survey.reopen(&name) {
-                    failed.retain(|(of, _)| *of != name);
-                    failed.extend(host.revert(id).and_then(complete).err().map(|error| (name.clone(), error)));
-                    survey.hosts.insert(name, host);
-                }
-            }
+            let reopened = survey.reopen(|name| lost.contains(name)).into_iter();
+            let mut found: Hosts = reopened.filter_map(|(name, host)| Some((name, host.ok()?))).collect();
+            failed.retain(|(name, _)| !found.contains_key(name));
+            failed.extend(failures(at_most(limit, found.iter_mut(), revert)));
+            survey.hosts.extend(found);
             if Instant::now() >= deadline {
                 return failed;
             }
@@ -175,7 +177,7 @@ pub enum Earlier {
 /// Ends what earlier applies have left on the locked hosts of a survey, before it plans, and tells of it.
 pub fn take_up(survey: &mut Survey<'_>) -> Result<Vec<(HostName, Earlier)>, (HostName, HostError)> {
     let mut told = Vec::new();
-    for (name, left) in at_once(survey.hosts.iter_mut(), |_, host| end_earlier(host)) {
+    for (name, left) in at_most(survey.parallelism(), survey.hosts.iter_mut(), |_, host| end_earlier(host)) {
         told.extend(left.map_err(|error| (name.clone(), error))?.map(|earlier| (name, earlier)));
     }
     Ok(told)

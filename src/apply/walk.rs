@@ -4,6 +4,7 @@
 //! and what was applied is taken back in reverse order unless the operator wants it kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use super::lane::{self, Done};
 use super::take_back::{Begun, Errors, take_back};
@@ -11,7 +12,7 @@ use super::{ApplyReport, OnFailure, Outcome, StepReport, StepState};
 use crate::host::HostError;
 use crate::plan::Plan;
 use crate::resource::ResourceId;
-use crate::survey::{Hosts, at_once};
+use crate::survey::{Hosts, Survey, at_most};
 use crate::topology::HostName;
 
 /// What became of a plan. Whether what was taken back is as it was before shows only when the hosts are read again.
@@ -27,18 +28,19 @@ pub(super) struct Walked {
 
 /// Performs a plan; `progress` hears what became of the steps of each wave.
 pub(super) fn walk(
-    hosts: &mut Hosts,
+    survey: &mut Survey<'_>,
     plan: &Plan,
     on_failure: OnFailure,
     progress: &mut dyn FnMut(&Plan, &[StepReport]),
 ) -> Walked {
+    let (limit, hosts) = (survey.parallelism(), &mut survey.hosts);
     let mut report = ApplyReport::default();
     let mut applied: Vec<Begun> = Vec::new();
     let mut failed: Vec<Begun> = Vec::new();
     let mut stopped = false;
     for wave in &plan.waves {
         let mut ended = Vec::with_capacity(wave.len());
-        for Done { index, made, result } in perform(hosts, plan, wave) {
+        for Done { index, made, result } in perform(limit, hosts, plan, wave) {
             let (state, help) = match result {
                 Ok(()) => {
                     applied.push(Begun { index, made });
@@ -91,12 +93,12 @@ pub(super) fn walk(
     Walked { report, taken_back, errors }
 }
 
-fn perform(hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
+fn perform(limit: NonZeroUsize, hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {
     let mut shares: BTreeMap<HostName, Vec<usize>> = BTreeMap::new();
     for index in wave {
         shares.entry(plan.steps[*index].change.id.host.clone()).or_default().push(*index);
     }
-    let worked = at_once(hosts.iter_mut(), |name, host| {
+    let worked = at_most(limit, hosts.iter_mut(), |name, host| {
         let done = shares.get(name).map(|share| lane::perform(host, plan, share));
         Ok::<_, HostError>(done.unwrap_or_default())
     });

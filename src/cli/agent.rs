@@ -36,7 +36,7 @@ pub fn run(_arguments: &AgentArguments, output: &Output) -> u8 {
         Ok(opened) => opened,
         Err(error) => return failed(error.to_string()),
     };
-    match serve(Box::new(host), from_client, to_client, Rhythm::default(), || heart.beat()) {
+    match serve(Box::new(host), from_client, to_client, Rhythm::default(), move || heart.beat()) {
         Ok(()) => 0,
         Err(error) => failed(error.to_string()),
     }

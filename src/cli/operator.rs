@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::document::shape;
 use crate::host::Operator;
+use crate::source::plain::one_line;
 
 /// How much of a name is kept, in characters.
 const LONGEST: usize = 64;
@@ -16,12 +17,7 @@ pub fn operator(command: &str) -> Operator {
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);
     let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Operator { user: clean(&user), from: clean(&machine), command: command.to_owned() }
-}
-
-/// Leaves out what could deceive somebody on a terminal.
-fn clean(name: &str) -> String {
-    name.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+    Operator { user: one_line(&user, LONGEST), from: one_line(&machine, LONGEST), command: command.to_owned() }
 }
 
 /// Reads how long something may take, as the language writes it: `90s`, `5m`, `1h`, and `0` for not at all.
@@ -90,8 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_named_in_colour() {
-        assert_eq!(clean("eve\u{1b}[2J\n"), "eve[2J");
+    fn who_gives_a_command_is_told() {
         assert_eq!(operator("lvsctl apply").command, "lvsctl apply");
     }
 }

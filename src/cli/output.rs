@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::{Colour, Level};
+use crate::source::plain::{harmless, harmless_json};
 use crate::view::paint::Paint;
 
 /// Where results and messages go.
@@ -34,8 +35,12 @@ impl Output {
         }
     }
 
-    /// Writes a result; a reader that has gone away is no error, anything else makes the command fail.
+    /// Writes a result, whatever is in it that came from a host; a reader that has gone away is no error, anything else makes the command fail.
     pub fn result(&self, text: &str) {
+        self.write(&harmless(text, self.paint.colour));
+    }
+
+    fn write(&self, text: &str) {
         let mut stream = std::io::stdout().lock();
         if let Err(error) = stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
             && error.kind() != std::io::ErrorKind::BrokenPipe
@@ -53,7 +58,7 @@ impl Output {
     /// Writes a result as JSON.
     pub fn json<T: Serialize>(&self, document: &T) {
         match serde_json::to_string_pretty(document) {
-            Ok(text) => self.result(&format!("{text}\n")),
+            Ok(text) => self.write(&format!("{}\n", harmless_json(&text))),
             Err(error) => self.error(&format!("The result cannot be written as JSON: {error}"), None),
         }
     }
@@ -67,7 +72,8 @@ impl Output {
     pub fn message(&self, level: Level, text: &str) {
         if self.wants(level) {
             // Standard error keeps nothing back, so that each piece of a format would be a write of its own.
-            let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+            let text = format!("{}\n", harmless(text, self.messages.colour));
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
     }
 
@@ -84,7 +90,7 @@ impl Output {
         if !std::io::stdin().is_terminal() {
             return None;
         }
-        let _ = write!(std::io::stderr().lock(), "{question} ");
+        let _ = write!(std::io::stderr().lock(), "{} ", harmless(question, self.messages.colour));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         Some(read.is_ok() && matches!(answer.trim(), "y" | "yes"))

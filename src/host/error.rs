@@ -17,12 +17,6 @@ use super::rights::Right;
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostError {
-    /// This version of lvsctl cannot do it on any host.
-    #[error("{what} is not supported yet")]
-    Unsupported {
-        /// What was asked for.
-        what: String,
-    },
     /// The kernel or a program wants more rights than this process has.
     #[error("Cannot {doing}: permission denied, which takes {right}")]
     MissingRights {
@@ -153,7 +147,6 @@ impl HostError {
     /// Returns what the operator can do about it, if anything general can be said.
     pub fn help(&self) -> Option<String> {
         match self {
-            HostError::Unsupported { .. } => Some("Use the connection \"local\" or \"netns\"".into()),
             HostError::MissingRights { right, .. } if right.starts_with("CAP_") => {
                 Some(format!("Run as root, or with the capability {right}"))
             }
@@ -219,8 +212,7 @@ impl HostError {
         match self {
             // The answers of a whole batch were lost (netlink(7)).
             HostError::Kernel { errno, .. } if errno == "ENOBUFS" => false,
-            HostError::Unsupported { .. }
-            | HostError::MissingRights { .. }
+            HostError::MissingRights { .. }
             | HostError::MissingProgram { .. }
             | HostError::MissingSecret { .. }
             | HostError::Kernel { .. }

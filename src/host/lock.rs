@@ -3,9 +3,9 @@
 //! It is held by the open file (flock(2)) and so goes with the process that took it, however that ends: a dead holder's lock
 //! is free. What the file says of its holder is only for whoever finds it taken.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::files::Files;
 use super::session::Pauses;
 use super::{HostError, Operator};
+use crate::source::plain::one_line;
 
 /// Where the lock is.
 const PATH: &str = "/run/lvsctl.lock";
+
+/// The file's mode: whoever may read a file may lock it, and so keep everybody else off the host.
+const MODE: u32 = 0o600;
 
 /// How much of what the file says is read, in bytes.
 const LONGEST: u64 = 4096;
@@ -33,8 +37,10 @@ struct Holder {
 pub(super) fn take(files: &Files, operator: &Operator, patience: Duration) -> Result<File, HostError> {
     let failed = |error: &std::io::Error| HostError::file("lock", PATH, error);
     let place = files.make_folder_of(PATH)?;
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(place);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(place);
     let mut file = opened.map_err(|error| failed(&error))?;
+    // An earlier build made one that everybody may read.
+    file.set_permissions(Permissions::from_mode(MODE)).map_err(|error| failed(&error))?;
     let deadline = Instant::now() + patience;
     let mut pauses = Pauses::default();
     loop {
@@ -69,7 +75,7 @@ fn holder(file: &mut File) -> String {
     match read.ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok()) {
         Some(Holder { process, since, operator }) => {
             let age = now().saturating_sub(since);
-            format!("process {process}, {operator}, for {}", ago(age))
+            one_line(&format!("process {process}, {operator}, for {}", ago(age)), usize::MAX)
         }
         None => "a process that has not said its number".into(),
     }
@@ -106,6 +112,18 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(60));
         drop(first);
         take(0).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_may_open_the_file_also_where_an_earlier_build_made_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (files, place) = (Files::new(root.path()), root.path().join("run/lvsctl.lock"));
+        let mode = || std::fs::metadata(&place).unwrap().permissions().mode() & 0o777;
+        drop(take(&files, &operator(), Duration::ZERO).unwrap());
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&place, Permissions::from_mode(0o644)).unwrap();
+        drop(take(&files, &operator(), Duration::ZERO).unwrap());
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Undo};
+use crate::source::plain::one_line;
 
 /// Who works on a host, as the next one is told. Nothing of it is a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +123,7 @@ impl Pending {
             }
             (Phase::Open, false, false) => "has died",
         };
-        clean(&format!("{} {then}", self.transaction.operator))
+        one_line(&format!("{} {then}", self.transaction.operator), usize::MAX)
     }
 }
 
@@ -139,13 +140,8 @@ impl TakenBack {
         if !self.errors.is_empty() {
             text.push_str(&format!(", but not all of it: {}", self.errors.join("; ")));
         }
-        clean(&text)
+        one_line(&text, usize::MAX)
     }
-}
-
-/// Leaves out what could deceive somebody on a terminal.
-fn clean(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -5,19 +5,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::host::{Host, HostError, PARALLELISM};
+use crate::host::{Host, HostError};
 use crate::topology::HostName;
 
 /// How often a host is told that its client lives while the client waits for others.
 const BEAT: Duration = Duration::from_secs(1);
-
-/// Does something on many hosts, on [`PARALLELISM`] of them at once; as [`at_most`].
-pub fn at_once<'a, T: Send, E: From<HostError> + Send>(
-    hosts: impl Iterator<Item = (&'a HostName, &'a mut Box<dyn Host>)>,
-    action: impl Fn(&HostName, &mut dyn Host) -> Result<T, E> + Sync,
-) -> Vec<(HostName, Result<T, E>)> {
-    at_most(PARALLELISM, hosts, action)
-}
 
 /// Does something on many hosts, on at most `limit` of them at once, and returns the results in the order of the hosts.
 ///

@@ -7,6 +7,7 @@ use crate::resource::{
     Action, BootFile, ChainRule, Change, OWN_INTERFACE, PortMatch, Programmer, Resource, ResourceKey, RuleTarget,
     ServiceRule,
 };
+use crate::source::plain::is_deceptive;
 use crate::topology::{Forwarding, Tunnel};
 
 /// Returns a few words on how a resource is.
@@ -252,7 +253,7 @@ fn service_rule(what: &ServiceRule, address: IpAddr, ports: &PortMatch) -> Strin
 
 /// Returns live text without characters that a terminal would act on.
 pub fn clean(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if is_deceptive(character) { '\u{fffd}' } else { character }).collect()
 }
 
 /// Returns the word for why something is done where the action alone does not say it.

@@ -1,9 +1,10 @@
 //! Host keys that an authority has signed.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::server::Server;
-use super::site::{Site, line_of, make_key, run};
+use super::site::{Site, line_of, make_key, public, run};
 
 /// A site whose server shows a certificate.
 struct Certified {
@@ -90,5 +91,33 @@ fn a_revoked_authority_and_a_revoked_key_with_a_certificate_are_refused() {
         certified.site.know(&format!("@cert-authority * {authority}\n@revoked * {revoked}"));
         let (text, _) = certified.site.distrusted();
         assert!(text.contains("is revoked") && text.contains("known_hosts:2"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_revoked_keys_is_heeded_by_authority_serial_number_and_identity() {
+    let certified = Certified::new("ed25519", "ed25519", &["-h", "-n", "127.0.0.1", "-z", "7"]);
+    let (site, folder) = (&certified.site, certified.site.path().display().to_string());
+    let (revoked, authority) = (format!("{folder}/revoked"), public(&certified.authority).display().to_string());
+    site.configure("RevokedHostKeys FOLDER/revoked");
+    let refused = |why: &str| {
+        let text = site.refused().to_string();
+        assert!(text.contains(&format!("or its certificate or authority is revoked ({revoked})")), "{why}: {text}");
+    };
+    fs::copy(&authority, &revoked).unwrap();
+    refused("the authority in a plain list");
+    run("ssh-keygen", &["-q", "-k", "-f", &revoked, &authority]);
+    refused("the authority in a KRL");
+    let specification = site.path().join("specification");
+    for (line, why) in [("serial: 7", "the serial number"), ("id: test", "the identity")] {
+        fs::write(&specification, format!("{line}\n")).unwrap();
+        run("ssh-keygen", &["-q", "-k", "-f", &revoked, "-s", &authority, &specification.display().to_string()]);
+        refused(why);
+    }
+    // What is revoked are others of the same authority.
+    for line in ["serial: 8", "id: another"] {
+        fs::write(&specification, format!("{line}\n")).unwrap();
+        run("ssh-keygen", &["-q", "-k", "-f", &revoked, "-s", &authority, &specification.display().to_string()]);
+        site.open().unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }

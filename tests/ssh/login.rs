@@ -1,15 +1,17 @@
 //! Who logs in, and what is said when nobody does.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lvsctl::host::HostError;
-use lvsctl::host::ssh::{SshSession, Target};
+use lvsctl::host::ssh::{Patience, SshSession, Target};
 
 use super::site::{PATIENCE, Site, line_of, make_key, public, run};
 
@@ -152,6 +154,64 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
     drop(listener);
 }
 
+/// Reads a message of the agent's protocol, with its length.
+fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).ok()?;
+    let mut message = [&length[..], &vec![0; u32::from_be_bytes(length) as usize]].concat();
+    stream.read_exact(&mut message[4..]).ok().map(|()| message)
+}
+
+/// Listens for an agent that has another one's keys, and hangs up over a request to sign or leaves it unanswered.
+fn reluctant(place: &Path, agent: &Agent, hangs_up: bool) {
+    let (listener, agent) = (UnixListener::bind(place).unwrap(), agent.socket.clone());
+    thread::spawn(move || {
+        for near in listener.incoming() {
+            let (mut near, mut far) = (near.unwrap(), UnixStream::connect(&agent).unwrap());
+            thread::spawn(move || {
+                while let Some(question) = message(&mut near) {
+                    match (question[4], hangs_up) {
+                        (SIGN_REQUEST, true) => return,
+                        (SIGN_REQUEST, false) => {}
+                        _ => {
+                            far.write_all(&question).unwrap();
+                            near.write_all(&message(&mut far).unwrap()).unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// `SSH_AGENTC_SIGN_REQUEST`.
+const SIGN_REQUEST: u8 = 13;
+
+#[test]
+fn an_agent_that_does_not_sign_is_not_waited_for_longer_than_a_login_may_take() {
+    let site = Site::new();
+    let key = make_key(site.path(), "held", "ed25519", "");
+    let agent = Agent::start(site.path(), &[&key]);
+    fs::remove_file(&key).unwrap();
+    allow(&site, &[&key, &site.path().join("user")]);
+    let open = |name: &str, hangs_up: bool| {
+        reluctant(&site.path().join(name), &agent, hangs_up);
+        site.configure(&format!("IdentityAgent FOLDER/{name}"));
+        let (target, patience) = (site.target(), Patience { login: Duration::from_secs(3), ..PATIENCE });
+        let (sender, opened) = channel();
+        thread::spawn(move || sender.send(SshSession::open(&target, &patience).map(drop)));
+        opened.recv_timeout(Duration::from_secs(60)).expect("the login hangs")
+    };
+    assert_eq!(open("hangs-up", true), Ok(()), "the key file is enough");
+    let late = open("silent", false).unwrap_err();
+    assert!(matches!(late, HostError::Timeout { .. }), "{late}");
+    assert!(late.to_string().contains("of the agent (held)"), "{late}");
+    allow(&site, &[&key]);
+    fs::remove_file(site.path().join("hangs-up")).unwrap();
+    let nobody = open("hangs-up", true).unwrap_err().to_string();
+    assert!(nobody.contains("of the agent (held): the agent would not sign with it"), "{nobody}");
+}
+
 #[test]
 fn an_encrypted_key_without_a_terminal_is_named_with_what_opens_it() {
     let site = Site::new();
@@ -223,18 +283,19 @@ fn the_topology_goes_before_the_configuration() {
     assert_eq!(SshSession::open(&target, &PATIENCE).unwrap().user(), me);
 }
 
-/// Logs in with the configuration that the environment names; run by the next test, on a terminal.
-#[test]
-#[ignore = "the other half of a_passphrase_is_asked_for_on_a_terminal"]
-fn on_a_terminal() {
-    let Some(configuration) = std::env::var_os("LVSCTL_TEST_CONFIGURATION") else { return };
+/// What names the configuration to the half of a test that runs on a terminal.
+const ON_A_TERMINAL: &str = "LVSCTL_TEST_CONFIGURATION";
+
+/// Logs in on two hosts, and says on the terminal what came of it.
+fn log_in_on_this_terminal(configuration: &OsStr) {
+    assert!(std::io::stdin().is_terminal(), "the passphrase would not be asked for");
     let target = |host: &str| Target {
         host: host.into(),
         user: None,
         port: None,
         identity: None,
         host_key: None,
-        configuration: Some(configuration.clone().into()),
+        configuration: Some(configuration.into()),
     };
     for host in ["lb1", "lb2"] {
         match SshSession::open(&target(host), &PATIENCE) {
@@ -244,12 +305,12 @@ fn on_a_terminal() {
     }
 }
 
-/// Types on a terminal and returns what stands there at the end.
-fn typed(site: &Site, answers: &str) -> String {
+/// Runs a test of this program once more on a terminal, types there and returns what stands there at the end.
+fn typed(site: &Site, test: &str, answers: &str) -> String {
     let program = std::env::current_exe().unwrap();
-    let command = format!("{} --ignored --exact --nocapture login::on_a_terminal", program.display());
+    let command = format!("{} --exact --nocapture {test}", program.display());
     let mut script = Command::new("timeout");
-    script.args(["60", "script", "-qec", &command, "/dev/null"]).env("LVSCTL_TEST_CONFIGURATION", site.configuration());
+    script.args(["60", "script", "-qec", &command, "/dev/null"]).env(ON_A_TERMINAL, site.configuration());
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, mut output) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
     let (mut screen, mut answers) = (Vec::new(), answers.split_inclusive('\n'));
@@ -263,12 +324,19 @@ fn typed(site: &Site, answers: &str) -> String {
             input.write_all(answers.next().unwrap_or("\x03").as_bytes()).unwrap();
         }
     }
-    script.wait().unwrap();
-    String::from_utf8_lossy(&screen).into_owned()
+    let status = script.wait().unwrap();
+    let screen = String::from_utf8_lossy(&screen).into_owned();
+    assert!(status.success() && screen.contains("1 passed"), "{status}: {screen}");
+    screen
 }
 
 #[test]
 fn a_passphrase_is_asked_for_on_a_terminal() {
+    // The test is both of its halves: only a process of its own can have a terminal of its own.
+    if let Some(configuration) = std::env::var_os(ON_A_TERMINAL) {
+        return log_in_on_this_terminal(&configuration);
+    }
+    let typed = |site: &Site, answers: &str| typed(site, "login::a_passphrase_is_asked_for_on_a_terminal", answers);
     let site = Site::new();
     for (sort, format) in [("ed25519", "RFC4716"), ("rsa", "PEM"), ("ecdsa", "PKCS8")] {
         let name = format!("locked_{sort}");

@@ -10,6 +10,7 @@ use super::remote::RemoteHost;
 use super::script::{self, FOLDER, Root};
 use super::transport::{Timed, Transport};
 use crate::host::HostError;
+use crate::source::plain::one_line;
 
 /// How long the program may take to arrive: ten mebibytes over a line of 64 kB/s, twice.
 const SENDING: Duration = Duration::from_secs(320);
@@ -125,6 +126,10 @@ impl Attempt<'_> {
                 format!("this program cannot be written to {FOLDER}: {}", quoted(&why.join(" "))),
                 "Look at the room in it on the host: df /run".to_owned(),
             )),
+            ["busy"] => Err(failed(
+                format!("another lvsctl has held {FOLDER} for a minute"),
+                format!("Try again; if it fails once more, look on the host who holds it: fuser -v {FOLDER}"),
+            )),
             ["digest"] => Err(failed(
                 "what arrived is not what was sent".to_owned(),
                 "Try again; if it fails once more, look at the connection and the host's memory".to_owned(),
@@ -178,6 +183,5 @@ const QUOTED: usize = 300;
 
 /// Quotes what the far side says, without what a terminal would act on.
 fn quoted(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(text, QUOTED)
 }

@@ -50,13 +50,18 @@ impl From<io::Error> for FrameError {
     }
 }
 
-/// Writes a frame, and hands it on at once.
-pub fn write<T: Serialize>(output: &mut impl Write, message: &T) -> Result<(), FrameError> {
+/// Makes a frame.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let payload = serde_json::to_vec(message).map_err(|error| FrameError::Malformed(error.to_string()))?;
     let length = u32::try_from(payload.len()).ok().filter(|length| *length <= LIMIT);
     let length = length.ok_or(FrameError::TooLong(payload.len() as u64))?;
+    Ok([&length.to_be_bytes(), payload.as_slice()].concat())
+}
+
+/// Writes a frame, and hands it on at once.
+pub fn write<T: Serialize>(output: &mut impl Write, message: &T) -> Result<(), FrameError> {
     // One write: each of them may be a packet of its own.
-    output.write_all(&[&length.to_be_bytes(), payload.as_slice()].concat())?;
+    output.write_all(&encode(message)?)?;
     output.flush()?;
     Ok(())
 }

@@ -24,13 +24,14 @@
 //! bootstrap.rs  from a login to an agent          script.rs     the commands that do it
 //! binary.rs     the program that is sent          opening.rs    who speaks first on the other side
 //! remote.rs     the client's end, a Host          serve.rs      the agent's end
-//! message.rs    what they say                     frame.rs, transport.rs   how it travels
+//! message.rs    what they say                     frame.rs, transport.rs   how it travels; ear.rs  what is a sign of life
 //! ```
 //!
 //! To add a request: a variant of `Request` and one of `Reply`, an arm in `serve::reply`, a method in `remote`.
 
 mod binary;
 mod bootstrap;
+mod ear;
 mod frame;
 mod message;
 mod opening;

@@ -11,10 +11,14 @@ use super::opening::{Opening, listen};
 use super::transport::{Timed, Transport};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
+use crate::source::plain::one_line;
 
 /// How often an agent is told that its client is there: several times in the time after which it gives up
 /// ([`super::Rhythm::lost`]), and in the shortest window after which a host takes an apply back.
 const SIGN: Duration = Duration::from_secs(2);
+
+/// How much of what an agent complains of is repeated.
+const COMPLAINTS: usize = 500;
 
 /// How long an agent may take to end when it was told to.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -54,7 +58,10 @@ impl<T: Transport + 'static> RemoteHost<T> {
     pub(super) fn begin(transport: T, hello: Hello, silence: Duration) -> Result<Self, HostError> {
         if hello.protocol != PROTOCOL || hello.version != env!("CARGO_PKG_VERSION") {
             return Err(HostError::Unreachable {
-                text: format!("its agent is of version {} and this lvsctl is not", hello.version),
+                text: format!(
+                    "its agent is of version {} and this lvsctl is not",
+                    one_line(&hello.version, COMPLAINTS)
+                ),
             });
         }
         let line = Arc::new(Mutex::new(Line { transport, silence, broken: None, requests: 0 }));
@@ -256,10 +263,53 @@ fn give_sign<T: Transport>(line: &Weak<Mutex<Line<T>>>) {
 /// Makes the error of an agent that cannot be talked to.
 pub(super) fn unreachable<T: Transport + ?Sized>(transport: &mut T, error: &FrameError) -> HostError {
     let complaints = transport.complaints();
-    let complaints = complaints.trim();
+    let complaints = one_line(&complaints, COMPLAINTS);
     let text = match complaints.is_empty() {
         true => error.to_string(),
         false => format!("{error}; it complains: {complaints}"),
     };
     HostError::Unreachable { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use super::*;
+
+    /// An agent that ends, and complains.
+    struct Complaining;
+
+    impl Read for Complaining {
+        fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Write for Complaining {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Transport for Complaining {
+        fn set_timeout(&mut self, _within: Duration) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn complaints(&mut self) -> String {
+            format!("\u{1b}[2J\nsudo: no\u{9b}31m {}", "x".repeat(10_000))
+        }
+    }
+
+    #[test]
+    fn what_an_agent_complains_of_does_nothing_to_a_terminal() {
+        let error = RemoteHost::greet(Complaining, Duration::from_secs(1)).map(drop).unwrap_err().to_string();
+        assert!(error.contains("it complains: [2J sudo: no 31m xxx"), "{error}");
+        assert!(error.len() < 600 && !error.contains(['\u{1b}', '\u{9b}', '\n']), "{error:?}");
+    }
 }

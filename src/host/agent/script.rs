@@ -35,6 +35,9 @@ const START: &str = "umask 077; D=@FOLDER; A=$D/@DIGEST; \
 
 /// Takes the agent of a build from standard input, and starts it.
 ///
+/// Two that find no program may be run from the folder would both mount there. They take turns by a lock on the folder, which
+/// nobody but root may open, and wait for each other no longer than that takes many times over.
+///
 /// What is not read of the input is read away after a failure, because the other side sends it all before it listens.
 const UPLOAD: &str = "umask 077; LC_ALL=C; export LC_ALL; D=@FOLDER; T=; \
     fail() { [ -z \"$T\" ] || rm -f $T; echo \"@WORD $*\"; cat >/dev/null; exit 0; }; \
@@ -42,7 +45,7 @@ const UPLOAD: &str = "umask 077; LC_ALL=C; export LC_ALL; D=@FOLDER; T=; \
     mkdir $D 2>/dev/null; \
     S=$(stat --printf=%f:%u: $D 2>/dev/null); \
     [ \"$S\" = 41c0:0: ] || fail folder $S; \
-    exec 9</run; flock 9; \
+    exec 9<$D; flock -w 60 9 || fail busy; \
     T=$(mktemp $D/upload.XXXXXXXXXX 2>&1) || { S=$T; T=; fail write $S; }; \
     chmod 700 $T; \
     $T 2>/dev/null || { \
@@ -92,6 +95,8 @@ mod tests {
             let inside = command.split_once('\'').unwrap().1.strip_suffix('\'').unwrap();
             assert!(!inside.contains(['\'', '\\', '!', '\n', '@', '`']), "{inside}");
             assert!(inside.contains(binary.digest()));
+            // A lock on what others may open is one that they may hold, and a lock is not waited for without an end.
+            assert_eq!(inside.matches("flock").count(), inside.matches("exec 9<$D; flock -w ").count(), "{inside}");
             let known = command.starts_with("/bin/sh -c '") || command.starts_with("sudo -n -- /bin/sh -c '");
             assert!(known, "{command}");
             let word = String::from_utf8(super::super::opening::WORD.to_vec()).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::ErrorCode;
 
+use super::agent_relay::{Door, Trouble};
 use super::config::Endpoint;
 use super::host_key::fingerprint;
 use super::key_agent::{self, Held};
@@ -121,9 +122,23 @@ impl Attempts<'_> {
 
     fn ask_agent(&self, path: &Path, key: &Held) -> Result<Tried, Failure> {
         let said = |error: ssh2::Error| Failure::Said(error.words());
+        let failed = |error: std::io::Error| Failure::Said(error.words());
         let mut agent = self.link.session.agent().map_err(said)?;
-        agent.set_identity_path(path).map_err(said)?;
+        let door = Door::open().map_err(failed)?;
+        agent.set_identity_path(&door.path()).map_err(said)?;
         agent.connect().map_err(said)?;
+        let relay = door.relay(path, self.deadline).map_err(failed)?;
+        let tried = self.sign_with(&mut agent, key);
+        // libssh2 says of an agent that does not sign that the host has not accepted the key.
+        match relay.trouble() {
+            None => tried,
+            Some(Trouble::Late) => Err(Failure::Late),
+            Some(Trouble::Refused) => Ok(Tried::Unreadable),
+        }
+    }
+
+    fn sign_with(&self, agent: &mut ssh2::Agent, key: &Held) -> Result<Tried, Failure> {
+        let said = |error: ssh2::Error| Failure::Said(error.words());
         agent.list_identities().map_err(said)?;
         let identities = agent.identities().map_err(said)?;
         let Some(identity) = identities.iter().find(|identity| identity.blob() == key.blob) else {

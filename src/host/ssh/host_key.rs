@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A host's key.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
+    /// What the handshake showed: the key, or the certificate for it.
+    shown: Vec<u8>,
     /// The key itself, as it travels, also where it came in a certificate.
     blob: Vec<u8>,
     algorithm: String,
@@ -50,11 +52,12 @@ impl Key {
         let sort = |blob: &[u8]| type_of(blob).unwrap_or("unknown").to_owned();
         match Certificate::read(blob) {
             Some(certificate) => Key {
+                shown: blob.to_owned(),
                 blob: certificate.key.clone(),
                 algorithm: sort(&certificate.key),
                 certificate: Some(Box::new(certificate)),
             },
-            None => Key { blob: blob.to_owned(), algorithm: sort(blob), certificate: None },
+            None => Key { shown: blob.to_owned(), blob: blob.to_owned(), algorithm: sort(blob), certificate: None },
         }
     }
 
@@ -65,6 +68,17 @@ impl Key {
     /// Writes the key as a line of known_hosts does.
     fn line(&self) -> String {
         format!("{} {}", self.algorithm, Base64::encode_string(&self.blob))
+    }
+
+    /// Writes what was shown as a line of a public key's file: from a certificate ssh-keygen takes the key, the serial number,
+    /// the identity and the authority.
+    fn shown_line(&self) -> String {
+        format!("{} {}", type_of(&self.shown).unwrap_or_default(), Base64::encode_string(&self.shown))
+    }
+
+    /// Tells whether a key is this one, or the authority that signed it.
+    fn depends_on(&self, key: &[u8]) -> bool {
+        self.blob == key || self.certificate.as_ref().is_some_and(|certificate| certificate.authority == key)
     }
 }
 
@@ -153,8 +167,7 @@ impl<'a> Judge<'a> {
     }
 
     fn refuse_revoked(&self, key: &Key) -> Result<(), HostError> {
-        let signer = key.certificate.as_ref().map(|certificate| &certificate.authority);
-        let is_meant = |known: &&Known| known.blob == key.blob || Some(&known.blob) == signer;
+        let is_meant = |known: &&Known| key.depends_on(&known.blob);
         let place =
             self.known.iter().filter(|known| known.mark == Mark::Revoked).find(is_meant).map(|known| &known.place);
         if let Some(place) = place {
@@ -167,8 +180,12 @@ impl<'a> Judge<'a> {
     }
 
     fn revoked(&self, key: &Key, place: &str) -> HostError {
+        let what = match key.certificate {
+            Some(_) => "or its certificate or authority is revoked",
+            None => "is revoked",
+        };
         HostError::HostKey {
-            text: format!("the key {} of {} is revoked ({place})", key.fingerprint(), self.name()),
+            text: format!("the key {} of {} {what} ({place})", key.fingerprint(), self.name()),
             help: "Somebody else may hold this key: do not log in, and give the host a new one".into(),
         }
     }
@@ -264,7 +281,7 @@ fn is_among_revoked(file: &Path, key: &Key) -> Result<bool, HostError> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut keys = lines.map(|line| PublicKey::from_openssh(line).and_then(|key| key.to_bytes()));
         // A line that cannot be read may be about this very key.
-        return keys.try_fold(false, |found, other| Ok(found | (other? == key.blob))).map_err(
+        return keys.try_fold(false, |found, other| Ok(found | key.depends_on(&other?))).map_err(
             |error: ssh_key::Error| HostError::Io {
                 doing: doing.into(),
                 path: file.display().to_string(),
@@ -273,7 +290,7 @@ fn is_among_revoked(file: &Path, key: &Key) -> Result<bool, HostError> {
         );
     }
     let written = tempfile::NamedTempFile::new().map_err(failed)?;
-    fs::write(written.path(), format!("{}\n", key.line())).map_err(failed)?;
+    fs::write(written.path(), format!("{}\n", key.shown_line())).map_err(failed)?;
     let path = program::find("ssh-keygen").ok_or_else(|| program::missing(doing, "ssh-keygen"))?;
     let mut command = Command::new(path);
     command.env("LC_ALL", "C").arg("-Q").arg("-f").arg(file).arg(written.path());

@@ -15,7 +15,7 @@ use super::wire::Wire;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest answer (`AGENT_MAX_LEN` of OpenSSH).
-const LONGEST: usize = 256 * 1024;
+pub(super) const LONGEST: usize = 256 * 1024;
 
 /// `SSH_AGENTC_REQUEST_IDENTITIES` and `SSH_AGENT_IDENTITIES_ANSWER`.
 const REQUEST: u8 = 11;

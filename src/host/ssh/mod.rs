@@ -10,7 +10,7 @@
 //! link.rs            libssh2 without blocking: every call is repeated when the socket is ready, until a deadline
 //! known_hosts.rs     the lines of known_hosts files; pattern.rs which of them are about a host
 //! host_key.rs        the verdict over the key that the handshake proved; certificate.rs over one that an authority signed
-//! authentication.rs  which keys are tried; key_agent.rs and key_file.rs what there is; prompt.rs asks for a passphrase, on a terminal only
+//! authentication.rs  which keys are tried; key_agent.rs and key_file.rs what there is; agent_relay.rs lets an agent sign; prompt.rs asks for a passphrase, on a terminal only
 //! session.rs         the login; channel.rs a program on the other side
 //! ```
 //!
@@ -20,6 +20,7 @@
 //! To read a further option of ssh_config(5): a field of `Endpoint` and an arm in `output.rs`. To add a way to log in: a step in
 //! `authentication.rs`, which says what it tried. To add a way to a host: a `Route` and an arm in `stream.rs`.
 
+mod agent_relay;
 mod authentication;
 mod certificate;
 mod channel;
@@ -44,6 +45,7 @@ pub use session::{Canceller, SshSession};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::plain::one_line;
 use crate::topology::Connection;
 
 /// What a topology says about a host behind SSH; the rest is OpenSSH's configuration.
@@ -105,13 +107,5 @@ const QUOTED: usize = 500;
 
 /// Makes one line, without what a terminal would act on, of what another program says.
 fn printable(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|character: char| character.is_whitespace() || character.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    one_line(text, QUOTED)
 }

@@ -57,7 +57,6 @@ fn every_answer_arrives() {
 fn every_error_arrives() {
     let text = || "a text".to_owned();
     let errors = vec![
-        Err(HostError::Unsupported { what: text() }),
         Err(HostError::MissingRights { doing: text(), right: "CAP_NET_ADMIN".into() }),
         Err(HostError::MissingProgram { doing: text(), program: text(), package: text() }),
         Err(HostError::MissingSecret { doing: text() }),
