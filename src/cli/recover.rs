@@ -29,7 +29,7 @@ pub struct WatchdogArguments {
 /// What `lvsctl recover` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
+    after_help = "What an apply without a window had done stays.\n\nExit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
     back.\n\nExample:\n  lvsctl recover"
 )]
 pub struct RecoverArguments {
