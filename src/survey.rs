@@ -85,6 +85,8 @@ pub struct Survey<'a> {
     reopen: Option<Reopen<'a>>,
     facts: BTreeMap<HostName, Capabilities>,
     unreached: BTreeMap<HostName, HostError>,
+    /// Whether the hosts were asked what earlier applies have left.
+    has_asked: bool,
 }
 
 /// A plan with what the compiler had to say.
@@ -121,6 +123,7 @@ impl<'a> Survey<'a> {
             })),
             facts: BTreeMap::new(),
             unreached: BTreeMap::new(),
+            has_asked: false,
         };
         let hosts: Vec<&Host> = topology.managed_hosts().collect();
         let reached = fan_out(hosts, reach.parallelism, |host| {
@@ -154,7 +157,7 @@ impl<'a> Survey<'a> {
     pub fn over(topology: &'a Topology, secrets: &'a SecretValues, goal: Goal, hosts: Hosts) -> Self {
         let reach = Reach::default();
         let (bystanders, facts, unreached) = (Hosts::new(), BTreeMap::new(), BTreeMap::new());
-        Survey { topology, secrets, goal, reach, hosts, bystanders, reopen: None, facts, unreached }
+        Survey { topology, secrets, goal, reach, hosts, bystanders, reopen: None, facts, unreached, has_asked: false }
     }
 
     /// Says how to connect to the hosts once more.
@@ -255,8 +258,11 @@ impl<'a> Survey<'a> {
     }
 
     /// Warns of applies that are not over, and of those that hosts have taken back. A host that does not tell has nothing
-    /// to tell, or says elsewhere what is wrong with it.
+    /// to tell, or says elsewhere what is wrong with it. They are asked once: what comes later is this survey's own apply.
     fn tell_of_earlier(&mut self, problems: &mut Problems) {
+        if std::mem::replace(&mut self.has_asked, true) {
+            return;
+        }
         for (name, left) in at_most(self.reach.parallelism, self.hosts.iter_mut(), |_, host| host.transactions()) {
             let (Ok(left), Some(host)) = (left, self.topology.hosts.get(&name)) else { continue };
             let told = [

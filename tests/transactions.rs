@@ -189,6 +189,87 @@ fn a_host_that_is_lost_and_comes_back_has_gone_back() {
     println!("{lost} times a host was lost and found");
 }
 
+/// A walk that failed has taken back what it did; only the host that was lost has to do it by its journal.
+#[test]
+fn what_the_client_took_back_is_not_taken_back_twice() {
+    let case = Case::load(CASE);
+    let before = without_modules(case.state());
+    let lost = case.fakes.keys().next().unwrap().clone();
+    case.fakes[&lost].pull_the_cable_at(3);
+    let report = apply(&case, |_, fake| {
+        fake.let_the_window_pass();
+        fake.plug_the_cable_in();
+    });
+    assert_went_back(&case, before, &report);
+    for (name, fake) in &case.fakes {
+        assert_eq!(fake.times_taken_back(), usize::from(*name == lost), "{name}");
+    }
+}
+
+#[test]
+fn what_a_host_could_not_take_back_makes_the_outcome_unknown() {
+    let case = Case::load(CASE);
+    let (first, last) = (case.fakes.keys().next().unwrap().clone(), case.fakes.keys().next_back().unwrap().clone());
+    let tries = AtomicUsize::new(0);
+    let report = apply(&case, |name, fake| {
+        if *name == first {
+            fake.cannot_take_back("something that no plan looks at");
+        }
+        if *name == last && tries.fetch_add(1, Ordering::Relaxed) == 0 {
+            fake.let_the_window_pass();
+            fake.pull_the_cable();
+        } else {
+            fake.plug_the_cable_in();
+        }
+    });
+    assert_eq!((report.outcome, report.outcome.exit_code()), (Outcome::Unknown, 7), "{report:#?}");
+    assert!(report.errors.iter().any(|error| error.contains("something that no plan looks at")), "{report:#?}");
+}
+
+/// A client that was stopped for longer than the window finds hosts that went back by themselves.
+#[test]
+fn a_client_that_wakes_up_late_takes_nothing_back() {
+    use lvsctl::effect::Effect;
+    let case = Case::load(CASE);
+    let before = without_modules(case.state());
+    let survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts());
+    let mut survey = survey.reopening(Box::new(|name| Ok(Box::new(case.fakes[name].clone()) as Box<dyn Host>)));
+    let first = survey.plan().unwrap();
+    let mut counts = BTreeMap::new();
+    let report = apply::apply(&mut survey, first, conduct(OnFailure::Undo, WINDOW), &mut |_, _| {
+        if counts.is_empty() {
+            for (name, fake) in &case.fakes {
+                fake.let_the_window_pass();
+                counts.insert(name.clone(), fake.performed().len());
+            }
+        }
+    });
+    assert_eq!(report.outcome, Outcome::RolledBack, "{report:#?}");
+    assert!(without_modules(case.state()) == before, "the hosts are not as they were");
+    let is_manifest = |effect: &Effect| match effect {
+        Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => path.ends_with("/manifest.json"),
+        _ => false,
+    };
+    for (name, fake) in &case.fakes {
+        let late: Vec<Effect> =
+            fake.performed()[counts[name]..].iter().filter(|one| !is_manifest(one)).cloned().collect();
+        assert!(late.is_empty(), "{name}: {late:?}");
+    }
+}
+
+/// Hosts are asked for earlier applies once and not whenever they are read again.
+#[test]
+fn a_plan_does_not_warn_of_its_own_apply() {
+    let case = Case::load(CASE);
+    let mut survey = case.survey();
+    survey.plan().unwrap();
+    let (_, fake) = case.fakes.iter().next().unwrap();
+    fake.clone().begin(&conduct(OnFailure::Undo, WINDOW).transaction).unwrap();
+    let warned = |problems: lvsctl::source::Problems| problems.iter().any(|problem| problem.code == "unfinished-apply");
+    assert!(!warned(survey.plan().unwrap().problems));
+    assert!(warned(case.plan().problems), "another one does");
+}
+
 #[test]
 fn a_host_that_does_not_come_back_is_unknown() {
     let case = Case::load(CASE);

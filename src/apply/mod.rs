@@ -59,15 +59,15 @@ pub fn apply(
         let surveyed = later.as_ref().unwrap_or(&first);
         if let Err((host, error)) = open.begin(survey, &surveyed.plan) {
             report.fail_before(format!("{host}: {error}"), error.help());
-            return end_badly(survey, &first, &open, (report, &conduct));
+            return end_badly(survey, &first, &mut open, (report, &conduct));
         }
         let Some(claims) = claim::claim(survey, surveyed, &mut report) else {
-            return end_badly(survey, &first, &open, (report, &conduct));
+            return end_badly(survey, &first, &mut open, (report, &conduct));
         };
         let walked = walk::walk(survey, &surveyed.plan, conduct.on_failure, progress);
         if walked.report.outcome != Outcome::Converged {
             let report = failed(survey, surveyed, (report, walked), (&claims, &conduct));
-            return end_badly(survey, &first, &open, (report, &conduct));
+            return end_badly(survey, &first, &mut open, (report, &conduct));
         }
         report.add(walked.report);
         match settle(survey) {
@@ -76,14 +76,14 @@ pub fn apply(
                 report.held_oddly(holders::check(survey, &first));
                 return match report.outcome {
                     Outcome::Converged => confirm(survey, &first, &open, report),
-                    _ => end_badly(survey, &first, &open, (report, &conduct)),
+                    _ => end_badly(survey, &first, &mut open, (report, &conduct)),
                 };
             }
             Ok(read) if pass < PASSES && read.plan.is_complete() => later = Some(read),
             other => {
                 report.outcome = Outcome::Partial;
                 report.read_back(other.map(|read| read.plan));
-                return end_badly(survey, &first, &open, (report, &conduct));
+                return end_badly(survey, &first, &mut open, (report, &conduct));
             }
         }
     }
@@ -107,10 +107,11 @@ fn confirm(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut repor
 fn end_badly(
     survey: &mut Survey<'_>,
     first: &Surveyed,
-    open: &Open<'_>,
+    open: &mut Open<'_>,
     (mut report, conduct): (ApplyReport, &Conduct),
 ) -> ApplyReport {
     if conduct.is_all_or_nothing() && matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
+        close_what_is_back(survey, first, open, &report);
         return revert(survey, first, open, report);
     }
     for (host, error) in open.close(survey) {
@@ -119,15 +120,30 @@ fn end_badly(
     report
 }
 
+/// Ends the transaction on the hosts that the walk itself has taken back.
+fn close_what_is_back(survey: &mut Survey<'_>, first: &Surveyed, open: &mut Open<'_>, report: &ApplyReport) {
+    let Ok(now) = survey.plan() else { return };
+    let different = take_back::differences(first, &now, &touched(report));
+    open.close_where(survey, |host| {
+        let is_manifest_back = take_back::is_manifest_back(first, now.observed.get(host), host);
+        is_manifest_back == Some(true) && different.iter().all(|id| id.host != *host)
+    });
+}
+
+/// Returns what was tried.
+fn touched(report: &ApplyReport) -> Vec<ResourceId> {
+    let tried = report.steps.iter().filter(|step| step.state != StepState::Skipped);
+    tried.map(|step| step.id.clone()).collect()
+}
+
 /// Takes everything back on all hosts by their journals, and reports what they are like afterwards.
 fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report: ApplyReport) -> ApplyReport {
-    for (host, error) in open.revert(survey) {
+    let failures = open.revert(survey);
+    let mut is_complete = failures.is_empty();
+    for (host, error) in failures {
         report.errors.push(format!("{host}: {error}"));
     }
-    let ids = |state: fn(&StepState) -> bool| -> Vec<ResourceId> {
-        report.steps.iter().filter(|step| state(&step.state)).map(|step| step.id.clone()).collect()
-    };
-    let touched = ids(|state| !matches!(state, StepState::Skipped));
+    let touched = touched(&report);
     let (different, now) = await_equal(survey, first, &touched, SETTLE);
     for step in
         report.steps.iter_mut().filter(|step| matches!(step.state, StepState::Applied | StepState::NotUndone(_)))
@@ -141,6 +157,16 @@ fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report
             let is_read = |host: &HostName| matches!(now.get(host), Some(Ok(_)));
             report.left_behind(&different.unwrap_or(touched), is_read);
         }
+    }
+    for host in first.observed.keys().filter(|host| open.is_on(host)) {
+        if take_back::is_manifest_back(first, now.get(host), host) == Some(false) {
+            report.errors.push(format!("{host}: the manifest does not name what it named before"));
+            is_complete = false;
+        }
+    }
+    if !is_complete {
+        // What a host says that it could not take back may be something that no plan looks at.
+        report.outcome = Outcome::Unknown;
     }
     report.read_back(survey.plan().map(|read| read.plan));
     open.forget(survey);

@@ -2,7 +2,7 @@
 
 use crate::effect::{Effect, Undo};
 use crate::observe::Observation;
-use crate::plan::Plan;
+use crate::plan::{Plan, Reading};
 use crate::resource::{Resource, ResourceId, ResourceKey};
 use crate::survey::{Hosts, Surveyed};
 use crate::topology::HostName;
@@ -72,6 +72,14 @@ pub(super) fn differences(before: &Surveyed, now: &Surveyed, touched: &[Resource
         _ => true,
     });
     differing.cloned().collect()
+}
+
+/// Tells whether a host's manifest names the same things as before; `None` if it cannot be read.
+pub(super) fn is_manifest_back(before: &Surveyed, now: Option<&Reading>, host: &HostName) -> Option<bool> {
+    let (Some(Ok(before)), Some(Ok(now))) = (before.observed.get(host), now) else { return None };
+    // One that names nothing is as good as none.
+    let owned = |observation: &Observation| observation.manifest.clone().unwrap_or_default().owned;
+    Some(owned(before) == owned(now))
 }
 
 fn differs(before: &Observation, now: &Observation, key: &ResourceKey) -> bool {

@@ -105,6 +105,23 @@ impl<'a> Open<'a> {
             .collect()
     }
 
+    /// Tells whether it has begun on a host and not ended.
+    pub(super) fn is_on(&self, host: &HostName) -> bool {
+        self.hosts.contains(host)
+    }
+
+    /// Ends it on those hosts that are as they were: there is nothing to take back, and nobody does it twice.
+    pub(super) fn close_where(&mut self, survey: &mut Survey<'_>, is_back: impl Fn(&HostName) -> bool) {
+        let id = self.transaction.id.as_str();
+        let limit = survey.parallelism();
+        let back = survey.hosts.iter_mut().filter(|(name, _)| self.hosts.contains(*name) && is_back(name));
+        for (name, closed) in at_most(limit, back, |_, host| host.close(id)) {
+            if closed.is_ok() {
+                self.hosts.remove(&name);
+            }
+        }
+    }
+
     /// Ends it where what is there is to stay. Of a host that is lost it is said elsewhere that it cannot be read.
     pub(super) fn close(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
         let id = self.transaction.id.as_str();

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use super::lane::{self, Done};
 use super::take_back::{Begun, Errors, take_back};
 use super::{ApplyReport, OnFailure, Outcome, StepReport, StepState};
-use crate::host::HostError;
+use crate::host::{Host, HostError, Phase};
 use crate::plan::Plan;
 use crate::resource::ResourceId;
 use crate::survey::{Hosts, Survey, at_most};
@@ -38,6 +38,7 @@ pub(super) fn walk(
     let mut applied: Vec<Begun> = Vec::new();
     let mut failed: Vec<Begun> = Vec::new();
     let mut stopped = false;
+    let mut refusing: BTreeSet<HostName> = BTreeSet::new();
     for wave in &plan.waves {
         let mut ended = Vec::with_capacity(wave.len());
         for Done { index, made, result } in perform(limit, hosts, plan, wave) {
@@ -52,6 +53,9 @@ pub(super) fn walk(
                     (StepState::Failed("Not finished, because something beside it failed".to_owned()), None)
                 }
                 Err(error) => {
+                    if matches!(error, HostError::NotOpen { .. }) {
+                        refusing.insert(plan.steps[index].change.id.host.clone());
+                    }
                     // After a refusal nothing was done, and what is there may be somebody else's.
                     if made.contains(&true) || !error.is_refusal() {
                         failed.push(Begun { index, made }.or_tried(plan));
@@ -77,12 +81,16 @@ pub(super) fn walk(
         (false, OnFailure::Keep) => Outcome::Partial,
         (false, OnFailure::Undo) => Outcome::RolledBack,
     };
+    refusing.retain(|name| hosts.get_mut(name).is_some_and(|host| has_gone_back(host.as_mut())));
     let mut begun = match on_failure {
         OnFailure::Undo => applied,
         OnFailure::Keep => Vec::new(),
     };
     begun.extend(failed);
-    let errors = take_back(hosts, plan, &begun, on_failure == OnFailure::Undo);
+    let (by_themselves, by_us): (Vec<Begun>, Vec<Begun>) =
+        begun.into_iter().partition(|begun| refusing.contains(&plan.steps[begun.index].change.id.host));
+    let errors = take_back(hosts, plan, &by_us, on_failure == OnFailure::Undo);
+    begun = by_us.into_iter().chain(by_themselves).collect();
     let taken_back: Vec<ResourceId> = begun.iter().map(|begun| plan.steps[begun.index].change.id.clone()).collect();
     let known: BTreeSet<&ResourceId> = taken_back.iter().collect();
     for step in report.steps.iter_mut().filter(|step| known.contains(&step.id)) {
@@ -91,6 +99,11 @@ pub(super) fn walk(
         }
     }
     Walked { report, taken_back, errors }
+}
+
+/// Tells whether a host that did no more has taken itself back, or is about to: once more would be once too often.
+fn has_gone_back(host: &mut dyn Host) -> bool {
+    host.transactions().is_ok_and(|left| left.pending.is_none_or(|pending| pending.phase != Phase::Open))
 }
 
 fn perform(limit: NonZeroUsize, hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::operator::{duration, operator};
 use super::{ERROR, Level, Output};
-use crate::host::{self, Watched};
+use crate::host::{self, Recovered, Watched};
 
 /// What `lvsctl watchdog` takes.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub struct WatchdogArguments {
 /// What `lvsctl recover` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
+    after_help = "What an apply without a window had done stays.\n\nExit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
     back.\n\nExample:\n  lvsctl recover"
 )]
 pub struct RecoverArguments {
@@ -57,11 +57,16 @@ pub fn watch(arguments: &WatchdogArguments, output: &Output) -> u8 {
 /// Takes back what an apply that died has left on this machine.
 pub fn run(arguments: &RecoverArguments, output: &Output) -> u8 {
     match host::recover(&arguments.root, &operator("lvsctl recover")) {
-        Ok(None) => {
+        Ok(Recovered::Nothing) => {
             output.message(Level::Info, "No apply is open on this host");
             0
         }
-        Ok(Some(taken_back)) => {
+        Ok(Recovered::Left(pending)) => {
+            output
+                .message(Level::Info, &format!("{}; it had no window, and so what it had done stays", pending.tell()));
+            0
+        }
+        Ok(Recovered::TakenBack(taken_back)) => {
             output.message(Level::Info, &taken_back.tell());
             if taken_back.errors.is_empty() { 0 } else { UNKNOWN }
         }

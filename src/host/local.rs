@@ -48,7 +48,7 @@ impl Host for LocalHost {
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
         let effect = effect.clone();
-        self.worker.call(move |session| session.perform(&effect))?
+        self.worker.call(move |session| session.perform_unjournaled(&effect))?
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {

@@ -60,7 +60,7 @@ pub use error::HostError;
 pub use fan_out::{PARALLELISM, fan_out};
 pub use local::LocalHost;
 pub use ssh::Patience;
-pub use transaction::{Cause, Operator, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
+pub use transaction::{Cause, Operator, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions};
 pub use watchdog::{Heart, Watched, serve as watch};
 
 use std::path::Path;
@@ -157,8 +157,8 @@ fn in_runs(
     results
 }
 
-/// Takes back what an apply that died has left on this machine: what `lvsctl recover` does, at boot and by hand.
-pub fn recover(root: &Path, operator: &Operator) -> Result<Option<TakenBack>, HostError> {
+/// Ends what an apply that died has left on this machine: what `lvsctl recover` does, at boot and by hand.
+pub fn recover(root: &Path, operator: &Operator) -> Result<Recovered, HostError> {
     let mut session = Session::new(root, root == Path::new("/"));
     // Whoever works on the host is not disturbed.
     session.lock(operator, Duration::ZERO)?;

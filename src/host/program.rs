@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HostError;
+use super::journal::marker;
 use super::rights::Right;
 
 /// Where Debian keeps system programs.
@@ -79,10 +80,12 @@ pub(super) fn command(doing: &str, program: &str) -> Result<Command, HostError> 
     Ok(command)
 }
 
-/// Leaves a program nothing of the environment but where to look for programs.
+/// Leaves a program nothing of the environment but where to look for programs, and says which process runs it.
 pub(super) fn with_plain_environment(command: &mut Command) {
     // The folders were parts of such a list, so they can be joined again.
     command.env_clear().env("LC_ALL", "C").env("PATH", env::join_paths(folders()).unwrap_or_default());
+    let (variable, process) = marker();
+    command.env(variable, process);
 }
 
 /// Makes the error of a program that is not installed.
@@ -241,7 +244,7 @@ mod tests {
         let told = succeed("look around", "env", &[], None, Duration::from_secs(10)).unwrap();
         let mut names: Vec<_> = told.lines().filter_map(|line| line.split('=').next()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["LC_ALL", "PATH"]);
+        assert_eq!(names, ["LC_ALL", "LVSCTL_PERFORMER", "PATH"]);
         assert!(told.contains("/usr/sbin"), "{told}");
     }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::journal::{self, Head, Intent, Journal, Record};
+use super::journal::{self, Attempts, Head, Intent, Journal, Record, Rules};
 use super::session::Session;
 use super::unmasked::UnmaskedUndo;
 use super::watchdog::{Watch, Watched};
-use super::{Cause, HostError, Pending, Phase, Reversible, TakenBack, Transaction, Transactions, in_runs, lock};
+use super::{
+    Cause, HostError, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions, in_runs, lock,
+};
 use crate::effect::Effect;
 
 /// How long the journal's lock may be somebody else's.
@@ -44,6 +46,17 @@ impl Performing {
         }
     }
 
+    /// Writes down that something was taken back by the client itself, so that nobody does it once more.
+    fn note_undone(&mut self, effect: &Effect) {
+        if self.journal.is_own() && self.journal.lock(Duration::ZERO) == Ok(true) {
+            if self.journal.is_own() {
+                // Without this it is taken back once more.
+                let _ = self.journal.append(&Record::Undone(vec![journal::mark(effect)]), false);
+            }
+            self.journal.unlock();
+        }
+    }
+
     /// Writes down what takes the run back, and keeps the journal locked; tells whether there was anything to write.
     fn intend(&mut self, steps: &[Reversible]) -> Result<bool, HostError> {
         let over = |text: &str| Err(HostError::NotOpen { id: self.id.clone(), text: text.to_owned() });
@@ -74,11 +87,11 @@ impl Session {
         let Some(journal) = Journal::open(self.files())? else {
             return Ok(Transactions { pending: None, taken_back });
         };
-        let content = journal.read()?;
+        let content = journal.glance()?;
         let pending = Pending {
             phase: content.phase(),
             began: content.head.began,
-            is_performed: journal::is_running(content.head.performer),
+            is_performed: journal::is_running(&content.head),
             is_watched: journal::is_watched(self.files())?,
             transaction: content.head.transaction,
         };
@@ -97,7 +110,7 @@ impl Session {
             return refused("the host is not locked".to_owned());
         }
         if let Some(open) = Journal::open(self.files())? {
-            return refused(format!("{} is", open.read()?.head.transaction.id));
+            return refused(format!("{} is", open.glance()?.head.transaction.id));
         }
         let head = Head::new(transaction, !self.beats_itself());
         let journal = Journal::create(self.files(), &head)?;
@@ -115,10 +128,10 @@ impl Session {
     }
 
     fn arm(&mut self, transaction: &Transaction) -> Result<Option<Watch>, HostError> {
+        let Some(window) = transaction.window else { return Ok(None) };
         if self.has_systemd() {
             journal::install_unit(self.files())?;
         }
-        let Some(window) = transaction.window else { return Ok(None) };
         let watched = Watched {
             root: self.files().root().to_owned(),
             is_machine: self.is_machine(),
@@ -126,6 +139,16 @@ impl Session {
             window,
         };
         Watch::arm(&watched, self.has_systemd(), self.heart(), self.beats_itself()).map(Some)
+    }
+
+    /// Makes one change that no journal has to know how to take back, or takes one back.
+    pub(super) fn perform_unjournaled(&mut self, effect: &Effect) -> Result<(), HostError> {
+        let result = self.perform(effect);
+        let is_done = result.as_ref().map_or_else(HostError::is_done_already, |()| true);
+        if let Some(performing) = self.performing.as_mut().filter(|_| is_done) {
+            performing.note_undone(effect);
+        }
+        result
     }
 
     /// Performs in order, each run after its undo is on the disk.
@@ -151,7 +174,7 @@ impl Session {
         if !journal.lock(PATIENCE)? || !journal.is_in_place() {
             return Err(self.over(id));
         }
-        match journal.read()?.phase() {
+        match journal.glance()?.phase() {
             Phase::Open => journal.append(&Record::Confirmed, true),
             Phase::Confirmed => Ok(()),
             Phase::Reverting => Err(self.over(id)),
@@ -160,7 +183,7 @@ impl Session {
 
     /// Takes a transaction back, whoever performs it.
     pub(super) fn revert(&mut self, id: &str) -> Result<TakenBack, HostError> {
-        let taken_back = journal::revert(self, id, Cause::Asked)?;
+        let taken_back = journal::revert(self, id, Cause::Asked, Attempts::Few)?;
         self.let_go(id);
         let last = journal::last(self.files())?.filter(|last| last.transaction.id == id);
         taken_back.or(last).ok_or_else(|| self.over(id))
@@ -168,22 +191,28 @@ impl Session {
 
     /// Removes a transaction's journal, whoever performs it.
     pub(super) fn close(&mut self, id: &str) -> Result<(), HostError> {
-        if let Some(journal) = self.journal_of(id)?
-            && journal.lock(PATIENCE)?
-        {
+        if let Some(journal) = self.journal_of(id)? {
+            if !journal.lock(PATIENCE)? {
+                return Err(self.over(id));
+            }
             journal::close(self.files(), journal)?;
         }
         self.let_go(id);
         journal::tidy(self.files())
     }
 
-    /// Takes back what is open, if anything is: what `lvsctl recover` does.
-    pub(super) fn recover(&mut self) -> Result<Option<TakenBack>, HostError> {
-        let Some(pending) = self.transactions()?.pending else { return Ok(None) };
+    /// Ends what is open, if anything is: what `lvsctl recover` does. Without a window what was done stays, as nobody
+    /// was promised anything else.
+    pub(super) fn recover(&mut self) -> Result<Recovered, HostError> {
+        let Some(pending) = self.transactions()?.pending else { return Ok(Recovered::Nothing) };
         let id = &pending.transaction.id;
-        match pending.phase {
-            Phase::Confirmed => self.close(id).map(|()| None),
-            Phase::Open | Phase::Reverting => self.revert(id).map(Some),
+        match (pending.phase, pending.transaction.window) {
+            (Phase::Confirmed, _) => self.close(id).map(|()| Recovered::Nothing),
+            (Phase::Open, None) => {
+                self.close(id)?;
+                Ok(Recovered::Left(pending))
+            }
+            (Phase::Open | Phase::Reverting, _) => self.revert(id).map(Recovered::TakenBack),
         }
     }
 
@@ -194,7 +223,7 @@ impl Session {
 
     fn journal_of(&self, id: &str) -> Result<Option<Journal>, HostError> {
         let Some(journal) = Journal::open(self.files())? else { return Ok(None) };
-        Ok((journal.read()?.head.transaction.id == id).then_some(journal))
+        Ok((journal.glance()?.head.transaction.id == id).then_some(journal))
     }
 
     /// Lets go of a transaction that is over.
@@ -218,7 +247,7 @@ impl Session {
 
 fn intent(step: &Reversible) -> Result<Intent, HostError> {
     let rules = match &step.effect {
-        Effect::IptablesRestore { family, .. } => Some((*family, journal::rules_now(*family)?)),
+        Effect::IptablesRestore { family, text } => Some(Rules::before(*family, text)?),
         _ => None,
     };
     Ok(Intent { undo: UnmaskedUndo::from(&step.undo), rules })

@@ -102,6 +102,17 @@ pub struct TakenBack {
     pub errors: Vec<String>,
 }
 
+/// What became of an apply that died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// None was open, or it was confirmed.
+    Nothing,
+    /// It had no window: what it had done stays.
+    Left(Pending),
+    /// It was taken back.
+    TakenBack(TakenBack),
+}
+
 /// What is on a host of applies before this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transactions {

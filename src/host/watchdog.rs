@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use super::files::Files;
-use super::journal::{Journal, PROGRAM, revert, watch};
+use super::journal::{Attempts, Journal, PROGRAM, revert, watch};
 use super::process::wait_until;
 use super::session::Session;
 use super::{Cause, HostError, program};
@@ -38,10 +38,6 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// How often the watchdog looks whether the journal is still there.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How often, and at what distance, it tries to take back what cannot be taken back at once.
-const ATTEMPTS: u32 = 60;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a watchdog without a journal may take to end.
 const END: Duration = Duration::from_secs(3);
@@ -199,7 +195,7 @@ pub fn serve(watched: &Watched) -> Result<(), HostError> {
     let files = Files::new(&watched.root);
     let _watching = watch(&files, END)?;
     let Some(journal) = Journal::open(&files)? else { return Ok(()) };
-    if journal.read()?.head.transaction.id != watched.id {
+    if journal.glance()?.head.transaction.id != watched.id {
         return Ok(());
     }
     let heard = signs_of_life();
@@ -220,15 +216,7 @@ pub fn serve(watched: &Watched) -> Result<(), HostError> {
     }
     drop(journal);
     let mut session = Session::new(&watched.root, watched.is_machine);
-    let mut result = Ok(());
-    for _ in 0..ATTEMPTS {
-        result = revert(&mut session, &watched.id, Cause::Unconfirmed).map(drop);
-        if result.is_ok() {
-            break;
-        }
-        thread::sleep(PAUSE);
-    }
-    result
+    revert(&mut session, &watched.id, Cause::Unconfirmed, Attempts::Many).map(drop)
 }
 
 /// Leaves the session, the folder and the memory pressure of whoever started this process.

@@ -9,9 +9,23 @@ pub(super) struct Journal {
     pending: Option<(Transaction, Phase)>,
     performed: Vec<Reversible>,
     taken_back: Option<TakenBack>,
+    /// How often the journal was used to take back.
+    times: usize,
+    /// What cannot be taken back the next time.
+    stuck: Vec<String>,
 }
 
 impl FakeHost {
+    /// Tells how often the host took back what was done since the last transaction began.
+    pub fn times_taken_back(&self) -> usize {
+        self.state().journal.times
+    }
+
+    /// Lets something be left the next time that the open transaction is taken back.
+    pub fn cannot_take_back(&self, what: &str) {
+        self.state().journal.stuck.push(what.to_owned());
+    }
+
     /// Lets the window of an open transaction pass: what a watchdog does.
     pub fn let_the_window_pass(&self) {
         let mut state = self.state();
@@ -79,7 +93,10 @@ impl State {
         let reverse = performed.iter().rev().flat_map(|step| &step.undo.reverse);
         let afterwards = performed.iter().flat_map(|step| &step.undo.afterwards);
         let errors = reverse.chain(afterwards).filter_map(|effect| self.perform(effect).err());
-        let errors = errors.filter(|error| !error.is_done_already()).map(|error| error.to_string()).collect();
+        let errors = errors.filter(|error| !error.is_done_already()).map(|error| error.to_string());
+        let mut errors: Vec<String> = errors.collect();
+        errors.append(&mut self.journal.stuck);
+        self.journal.times += 1;
         let taken_back = TakenBack { transaction, at: 0, cause, effects: performed.len(), errors };
         self.journal.taken_back = Some(taken_back.clone());
         Ok(taken_back)

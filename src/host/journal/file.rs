@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -47,9 +47,9 @@ impl Journal {
             file.write_all(line.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &place)?;
-            File::open(&folder)?.sync_all()?;
-            if let Some(parent) = folder.parent() {
-                File::open(parent)?.sync_all()?;
+            // Its folder, that one's, and the one that holds both: they may be as new as the journal.
+            for folder in folder.ancestors().take(3) {
+                File::open(folder)?.sync_all()?;
             }
             Ok(Journal { file, place: place.clone(), length: line.len() as u64 })
         };
@@ -103,7 +103,7 @@ impl Journal {
     /// Adds a record. One that must be `safe` is on the disk when this returns.
     pub(in crate::host) fn append(&mut self, record: &Record, safe: bool) -> Result<(), HostError> {
         let line = record::line(record);
-        let before = self.file.metadata().map_or(self.length, |data| data.len());
+        let before = self.without_torn_end().map_err(|error| HostError::file("write", JOURNAL, &error))?;
         let written = self.file.write_all(line.as_bytes());
         let written = written.and_then(|()| if safe { self.file.sync_data() } else { Ok(()) });
         written.map_err(|error| {
@@ -115,13 +115,36 @@ impl Journal {
         Ok(())
     }
 
+    /// Takes away half a line at its end, which would make one with what comes after it; returns how long it is then.
+    fn without_torn_end(&self) -> io::Result<u64> {
+        let length = self.file.metadata()?.len();
+        let mut last = [0];
+        if length == 0 || self.file.read_exact_at(&mut last, length - 1).is_ok_and(|()| last == *b"\n") {
+            return Ok(length);
+        }
+        let bytes = self.bytes()?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end as u64 + 1);
+        self.file.set_len(whole)?;
+        Ok(whole)
+    }
+
     /// Reads all of it.
     pub(in crate::host) fn read(&self) -> Result<Content, HostError> {
+        Content::of(&self.bytes().map_err(|error| HostError::file("read", JOURNAL, &error))?)
+    }
+
+    /// Reads what it is about and how far it is, without the texts that take things back: there may be many of them.
+    pub(in crate::host) fn glance(&self) -> Result<Content, HostError> {
+        let bytes = self.bytes().map_err(|error| HostError::file("read", JOURNAL, &error))?;
+        Content::of(&record::outline(&bytes))
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = &self.file;
-        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
-        read.map_err(|error| HostError::file("read", JOURNAL, &error))?;
-        Content::of(&bytes)
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Takes it out of its place, for good: the texts in it are gone.
@@ -148,15 +171,22 @@ pub(in crate::host) struct Content {
 
 impl Content {
     pub(super) fn of(bytes: &[u8]) -> Result<Self, HostError> {
-        let Lines { records, is_damaged } = record::read(bytes);
+        let Lines { records, is_damaged, is_foreign } = record::read(bytes);
         let malformed =
             |text: &str| HostError::Io { doing: "understand".into(), path: JOURNAL.into(), text: text.into() };
         let mut records = records.into_iter();
+        let foreign = || {
+            let build = record::build_of(bytes);
+            malformed(&format!("lvsctl {build} has written it, whose `lvsctl recover` takes it back"))
+        };
+        if is_foreign {
+            return Err(foreign());
+        }
         match records.next() {
             Some(Record::Head(head)) if head.version == record::VERSION => {
                 Ok(Content { head, records: records.collect(), is_damaged })
             }
-            Some(Record::Head(_)) => Err(malformed("it is of another version of lvsctl")),
+            Some(Record::Head(_)) => Err(foreign()),
             _ => Err(malformed("it has no head")),
         }
     }

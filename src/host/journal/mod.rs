@@ -22,7 +22,7 @@
 //! | performing | before each run its undo, flushed to the disk; after it what became of it | the performer; the watchdog if nothing is heard for the window |
 //! | verified | the same: only the client knows | the client, over a new connection |
 //! | confirmed | a record that says so | the client, when all hosts are; `close` removes the journal with its texts |
-//! | reverting | a record that says so | whoever holds the journal's lock: watchdog, client, next apply, boot |
+//! | reverting | a record that says so, and what is back already if something failed and is tried again | whoever holds the journal's lock: watchdog, client, next apply, boot |
 //! | reverted, unknown | no journal; `last.json` says what was taken back and what was not | the next apply, which tells it and removes it |
 //!
 //! **Two locks.** The host's lock (`/run/lvsctl.lock`) keeps two applies apart and is the performer's. The journal's own lock
@@ -35,11 +35,13 @@
 //! is lost, stopped or cut off is reverted a window later. Time is the kernel's monotonic clock: setting a clock changes nothing.
 //!
 //! **Who is dead?** The host's lock is free, and a journal is there: its performer died. A journal with a window is then
-//! taken back by its watchdog, or at once by the next apply; one without is closed by the next apply, which goes on from what it finds.
+//! taken back by its watchdog, or at once by the next apply; one without is closed by the next apply, which goes on from what it finds,
+//! or by `lvsctl recover`.
 //! A journal of another boot (`/proc/sys/kernel/random/boot_id`) is taken back as far as effects persist, which are files; the kernel
 //! has forgotten the rest.
 //!
-//! **What is not known** to have been done is taken back as if it had been: every undo may be made twice.
+//! **What is not known** to have been done is taken back as if it had been: every undo may be made twice. What the client
+//! takes back itself is noted, and left alone later.
 //!
 //! ```text
 //! record.rs     one line of a journal with its checksum: what is torn is not there
@@ -50,7 +52,8 @@
 //! unit.rs       has it taken back when the host comes up again
 //! ```
 //!
-//! To journal something new, add a variant to [`record::Record`]; a reader of an older build refuses what it does not know.
+//! To journal something new, add a variant to [`record::Record`]; a reader of an older build refuses what it does not know,
+//! and says which one has written it.
 
 mod file;
 mod performer;
@@ -62,23 +65,26 @@ mod tests;
 mod unit;
 
 pub(super) use file::{Journal, forget_last, is_watched, last, tidy, watch};
-pub(super) use performer::is_running;
-pub(super) use record::{Head, Intent, Record};
-pub(super) use revert::{close, revert};
-pub(super) use rules::now as rules_now;
+pub(super) use performer::{is_running, marker};
+pub(super) use record::{Head, Intent, Record, mark};
+pub(super) use revert::{Attempts, close, revert};
+pub(super) use rules::Rules;
 pub(super) use unit::{PROGRAM, install as install_unit};
 
 use super::Transaction;
+use super::process::Process;
 
 impl Head {
     /// Makes the head of a journal that this process is about to keep.
     pub(super) fn new(transaction: &Transaction, is_agent: bool) -> Self {
         Head {
             version: record::VERSION,
+            build: env!("CARGO_PKG_VERSION").to_owned(),
             transaction: transaction.clone(),
             began: super::lock::now(),
             boot: revert::boot(),
             performer: performer::own(),
+            session: Process::session(std::process::id()).unwrap_or_default(),
             is_agent,
         }
     }

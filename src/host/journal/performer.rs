@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::record::Head;
+use super::revert::boot;
 use crate::host::HostError;
 use crate::host::process::{Process, wait_until};
 
@@ -18,22 +20,60 @@ pub(in crate::host) fn own() -> (u32, u64) {
     (pid, Process::started(pid).unwrap_or_default())
 }
 
-/// Tells whether a process still runs.
-pub(in crate::host) fn is_running(performer: (u32, u64)) -> bool {
-    Process::started(performer.0) == Some(performer.1)
+/// The variable by which the programs that a process runs are known when it is gone.
+pub(in crate::host) const VARIABLE: &str = "LVSCTL_PERFORMER";
+
+/// Returns what this process gives the programs that it runs as [`VARIABLE`].
+pub(in crate::host) fn marker() -> (&'static str, String) {
+    (VARIABLE, text(own()))
+}
+
+fn text((pid, started): (u32, u64)) -> String {
+    format!("{pid}-{started}")
+}
+
+/// Tells whether the performer of a journal still runs. The numbers of another run of the kernel say nothing.
+pub(in crate::host) fn is_running(head: &Head) -> bool {
+    head.boot == boot() && Process::started(head.performer.0) == Some(head.performer.1)
+}
+
+/// Ends the programs that a performer left running when it was killed: one of these could go on and change the host later.
+///
+/// A daemon has a session of its own and is left alone, and so is what a performer runs that is alive.
+pub(super) fn end_orphans(head: &Head) -> Result<(), HostError> {
+    if head.boot != boot() || is_running(head) {
+        return Ok(());
+    }
+    let variable = format!("{VARIABLE}={}", text(head.performer));
+    let is_left = |pid: u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        Process::session(pid) == Some(head.session)
+            && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+    };
+    // Looked at again, now that the handle keeps the number from being another's.
+    let left = processes().filter(|pid| is_left(*pid)).filter_map(|pid| Some((pid, handle(pid)?)));
+    let left: Vec<_> = left.filter(|(pid, _)| is_left(*pid)).collect();
+    for (_, orphan) in &left {
+        // The only refusal left is that it has ended.
+        let _ = pidfd_send_signal(orphan, Signal::KILL);
+    }
+    match wait_until(END, || left.iter().all(|(pid, _)| Process::started(*pid).is_none())) {
+        true => Ok(()),
+        false => Err(HostError::Timeout { doing: "end the programs that a dead apply left".into(), within: END }),
+    }
 }
 
 /// Ends a process that hangs, with the programs that it runs: one of these could go on and change the host later.
 ///
 /// A daemon has a session of its own and is left alone.
-pub(super) fn end(performer: (u32, u64)) -> Result<(), HostError> {
-    let (pid, _) = performer;
-    if !is_running(performer) || pid == std::process::id() {
+pub(super) fn end(head: &Head) -> Result<(), HostError> {
+    let (pid, _) = head.performer;
+    if !is_running(head) || pid == std::process::id() {
         return Ok(());
     }
     let performing = handle(pid);
     // Looked at again, now that the handle keeps the number from being another's.
-    if !is_running(performer) {
+    if !is_running(head) {
         return Ok(());
     }
     // Held first, so that it starts nothing more while its children are looked for.
@@ -47,7 +87,7 @@ pub(super) fn end(performer: (u32, u64)) -> Result<(), HostError> {
         // The only refusal left is that it has ended.
         let _ = pidfd_send_signal(child, Signal::KILL);
     }
-    match wait_until(END, || !is_running(performer)) {
+    match wait_until(END, || !is_running(head)) {
         true => Ok(()),
         false => Err(HostError::Timeout { doing: format!("end the process {pid}, which hangs"), within: END }),
     }
@@ -57,16 +97,16 @@ fn handle(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()
 }
 
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// Returns the processes that a process started, and those that these did.
 fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut place = 0;
-    let all: Vec<(u32, u32)> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|child| Some((child, Process::parent(child)?)))
-        .collect();
+    let all: Vec<(u32, u32)> = processes().filter_map(|child| Some((child, Process::parent(child)?))).collect();
     while let Some(parent) = found.get(place).copied() {
         found.extend(all.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
         place += 1;

@@ -1,15 +1,18 @@
 //! Takes back what a journal says: last first, then what keepalived has to read again, then the manifest.
 
+use std::collections::{HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::file::{self, Content, Journal};
-use super::record::{Intent, Record};
-use super::{performer, rules};
+use super::performer;
+use super::record::{self, Intent, Record};
+use super::rules::Rules;
 use crate::effect::{Effect, Undo};
 use crate::host::files::Files;
 use crate::host::session::Session;
 use crate::host::{Cause, HostError, Phase, TakenBack, are_one_run, lock};
-use crate::topology::Family;
 
 /// The manifest says what is on the host, so it goes back only with everything else (`kinds::manifest::PATH`).
 const MANIFEST: &str = "/var/lib/lvsctl/manifest.json";
@@ -20,19 +23,65 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an ended performer may take to be gone.
 const END: Duration = Duration::from_secs(5);
 
+/// How often what fails is tried, and at what distance.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::host) enum Attempts {
+    /// Somebody waits for the answer.
+    Few,
+    /// Nobody does, and nobody else would come.
+    Many,
+}
+
+impl Attempts {
+    fn number(self) -> u32 {
+        match self {
+            Attempts::Few => 3,
+            Attempts::Many => 60,
+        }
+    }
+}
+
+/// How long after an attempt the next one is made.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Takes back the transaction that is open, whoever began it.
 ///
 /// `cause` says why. With [`Cause::Unconfirmed`] one that was confirmed at the last moment is closed instead, and there is
-/// nothing to tell; so it is if somebody else was faster.
-pub(in crate::host) fn revert(session: &mut Session, id: &str, cause: Cause) -> Result<Option<TakenBack>, HostError> {
+/// nothing to tell; so it is if somebody else was faster. What fails is tried again, and the journal is there until then, so
+/// that whoever comes after the death of this process goes on.
+pub(in crate::host) fn revert(
+    session: &mut Session,
+    id: &str,
+    cause: Cause,
+    attempts: Attempts,
+) -> Result<Option<TakenBack>, HostError> {
+    for left in (0..attempts.number()).rev() {
+        match (attempt(session, id, cause, left == 0), attempts) {
+            (Ok(ControlFlow::Break(taken_back)), _) => return Ok(taken_back),
+            (Err(error), Attempts::Few) => return Err(error),
+            (Err(error), Attempts::Many) if left == 0 => return Err(error),
+            (Ok(ControlFlow::Continue(())) | Err(_), _) => std::thread::sleep(PAUSE),
+        }
+    }
+    // Never come to: the last attempt does not ask for another one.
+    Ok(None)
+}
+
+/// Tries to take back; with something left to do the journal stays, unless this is the last attempt.
+fn attempt(
+    session: &mut Session,
+    id: &str,
+    cause: Cause,
+    is_last: bool,
+) -> Result<ControlFlow<Option<TakenBack>>, HostError> {
     let files = session.files().clone();
-    let Some(mut journal) = Journal::open(&files)? else { return Ok(None) };
-    let content = journal.read()?;
-    if content.head.transaction.id != id {
-        return Ok(None);
+    let Some(mut journal) = Journal::open(&files)? else { return Ok(ControlFlow::Break(None)) };
+    let head = journal.glance()?.head;
+    if head.transaction.id != id {
+        return Ok(ControlFlow::Break(None));
     }
     if !journal.lock(PATIENCE)? {
-        performer::end(content.head.performer)?;
+        performer::end(&head)?;
         if !journal.lock(END)? {
             return Err(HostError::Timeout {
                 doing: "wait for the apply to let go of its journal".into(),
@@ -41,17 +90,24 @@ pub(in crate::host) fn revert(session: &mut Session, id: &str, cause: Cause) -> 
         }
     }
     if !journal.is_in_place() {
-        return Ok(None);
+        return Ok(ControlFlow::Break(None));
     }
     let content = journal.read()?;
-    let (performer, is_deserted) = (content.head.performer, content.head.is_agent && cause == Cause::Unconfirmed);
     if cause == Cause::Unconfirmed && content.phase() == Phase::Confirmed {
         close(&files, journal)?;
-        return Ok(None);
+        return Ok(ControlFlow::Break(None));
     }
-    // A disk that is full must not keep anything from going back.
-    let _ = journal.append(&Record::Reverting, true);
-    let taken_back = take_back(session, content, cause);
+    performer::end_orphans(&head)?;
+    if content.phase() != Phase::Reverting {
+        // A disk that is full must not keep anything from going back.
+        let _ = journal.append(&Record::Reverting, true);
+    }
+    let (taken_back, went) = take_back(session, content, cause);
+    if !went.errors.is_empty() && !is_last {
+        // Without this everything is taken back once more.
+        let _ = journal.append(&Record::Undone(went.undone.iter().map(record::mark).collect()), false);
+        return Ok(ControlFlow::Continue(()));
+    }
     let noted = file::note_last(&files, &taken_back);
     journal.remove(&files)?;
     if noted.is_err() {
@@ -59,11 +115,11 @@ pub(in crate::host) fn revert(session: &mut Session, id: &str, cause: Cause) -> 
         file::note_last(&files, &taken_back)?;
     }
     super::unit::remove(&files)?;
-    if is_deserted {
+    if head.is_agent && cause == Cause::Unconfirmed {
         // Its client has not been heard of, and it would keep the host locked.
-        performer::end(performer)?;
+        performer::end(&head)?;
     }
-    Ok(Some(taken_back))
+    Ok(ControlFlow::Break(Some(taken_back)))
 }
 
 /// Removes a journal with what belongs to it.
@@ -73,13 +129,10 @@ pub(in crate::host) fn close(files: &Files, journal: Journal) -> Result<(), Host
     file::tidy(files)
 }
 
-fn take_back(session: &mut Session, content: Content, cause: Cause) -> TakenBack {
+fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBack, Went) {
     let is_same_boot = content.head.boot == boot();
     let cause = if is_same_boot { cause } else { Cause::Reboot };
-    let mut went = Went::default();
-    if content.is_damaged {
-        went.errors.push("the journal is damaged, and not everything in it could be read".to_owned());
-    }
+    let mut undone = Undone::of(&content.records);
     let made = made(content.records);
     let steps = |of: fn(&Made) -> &[Effect], is_reverse: bool| {
         let mut order: Vec<&Made> = made.iter().collect();
@@ -89,50 +142,114 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> TakenBack
         let each = order.into_iter().flat_map(|made| of(made).iter().map(move |effect| (effect.clone(), made)));
         each.filter(|(effect, _)| is_same_boot || persists(effect)).collect::<Vec<_>>()
     };
-    let (manifest, reverse): (Vec<_>, Vec<_>) =
+    let (manifest, mut reverse): (Vec<_>, Vec<_>) =
         steps(|made| &made.undo.reverse, true).into_iter().partition(|(effect, _)| is_manifest(effect));
+    let mut afterwards = steps(|made| &made.undo.afterwards, false);
+    for steps in [&mut reverse, &mut afterwards] {
+        steps.retain(|(effect, _)| undone.is_to_be_done(effect));
+    }
+    let mut went = Went::default();
     went.perform(session, &reverse);
-    went.perform(session, &steps(|made| &made.undo.afterwards, false));
+    went.perform(session, &afterwards);
     // It goes on naming what may still be there.
-    if let (true, Some(last)) = (went.errors.is_empty() && !went.is_unsure, manifest.last()) {
+    if let (true, Some(last)) = (went.errors.is_empty() && !content.is_damaged, manifest.last()) {
         went.perform(session, std::slice::from_ref(last));
     }
+    let mut errors = went.errors.clone();
+    if content.is_damaged {
+        // To try again would find no more in it.
+        errors.insert(0, "the journal is damaged, and not everything in it could be read".to_owned());
+    }
     let (transaction, at) = (content.head.transaction, lock::now());
-    TakenBack { transaction, at, cause, effects: made.len(), errors: went.errors }
+    (TakenBack { transaction, at, cause, effects: made.len(), errors }, went)
+}
+
+/// What was taken back already, by the client or in an earlier attempt.
+struct Undone {
+    /// How often each mark was noted.
+    marks: HashMap<String, usize>,
+    /// What the effects that are yet to be done are about.
+    to_do: HashSet<(Discriminant<Effect>, Option<String>)>,
+}
+
+impl Undone {
+    fn of(records: &[Record]) -> Self {
+        let mut marks = HashMap::new();
+        for mark in
+            records.iter().filter_map(|record| if let Record::Undone(marks) = record { Some(marks) } else { None })
+        {
+            mark.iter().for_each(|mark| *marks.entry(mark.clone()).or_default() += 1);
+        }
+        Undone { marks, to_do: HashSet::new() }
+    }
+
+    /// Tells whether an effect is to be done, asked in their order: what is done is done once more if something that may be
+    /// about the same thing comes before it and is not done.
+    fn is_to_be_done(&mut self, effect: &Effect) -> bool {
+        if self.marks.is_empty() {
+            return true;
+        }
+        let is_done = self.marks.get_mut(&record::mark(effect)).is_some_and(|times| {
+            let is_left = *times > 0;
+            *times = times.saturating_sub(1);
+            is_left
+        });
+        let about = match effect {
+            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
+                (discriminant(&Effect::ReloadUnits), Some(path.clone()))
+            }
+            other => (discriminant(other), None),
+        };
+        if is_done && !self.to_do.contains(&about) {
+            return false;
+        }
+        self.to_do.insert(about);
+        true
+    }
 }
 
 /// How it went.
 #[derive(Default)]
 struct Went {
     errors: Vec<String>,
-    /// Whether something could not be taken back of which nobody knows whether it was ever done.
-    is_unsure: bool,
+    /// What is as it was.
+    undone: Vec<Effect>,
 }
 
 impl Went {
     /// Performs everything, whatever fails.
     fn perform(&mut self, session: &mut Session, steps: &[(Effect, &Made)]) {
         for run in steps.chunk_by(|(one, _), (next, _)| are_one_run(one, next)) {
+            let effects: Vec<Effect> = run.iter().map(|(effect, _)| effect.clone()).collect();
             if run.iter().all(|(effect, made)| made.is_back(effect)) {
+                self.undone.extend(effects);
                 continue;
             }
-            let effects: Vec<Effect> = run.iter().map(|(effect, _)| effect.clone()).collect();
-            for (result, (_, made)) in session.perform_all(&effects).into_iter().zip(run) {
+            for (result, (effect, made)) in session.perform_all(&effects).into_iter().zip(run) {
                 match result {
-                    Err(error) if error.is_done_already() => {}
-                    Err(error) if made.is_certain => self.errors.push(error.to_string()),
-                    Err(_) => self.is_unsure = true,
-                    Ok(()) => {}
+                    Err(error) if !says_it_is_back(&error, effect, made) => self.errors.push(error.to_string()),
+                    Ok(()) | Err(_) => self.undone.push(effect.clone()),
                 }
             }
         }
     }
 }
 
+/// Tells whether an error of taking something back says that there was nothing to take back.
+fn says_it_is_back(error: &HostError, effect: &Effect, made: &Made) -> bool {
+    match (effect, error.errno()) {
+        (Effect::RemoveFouPort { .. }, Some("EINVAL")) | (Effect::AddFouPort { .. }, Some("EADDRINUSE")) => true,
+        // A wait puts nothing back, and what was never begun does not come to its end.
+        (Effect::AwaitService { .. }, _) if matches!(error, HostError::Timeout { .. }) => !made.is_certain,
+        _ => error.is_done_already(),
+    }
+}
+
 /// An effect that was performed, or may have been.
 struct Made {
     undo: Undo,
-    rules: Option<(Family, String)>,
+    rules: Option<Rules>,
+    /// Whether that is known.
     is_certain: bool,
 }
 
@@ -140,9 +257,7 @@ impl Made {
     /// Tells whether an effect that takes this one back has nothing to do, as far as that shows.
     fn is_back(&self, effect: &Effect) -> bool {
         match (effect, &self.rules) {
-            (Effect::IptablesRestore { .. }, Some((family, before))) => {
-                rules::now(*family).is_ok_and(|now| now == *before)
-            }
+            (Effect::IptablesRestore { .. }, Some(rules)) => rules.are_back(),
             _ => false,
         }
     }

@@ -1,5 +1,7 @@
 //! Journals that were torn, replayed and taken back, on a folder that stands for a host's root.
 
+mod again;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,7 +11,7 @@ use super::file::Content;
 use super::*;
 use crate::effect::{Effect, Undo};
 use crate::host::session::Session;
-use crate::host::{Cause, HostError, Operator, Phase, Reversible, Transaction};
+use crate::host::{Cause, HostError, Operator, Phase, Recovered, Reversible, Transaction};
 use crate::topology::{SecretText, TextPiece};
 
 const ID: &str = "0123abcd";
@@ -82,7 +84,11 @@ fn a_confirmed_transaction_is_kept_until_it_is_closed() {
     let mut other = Session::new(root.path(), false);
     other.confirm(ID).unwrap();
     other.confirm(ID).unwrap();
-    assert_eq!(revert(&mut Session::new(root.path(), false), ID, Cause::Unconfirmed).unwrap(), None, "too late");
+    assert_eq!(
+        revert(&mut Session::new(root.path(), false), ID, Cause::Unconfirmed, Attempts::Few).unwrap(),
+        None,
+        "too late"
+    );
     assert!(!root.path().join("var/lib/lvsctl/journal/transaction").exists());
     assert_eq!(text(root.path(), "/etc/a"), "3");
     assert!(matches!(other.confirm(ID), Err(HostError::NotOpen { .. })));
@@ -247,13 +253,16 @@ fn after_a_reboot_only_what_persists_is_taken_back() {
     assert_eq!(session.perform_reversibly(&[step]), [Ok(())]);
     let place = root.path().join("var/lib/lvsctl/journal/transaction");
     let booted = Content::of(&journal_of(root.path())).unwrap();
-    let head = Head { boot: "another run of the kernel".into(), ..booted.head };
+    let mut head = Head { boot: "another run of the kernel".into(), ..booted.head };
+    assert!(!is_running(&head), "its number is somebody else's by now");
+    head.transaction.window = Some(Duration::from_secs(60));
     let lines = [Record::Head(head)].into_iter().chain(booted.records).map(|record| record::line(&record));
     fs::write(&place, lines.collect::<String>()).unwrap();
-    let taken_back = Session::new(root.path(), false).recover().unwrap().unwrap();
+    let recovered = Session::new(root.path(), false).recover().unwrap();
+    let Recovered::TakenBack(taken_back) = recovered else { panic!("{recovered:?}") };
     assert_eq!((taken_back.cause, taken_back.errors), (Cause::Reboot, Vec::new()));
     assert_eq!(text(root.path(), "/etc/a"), "before");
-    assert_eq!(Session::new(root.path(), false).recover(), Ok(None));
+    assert_eq!(Session::new(root.path(), false).recover(), Ok(Recovered::Nothing));
 }
 
 /// What cannot be taken back is told, and the manifest goes on claiming what may still be there.
@@ -302,4 +311,9 @@ fn a_run_of_thousands_is_one_line() {
     let [Record::Intent(intents)] = &content.records[..] else { panic!("more than a line") };
     assert_eq!(intents.len(), steps.len());
     assert!(written < Duration::from_secs(20), "{written:?}");
+    // Who only asks how far it is reads none of that.
+    journal.append(&Record::Reverting, false).unwrap();
+    let outline = record::outline(&journal_of(root.path()));
+    assert!(outline.len() < 1000, "{}", outline.len());
+    assert_eq!(journal.glance().unwrap().phase(), Phase::Reverting);
 }

@@ -7,9 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::host::HostError;
 use crate::host::files::Files;
+use crate::host::{HostError, program};
 
 /// The copy of this program.
 pub(in crate::host) const PROGRAM: &str = "/var/lib/lvsctl/journal/lvsctl";
@@ -17,6 +19,10 @@ pub(in crate::host) const PROGRAM: &str = "/var/lib/lvsctl/journal/lvsctl";
 const UNIT: &str = "/etc/systemd/system/lvsctl-recover.service";
 /// What makes systemd start it.
 const ENABLEMENT: &str = "/etc/systemd/system/sysinit.target.wants/lvsctl-recover.service";
+
+/// How often, and at what distance, a copy that somebody still has open for writing is tried.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the unit says.
 const TEXT: &str = "\
@@ -42,7 +48,9 @@ WantedBy=sysinit.target
 /// Puts the unit and the program there, on the disk.
 pub(in crate::host) fn install(files: &Files) -> Result<(), HostError> {
     let failed = |path: &'static str| move |error: io::Error| HostError::file("write", path, &error);
-    copy_program(&files.make_folder_of(PROGRAM)?).map_err(failed(PROGRAM))?;
+    let program = files.make_folder_of(PROGRAM)?;
+    copy_program(&program).map_err(failed(PROGRAM))?;
+    try_to_run(&program)?;
     files.write(UNIT, TEXT, 0o644, false, |_| Ok(()))?;
     let place = files.make_folder_of(ENABLEMENT)?;
     match symlink(UNIT, &place) {
@@ -76,6 +84,27 @@ fn copy_program(place: &Path) -> io::Result<()> {
     flush_folder(place)
 }
 
+/// Runs the copy once: a folder that nothing may be executed from would show only when it is too late.
+fn try_to_run(place: &Path) -> Result<(), HostError> {
+    for attempt in 0..ATTEMPTS {
+        let mut command = Command::new(place);
+        program::with_plain_environment(&mut command);
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        match command.status() {
+            Ok(_) => return Ok(()),
+            // Another thread started a program while the copy was open, which has not got rid of it yet.
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempt + 1 < ATTEMPTS => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) => {
+                let text = format!("{error}, so that nothing would take the apply back after a reboot (noexec?)");
+                return Err(HostError::Io { doing: "run".into(), path: PROGRAM.into(), text });
+            }
+        }
+    }
+    Ok(())
+}
+
 fn flush_folder(place: &Path) -> io::Result<()> {
     place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
@@ -83,6 +112,18 @@ fn flush_folder(place: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_cannot_be_run_is_told_before_it_is_needed() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("lvsctl");
+        fs::copy("/proc/self/exe", &place).unwrap();
+        try_to_run(&place).unwrap();
+        // What a file system that is mounted noexec answers as well.
+        fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let refused = try_to_run(&place).unwrap_err();
+        assert!(matches!(&refused, HostError::Io { text, .. } if text.contains("noexec")), "{refused}");
+    }
 
     #[test]
     fn the_unit_comes_before_whatever_reads_the_files_and_goes_without_a_trace() {
