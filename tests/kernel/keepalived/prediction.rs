@@ -30,12 +30,24 @@ impl Monitor {
         let path = namespace.root().join("run/monitor");
         let file = File::create(&path).expect("the monitor's file");
         let run = || Command::new("ip").args(["-o", "monitor", "address"]).stdout(file).spawn().expect("ip starts");
-        Monitor { process: namespace.enter(run), path }
+        let monitor = Monitor { process: namespace.enter(run), path };
+        // It listens once it has seen something.
+        let mut last = 0;
+        let hears = || {
+            last += 1;
+            namespace.run(&["ip", "address", "add", &format!("127.9.9.{last}/32"), "dev", "lo"]);
+            !monitor.text().is_empty()
+        };
+        eventually("the monitor hears", hears, String::new);
+        monitor
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).expect("the monitor's file")
     }
 
     fn saw_the_vip_go(&self) -> bool {
-        let text = fs::read_to_string(&self.path).expect("the monitor's file");
-        text.lines().any(|line| line.starts_with("Deleted") && line.contains(VIP))
+        self.text().lines().any(|line| line.starts_with("Deleted") && line.contains(VIP))
     }
 }
 
@@ -110,7 +122,6 @@ fn a_reload_does_what_the_plan_says() {
         let holds = || namespace.run(&["ip", "-o", "address"]).contains(VIP);
         eventually("the VIP", holds, || daemon.log());
         let monitor = Monitor::start(&namespace);
-        std::thread::sleep(Duration::from_millis(300));
         write(&namespace, &after);
         daemon.reload();
         if drops {
