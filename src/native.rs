@@ -39,7 +39,7 @@ pub fn files(host: &HostName, state: &HostState) -> Vec<NativeFile> {
         file("ip.batch", Some(batch(state)), "ip -batch ip.batch"),
     ];
     // What is written for ethtool is run line by line.
-    let offloads = Some(offloads(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
+    let offloads = Some(boot::offloads(state)).filter(|text| !text.is_empty()).map(|text| NativeFile {
         name: "ethtool.batch",
         text: SecretText::plain(text),
         about: "xargs -L 1 ethtool -K < ethtool.batch",
@@ -75,15 +75,6 @@ fn options(state: &HostState) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn offloads(state: &HostState) -> String {
-    lines(state, |key, resource| match (key, resource) {
-        (ResourceKey::Offload { device, offload }, Resource::Switch(on)) => {
-            Some(format!("{device} {offload} {}", if *on { "on" } else { "off" }))
-        }
-        _ => None,
-    })
 }
 
 fn rules(state: &HostState, family: Family) -> String {

@@ -26,14 +26,15 @@ impl Session {
         let weight = live.as_ref().filter(|_| only_if_there).map_or(wanted.weight, |live| live.weight);
         let config = DestinationConfig { weight, ..wanted.clone() };
         let new = |config: &DestinationConfig| IpvsCommand::NewDestination(service, destination, config.clone());
+        let is_direct = config.forwarding == Forwarding::Dr;
         match &live {
             None if only_if_there => return Ok(()),
             // One that went a moment ago comes back with the connections that it had.
             None => self.command(&new(&config))?,
-            Some(_) if config.forwarding == Forwarding::Dr => {}
-            Some(_) => return self.command(&IpvsCommand::SetDestination(service, destination, config)),
+            Some(_) if is_direct => {}
+            Some(_) => self.command(&IpvsCommand::SetDestination(service, destination, config.clone()))?,
         }
-        if config.forwarding != Forwarding::Dr {
+        if !is_direct {
             return Ok(());
         }
         let earlier = live.unwrap_or_else(|| config.clone());

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::effect::ServiceKey;
-use crate::kinds::delivery;
+use crate::kinds::{delivery, ipvs};
 use crate::resource::{Action, Change, OWN_CHAIN_OUT, Programmer, Resource, ResourceKey, Table};
-use crate::topology::{Family, Forwarding, HostName};
+use crate::topology::{Family, HostName};
 
 pub(super) fn service(change: &Change) -> Option<ServiceKey> {
     match change.key() {
@@ -97,11 +97,13 @@ pub(super) fn is_sent_otherwise(change: &Change) -> bool {
 
 /// Tells whether a change makes a director route packets to a server that it did not route to before.
 pub(super) fn becomes_direct(change: &Change) -> bool {
-    let is_direct = |resource: &Option<Resource>| match resource {
-        Some(Resource::IpvsDestination { config, .. }) => config.forwarding == Forwarding::Dr,
+    match (&change.before, &change.after) {
+        (
+            Some(Resource::IpvsDestination { config: before, .. }),
+            Some(Resource::IpvsDestination { config: after, .. }),
+        ) => ipvs::becomes_direct(before, after),
         _ => false,
-    };
-    change.before.is_some() && !is_direct(&change.before) && is_direct(&change.after)
+    }
 }
 
 /// Tells whether a change is one of the chain by which a director becomes the client of its servers.

@@ -18,7 +18,7 @@ use crate::resource::{BootContent, BootFile, Change, Entry, HostState, Resource,
 use crate::source::{Problem, Problems};
 use crate::topology::{Host, SecretText};
 
-pub use render::{modules, sysctls, timeouts};
+pub use render::{modules, offloads, sysctls, timeouts};
 
 /// The mode of what is read, and of what is run.
 const MODE: u32 = 0o644;

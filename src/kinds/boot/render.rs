@@ -140,7 +140,7 @@ fn sync_daemons(state: &HostState) -> String {
 }
 
 /// Returns what interfaces offload, a switch a line.
-fn offloads(state: &HostState) -> String {
+pub fn offloads(state: &HostState) -> String {
     lines(state, |key, resource| match (key, resource) {
         (ResourceKey::Offload { device, offload }, Resource::Switch(on)) => {
             Some(format!("{device} {offload} {}", if *on { "on" } else { "off" }))

@@ -110,7 +110,7 @@ pub(super) fn destination(
 
 /// Tells whether packets go to a server directly from now on that did not: those of the connections that it has would take
 /// the others along (see [`Effect::ReplaceDestination`]).
-fn becomes_direct(live: &DestinationConfig, wanted: &DestinationConfig) -> bool {
+pub fn becomes_direct(live: &DestinationConfig, wanted: &DestinationConfig) -> bool {
     wanted.forwarding == Forwarding::Dr && live.forwarding != Forwarding::Dr
 }
 

@@ -17,7 +17,7 @@ use crate::source::Problems;
 use crate::topology::Host;
 
 pub use compile::{CONNECTION_TRACKING, LOOSE_TRACKING, destination_config, dotted_mask, programmer, service_config};
-pub use effects::{DRAIN, RELOAD};
+pub use effects::{DRAIN, RELOAD, becomes_direct};
 
 /// The kind of virtual services and destinations.
 #[derive(Clone, Copy, Debug)]
