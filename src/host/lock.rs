@@ -33,8 +33,20 @@ struct Holder {
     operator: Operator,
 }
 
+/// A lock that is held; it is let go of with this.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that is being started has the file open too until it is executed, and would keep the lock for so long. One
+        // that cannot be released goes with the process.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock, waiting for its holder at most so long, or names who has it.
-pub(super) fn take(files: &Files, operator: &Operator, patience: Duration) -> Result<File, HostError> {
+pub(super) fn take(files: &Files, operator: &Operator, patience: Duration) -> Result<Lock, HostError> {
     let failed = |error: &std::io::Error| HostError::file("lock", PATH, error);
     let place = files.make_folder_of(PATH)?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(place);
@@ -55,13 +67,15 @@ pub(super) fn take(files: &Files, operator: &Operator, patience: Duration) -> Re
         }
         std::thread::sleep(pauses.next().min(left));
     }
+    let mut lock = Lock(file);
+    let file = &mut lock.0;
     let holder = Holder { process: std::process::id(), since: now(), operator: operator.clone() };
     let text = serde_json::to_string(&holder).unwrap_or_default();
     // One write, so that nobody reads a half.
     let noted =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(format!("{text}\n").as_bytes()));
     noted.map_err(|error| failed(&error))?;
-    Ok(file)
+    Ok(lock)
 }
 
 /// Returns the time in seconds since 1970.
@@ -112,6 +126,17 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(60));
         drop(first);
         take(0).unwrap();
+    }
+
+    #[test]
+    fn what_still_has_the_file_open_keeps_no_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        let first = take(&files, &operator(), Duration::ZERO).unwrap();
+        let forked = first.0.try_clone().unwrap();
+        drop(first);
+        take(&files, &operator(), Duration::ZERO).unwrap();
+        drop(forked);
     }
 
     #[test]

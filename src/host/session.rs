@@ -1,7 +1,6 @@
 //! What the worker thread holds open on a host, and which part answers which probe and performs which effect.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use super::files::Files;
 use super::fou::{self, Fou};
 use super::genl::Table;
 use super::keepalived::Keepalived;
+use super::lock::Lock;
 use super::rtnetlink::Network;
 use super::transact::Performing;
 use super::watchdog::Heart;
@@ -55,7 +55,7 @@ pub(super) struct Session {
     version: Option<String>,
     table: Option<Table>,
     network: Option<Network>,
-    lock: Option<File>,
+    lock: Option<Lock>,
     is_machine: bool,
     heart: Heart,
     beats_itself: bool,

@@ -32,6 +32,13 @@ pub(in crate::host) struct Journal {
     length: u64,
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A program that is being started has the file open too until it is executed, and would keep the lock for so long.
+        self.unlock();
+    }
+}
+
 impl Journal {
     /// Makes a journal and puts it in place; both it and its place are on the disk then.
     pub(in crate::host) fn create(files: &Files, head: &Head) -> Result<Self, HostError> {
