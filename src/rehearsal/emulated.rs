@@ -75,7 +75,7 @@ pub(super) fn prepare(
         option("-device", &format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
     }
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
-    Ok(Start { program: PathBuf::from(QEMU), arguments, temporary: work.to_owned() })
+    Ok(Start { program: PathBuf::from(QEMU), arguments, temporary: work.to_owned(), stays: false })
 }
 
 fn write_initial_root(kernel: &DistributionKernel, program: &Path, path: &Path) -> Result<(), MachineError> {

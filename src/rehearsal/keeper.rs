@@ -6,7 +6,6 @@
 //! same happens when the guest's first process dies and leaves others. No signal handler is needed.
 //! The keeper is this same program, started under another name.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -17,9 +16,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::extended_state;
+use super::kernel::Start;
+use super::processor::{self, Processor};
 
 /// The name under which this program is a keeper.
 const NAME: &str = "lvsctl-rehearsal-keeper";
+
+/// What stands for the number of its processor if the guest may run on all.
+const EVERYWHERE: &str = "-";
 
 /// What the name of every work folder begins with; the keeper removes no other.
 pub const WORK_PREFIX: &str = "lvsctl-rehearsal-";
@@ -34,29 +38,29 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Keeper {
     child: Child,
+    _processor: Option<Processor>,
 }
 
 impl Keeper {
-    /// Starts the keeper, which starts `kernel` with `arguments`; what both print goes to `console`.
-    pub fn start(
-        kernel: &Path,
-        arguments: &[OsString],
-        memory_folder: &Path,
-        work: &Path,
-        console: &File,
-    ) -> io::Result<Self> {
+    /// Starts the keeper, which starts the guest; what both print goes to `console`.
+    pub(super) fn start(start: &Start, work: &Path, console: &File) -> io::Result<Self> {
+        // A guest that may run everywhere is only slower.
+        let processor = if start.stays { Processor::take().ok() } else { None };
+        let number =
+            processor.as_ref().map_or_else(|| EVERYWHERE.to_owned(), |processor| processor.number().to_string());
         let child = Command::new("/proc/self/exe")
             .arg0(NAME)
+            .arg(number)
             .arg(work)
-            .arg(kernel)
-            .args(arguments)
-            .env("TMPDIR", memory_folder)
+            .arg(&start.program)
+            .args(&start.arguments)
+            .env("TMPDIR", &start.temporary)
             .stdin(Stdio::piped())
             .stdout(console.try_clone()?)
             .stderr(console.try_clone()?)
             .process_group(0)
             .spawn()?;
-        Ok(Keeper { child })
+        Ok(Keeper { child, _processor: processor })
     }
 
     /// Tells whether the guest has ended, and how.
@@ -91,10 +95,14 @@ pub fn run_if_keeper() -> Option<i32> {
     if arguments.next()? != NAME {
         return None;
     }
+    let number = arguments.next()?.to_str().and_then(|number| number.parse().ok());
     let work = PathBuf::from(arguments.next()?);
     let kernel = arguments.next()?;
     if let Err(error) = extended_state::limit_if_needed() {
         eprintln!("The guest's use of ptrace cannot be limited: {error}");
+    }
+    if let Some(Err(error)) = number.map(processor::stay_on) {
+        eprintln!("The guest cannot stay on one processor: {error}");
     }
     let spawned = Command::new(&kernel).args(arguments).stdin(Stdio::null()).spawn();
     let mut guest = match spawned {

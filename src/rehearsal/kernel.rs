@@ -32,6 +32,8 @@ pub(super) struct Start {
     pub arguments: Vec<OsString>,
     /// Where its temporary files go.
     pub temporary: PathBuf,
+    /// Whether it runs fastest on one processor.
+    pub stays: bool,
 }
 
 impl Kernel {

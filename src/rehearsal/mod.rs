@@ -29,6 +29,7 @@ pub mod namespace;
 pub mod network;
 pub mod phases;
 pub mod prerequisites;
+mod processor;
 mod programs;
 pub mod report;
 pub mod request;

@@ -18,7 +18,7 @@ pub(super) fn prepare(memory: u32, program: &Path, work: &Path) -> Result<Start,
     let temporary = memory_folder(memory)?;
     // A link keeps spaces in the program's path out of the kernel's command line.
     std::os::unix::fs::symlink(program, work.join("init"))?;
-    Ok(Start { program: PathBuf::from(KERNEL), arguments: command_line(memory, work), temporary })
+    Ok(Start { program: PathBuf::from(KERNEL), arguments: command_line(memory, work), temporary, stays: true })
 }
 
 /// Returns the kernel's arguments; the kernel makes the ones that it does not know its first process's environment.

@@ -113,7 +113,7 @@ impl Machine {
         let console_path = work.path().join("console");
         let console = File::create(&console_path)?;
         let started = Instant::now();
-        let mut keeper = Keeper::start(&start.program, &start.arguments, &start.temporary, work.path(), &console)?;
+        let mut keeper = Keeper::start(&start, work.path(), &console)?;
 
         let read_console = || String::from_utf8_lossy(&fs::read(&console_path).unwrap_or_default()).into_owned();
         let mut boot = Duration::ZERO;

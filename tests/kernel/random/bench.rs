@@ -180,15 +180,19 @@ impl Bench {
         let limit = Instant::now() + ELECTION;
         let places = || self.rig.ground.directors.iter();
         let holders = |text: &String| places().filter(|place| reading::holds(self.rig.host(&place.name), text)).count();
-        while Instant::now() < limit && floating.iter().any(|text| holders(text) != 1) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        // Now with interfaces, prefixes, labels and gateways.
-        let held: Vec<State> = places().map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
-        let count = |text: &String| held.iter().filter(|state| state.addresses.contains(text)).count();
-        match floating.iter().all(|text| count(text) == 1) {
-            true => Ok(()),
-            false => Err(format!("nobody or everybody holds some of {floating:?}: {held:?}")),
+        loop {
+            while Instant::now() < limit && floating.iter().any(|text| holders(text) != 1) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // Now with interfaces, prefixes, labels and gateways. The backup is master first, and may give way meanwhile.
+            let held: Vec<State> = places().map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
+            let count = |text: &String| held.iter().filter(|state| state.addresses.contains(text)).count();
+            if floating.iter().all(|text| count(text) == 1) {
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                return Err(format!("nobody or everybody holds some of {floating:?}: {held:?}"));
+            }
         }
     }
 
