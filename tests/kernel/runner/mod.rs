@@ -1,4 +1,4 @@
-//! Runs kernel tests in a guest a processor and prints them the way libtest does.
+//! Runs kernel tests in two guests a processor and prints them the way libtest does.
 //!
 //! There are two kernels. A test runs in User Mode Linux; one that is made with [`Test::on_both_kernels`] runs once more,
 //! as `distribution::NAME`, on a distribution's kernel with iptables-nft, and one with [`Test::on_distribution_kernel`]
@@ -100,15 +100,19 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     summarise(&options, &chosen, tests.len(), &finished, &outcomes, started.elapsed())
 }
 
+/// How many guests are booted after each other where one would do: whoever is done early takes the next. An emulated one
+/// takes long to boot.
+const ROUNDS: usize = 6;
+
 /// Deals the tests out so that every guest has about as much to do, the longest first; those that want a guest of their
 /// own come first.
 fn shares<'a>(chosen: &[&'a Test], guests: usize) -> Vec<Vec<&'a Test>> {
     let (alone, together): (Vec<&Test>, Vec<&Test>) = chosen.iter().partition(|test| test.alone);
     let mut shares: Vec<Vec<&Test>> = alone.into_iter().map(|test| vec![test]).collect();
     let (mut emulated, mut user_mode): (Vec<&Test>, Vec<&Test>) = together.iter().partition(|test| test.is_emulated());
-    for tests in [&mut emulated, &mut user_mode] {
+    for (tests, rounds) in [(&mut emulated, 1), (&mut user_mode, ROUNDS)] {
         tests.sort_by_key(|test| std::cmp::Reverse(test.deadline));
-        let mut hands: Vec<Vec<&Test>> = vec![Vec::new(); guests];
+        let mut hands: Vec<Vec<&Test>> = vec![Vec::new(); guests * rounds];
         for test in tests {
             let length = |hand: &Vec<&Test>| hand.iter().map(|test| test.deadline).sum::<Duration>();
             if let Some(hand) = hands.iter_mut().min_by_key(|hand| length(hand)) {

@@ -23,8 +23,7 @@ impl Options {
     /// Reads the arguments.
     pub(super) fn parse(arguments: impl Iterator<Item = String>) -> Self {
         // Half of a test's time is waiting: for elections, checks and reloads.
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let guests = (processors + processors / 2).min(MAXIMUM_GUESTS);
+        let guests = thread::available_parallelism().map_or(1, usize::from).saturating_mul(2).min(MAXIMUM_GUESTS);
         let mut options = Options { guests, ..Options::default() };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
