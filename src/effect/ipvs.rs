@@ -33,6 +33,15 @@ pub enum ServiceKey {
 }
 
 impl ServiceKey {
+    /// Returns how many of a destination's connections are still in use. The kernel counts none of UDP as active: what it has an
+    /// entry of is a flow that may go on. (`ip_vs_bind_dest` in `net/netfilter/ipvs/ip_vs_conn.c`.)
+    pub fn in_use(&self, active: u32, inactive: u32) -> u32 {
+        match self {
+            ServiceKey::Address { protocol: Protocol::Udp, .. } => active.saturating_add(inactive),
+            _ => active,
+        }
+    }
+
     /// Returns the family of the packets that the service takes.
     pub fn family(&self) -> Family {
         match self {

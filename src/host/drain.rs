@@ -65,8 +65,11 @@ fn busy<'a>(
     for of_service in waiting.chunk_by(|one, next| one.service == next.service) {
         let Some(first) = of_service.first() else { continue };
         let live = look(first.service)?;
-        let carrying: BTreeSet<&DestinationKey> =
-            live.iter().filter(|live| live.active > 0).map(|live| &live.key).collect();
+        let carrying: BTreeSet<&DestinationKey> = live
+            .iter()
+            .filter(|live| first.service.in_use(live.active, live.inactive) > 0)
+            .map(|live| &live.key)
+            .collect();
         busy.extend(of_service.iter().filter(|awaited| carrying.contains(awaited.destination)));
     }
     Ok(busy)
@@ -76,7 +79,7 @@ fn busy<'a>(
 mod tests {
     use super::*;
     use crate::effect::DestinationConfig;
-    use crate::topology::{Family, Forwarding, Tunnel};
+    use crate::topology::{Family, Forwarding, Protocol, Tunnel};
 
     fn service(mark: u32) -> ServiceKey {
         ServiceKey::Mark { mark, family: Family::Ipv4 }
@@ -108,6 +111,21 @@ mod tests {
         });
         assert_eq!(results, vec![Ok(()); 4]);
         assert_eq!(looks, [service(1), service(2), service(1)]);
+    }
+
+    #[test]
+    fn flows_of_udp_are_waited_for_although_they_are_never_active() {
+        let udp = |protocol| ServiceKey::Address { protocol, address: [192, 0, 2, 1].into(), port: 53 };
+        for (protocol, looks) in [(Protocol::Udp, 3), (Protocol::Tcp, 1)] {
+            let within = Duration::from_secs(20);
+            let effect = Effect::AwaitDrained { service: udp(protocol), destination: server(1), within };
+            let mut seen = 0;
+            let results = wait(&[effect], |_| {
+                seen += 1;
+                Ok(vec![LiveDestination { inactive: u32::from(seen < 3), ..live(1, 0) }])
+            });
+            assert_eq!((results, seen), (vec![Ok(())], looks), "{protocol:?}");
+        }
     }
 
     #[test]

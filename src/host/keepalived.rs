@@ -193,23 +193,28 @@ impl Keepalived<'_> {
         tail().unwrap_or_else(|| format!("nothing is in {LOG}"))
     }
 
+    /// Notes which process has read which configuration, and what the file was like then.
     fn note(&self, process: &Process, configuration: &str) -> Result<(), HostError> {
-        let text = format!("{} {} {configuration}\n", process.pid, process.started);
+        let there = fs::read(self.files.locate(CONFIGURATION)?).map(|bytes| digest(&bytes)).unwrap_or_default();
+        let text = format!("{} {} {configuration} {there}\n", process.pid, process.started);
         self.files.write(MARKER, &text, 0o600, false, |_| Ok(()))
     }
 
     fn configuration_of(&self, process: &Process) -> Result<Option<String>, HostError> {
+        let place = self.files.locate(CONFIGURATION)?;
+        let there = || fs::read(&place).ok().map(|bytes| digest(&bytes));
         let marker = self.files.read(MARKER)?.map(|file| file.text).unwrap_or_default();
-        if let [pid, started, digest] = marker.split_whitespace().collect::<Vec<_>>()[..]
+        if let [pid, started, configuration, then] = marker.split_whitespace().collect::<Vec<_>>()[..]
             && pid == process.pid.to_string()
             && started == process.started.to_string()
         {
-            return Ok(Some(digest.to_owned()));
+            // Whoever has edited the file since may have had it read as well, and nothing tells.
+            let is_as_it_was = there().is_some_and(|there| there == then);
+            return Ok(is_as_it_was.then(|| configuration.to_owned()));
         }
-        let place = self.files.locate(CONFIGURATION)?;
         let changed = fs::metadata(&place).and_then(|data| data.modified()).ok();
         let unchanged = changed.zip(process.started_at()).is_some_and(|(changed, started)| changed < started);
-        Ok(if unchanged { fs::read(&place).ok().map(|bytes| digest(&bytes)) } else { None })
+        Ok(if unchanged { there() } else { None })
     }
 }
 

@@ -80,7 +80,7 @@ pub fn impact(desired: &Desired, observed: &BTreeMap<HostName, Reading>, plan: &
         if let Some(impact) = found.get_mut(&(service, step.change.id.host.clone())) {
             match step.change.action {
                 _ if step.is_cut => impact.cut += u64::from(active) + u64::from(inactive),
-                Action::Delete => impact.draining += u64::from(active),
+                Action::Delete => impact.draining += u64::from(service.in_use(active, inactive)),
                 Action::Create | Action::Update | Action::Replace => {}
             }
         }

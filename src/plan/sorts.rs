@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::effect::ServiceKey;
-use crate::kinds::{delivery, ipvs};
+use crate::kinds::{delivery, ipvs, sysctl};
 use crate::resource::{Action, Change, OWN_CHAIN_OUT, Programmer, Resource, ResourceKey, Table};
-use crate::topology::{Family, HostName};
+use crate::topology::{Family, HostName, SysctlKey};
 
 pub(super) fn service(change: &Change) -> Option<ServiceKey> {
     match change.key() {
@@ -20,6 +20,30 @@ pub(super) fn is_director_address(change: &Change) -> bool {
 
 pub(super) fn gives_up_vip(change: &Change) -> bool {
     change.action == Action::Delete && is_director_address(change)
+}
+
+/// Tells whether an address of a director goes and comes back: another prefix of IPv4 is added before the old one goes, and
+/// nothing else can be changed in place.
+pub(super) fn is_away_for_a_moment(change: &Change) -> bool {
+    let prefix = |resource: &Option<Resource>| match resource {
+        Some(Resource::Address { prefix, .. }) => Some(*prefix),
+        _ => None,
+    };
+    let is_first_added =
+        matches!(address(change), Some(IpAddr::V4(_))) && prefix(&change.before) != prefix(&change.after);
+    is_director_address(change) && change.before.is_some() && change.after.is_some() && !is_first_added
+}
+
+/// Tells whether a host is to send what it has no other route for to somebody else than until now.
+pub(super) fn leads_elsewhere(change: &Change) -> bool {
+    change.before.is_some() && change.before != change.after
+}
+
+/// Tells whether a host that sends packets on is to do so no longer.
+pub(super) fn ends_forwarding(change: &Change, key: &SysctlKey) -> bool {
+    let says = |resource: Option<&Resource>, wanted: &str| matches!(resource, Some(Resource::Sysctl(value)) if value == wanted);
+    let after = change.after.as_ref().or(change.previous.as_ref());
+    sysctl::is_forwarding(key) && says(change.before.as_ref(), "1") && after.is_none_or(|after| says(Some(after), "0"))
 }
 
 pub(super) fn address(change: &Change) -> Option<IpAddr> {

@@ -80,6 +80,11 @@ pub fn keepalived_starts_reloads_and_stops(bench: &dyn Bench) {
     succeed(&mut *host, &[write(&second), reload("bbbb"), wait(82, true), wait(81, false)]);
     let reloaded = state(&mut *host);
     assert_eq!((reloaded.pid, reloaded.configuration.as_deref()), (running.pid, Some("bbbb")));
+    // Who edits the file may have had it read: what has been read is known again when it says what it said.
+    succeed(&mut *host, &[write(&first)]);
+    assert_eq!(state(&mut *host), DaemonState { pid: running.pid, configuration: None });
+    succeed(&mut *host, &[write(&second)]);
+    assert_eq!(state(&mut *host), reloaded);
     succeed(&mut *host, &[Effect::StopKeepalived]);
     assert_eq!(state(&mut *host), DaemonState::default());
     assert_eq!(table(&mut *host), [], "its services go with it");

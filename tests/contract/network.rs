@@ -54,6 +54,13 @@ pub fn addresses_come_and_go_with_their_labels(bench: &dyn Bench) {
     assert_eq!(link(&mut *host, "lo").addresses, before);
     assert_eq!(refusal(&mut *host, &gone[0]), "EADDRNOTAVAIL");
     assert_eq!(refusal(&mut *host, &gone[2]), "EADDRNOTAVAIL");
+    // The kernel takes the others of a network away with the first, if it is let.
+    let of_one_network = ["203.0.113.20", "203.0.113.21"].map(|address| add("lo", address, 24, None));
+    succeed(&mut *host, &of_one_network);
+    succeed(&mut *host, &[remove("lo", "203.0.113.20", 24)]);
+    assert!(link(&mut *host, "lo").addresses.contains(&held("203.0.113.21/24", None)));
+    succeed(&mut *host, &[remove("lo", "203.0.113.21", 24)]);
+    assert_eq!(link(&mut *host, "lo").addresses, before);
 }
 
 pub fn an_address_is_waited_for(bench: &dyn Bench) {

@@ -203,12 +203,18 @@ const KEEPALIVED: &[ByHand] = &[
     by_hand(
         "d2",
         "sed -i 's/priority 50/priority 60/' $ROOT/etc/keepalived/keepalived.conf",
-        &[("keepalived/configuration", "update", "altered_on_host")],
+        &[
+            ("keepalived/configuration", "update", "altered_on_host"),
+            ("keepalived/daemon", "update", "altered_on_host"),
+        ],
     ),
     by_hand(
         "d2",
         "rm $ROOT/etc/keepalived/keepalived.conf",
-        &[("keepalived/configuration", "create", "removed_on_host")],
+        &[
+            ("keepalived/configuration", "create", "removed_on_host"),
+            ("keepalived/daemon", "update", "altered_on_host"),
+        ],
     ),
     by_hand(
         "d2",

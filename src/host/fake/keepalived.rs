@@ -35,6 +35,8 @@ pub(super) struct Daemon {
 #[derive(Debug)]
 struct Running {
     configuration: String,
+    /// What the file said when it was read.
+    text: Option<String>,
     servers: Vec<VirtualServer>,
 }
 
@@ -46,9 +48,10 @@ struct VirtualServer {
 }
 
 impl Daemon {
-    /// Tells whether it runs, and which configuration it has read.
-    pub(super) fn state(&self) -> DaemonState {
-        let configuration = self.running.as_ref().map(|running| running.configuration.clone());
+    /// Tells whether it runs, and which configuration it has read, if the file still says the same.
+    pub(super) fn state(&self, there: Option<&str>) -> DaemonState {
+        let running = self.running.as_ref().filter(|running| running.text.as_deref() == there);
+        let configuration = running.map(|running| running.configuration.clone());
         DaemonState { pid: self.running.is_some().then_some(1000 + self.starts), configuration }
     }
 }
@@ -83,7 +86,8 @@ impl State {
         let servers = self.read_configuration(doing)?;
         self.daemon.starts += 1;
         self.program(&[], &servers);
-        self.daemon.running = Some(Running { configuration: configuration.into(), servers });
+        self.daemon.running =
+            Some(Running { configuration: configuration.into(), text: self.configuration_text(), servers });
         Ok(())
     }
 
@@ -94,7 +98,8 @@ impl State {
         };
         let servers = self.read_configuration(doing)?;
         self.program(&running.servers, &servers);
-        self.daemon.running = Some(Running { configuration: configuration.into(), servers });
+        self.daemon.running =
+            Some(Running { configuration: configuration.into(), text: self.configuration_text(), servers });
         Ok(())
     }
 
@@ -102,6 +107,10 @@ impl State {
         if let Some(running) = self.daemon.running.take() {
             self.program(&running.servers, &[]);
         }
+    }
+
+    pub(super) fn configuration_text(&self) -> Option<String> {
+        self.files.get(CONFIGURATION).map(|file| file.text.clone())
     }
 
     fn read_configuration(&self, doing: &str) -> Result<Vec<VirtualServer>, HostError> {

@@ -326,7 +326,7 @@ impl State {
                 let file = self.files.get(path).map(|_| String::new());
                 Answer::Link(path.clone(), self.links.get(path).cloned().or(file))
             }
-            Probe::Keepalived => Answer::Daemon(self.daemon.state()),
+            Probe::Keepalived => Answer::Daemon(self.daemon.state(self.configuration_text().as_deref())),
         }
     }
 

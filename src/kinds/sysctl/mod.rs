@@ -126,6 +126,11 @@ impl Kind for SysctlKind {
     }
 }
 
+/// Tells whether a parameter is the switch by which a host sends on the packets of a family.
+pub fn is_forwarding(key: &SysctlKey) -> bool {
+    [FORWARDING_IPV4, FORWARDING_IPV6].contains(&key.path())
+}
+
 /// Returns the switch whose change overwrites a parameter (`inet_forward_change` in `net/ipv4/devinet.c` and
 /// `dev_forward_change` in `net/ipv6/addrconf.c`), and which must therefore be set first.
 fn resets(key: &SysctlKey) -> Option<SysctlKey> {
