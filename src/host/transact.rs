@@ -47,11 +47,11 @@ impl Performing {
     }
 
     /// Writes down that something was taken back by the client itself, so that nobody does it once more.
-    fn note_undone(&mut self, effect: &Effect) {
+    fn note_undone(&mut self, marks: Vec<String>) {
         if self.journal.is_own() && self.journal.lock(Duration::ZERO) == Ok(true) {
             if self.journal.is_own() {
                 // Without this it is taken back once more.
-                let _ = self.journal.append(&Record::Undone(vec![journal::mark(effect)]), false);
+                let _ = self.journal.append(&Record::Undone(marks), false);
             }
             self.journal.unlock();
         }
@@ -141,14 +141,23 @@ impl Session {
         Watch::arm(&watched, self.has_systemd(), self.heart(), self.beats_itself()).map(Some)
     }
 
-    /// Makes one change that no journal has to know how to take back, or takes one back.
-    pub(super) fn perform_unjournaled(&mut self, effect: &Effect) -> Result<(), HostError> {
-        let result = self.perform(effect);
-        let is_done = result.as_ref().map_or_else(HostError::is_done_already, |()| true);
-        if let Some(performing) = self.performing.as_mut().filter(|_| is_done) {
-            performing.note_undone(effect);
-        }
-        result
+    /// Performs in order what no journal has to know how to take back, or what takes something back: that is noted.
+    pub(super) fn perform_unjournaled(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        in_runs(effects, |run| {
+            let results = self.perform_all(run);
+            if let Some(performing) = &mut self.performing {
+                let is_done = |result: &Result<(), HostError>| match result {
+                    Ok(()) => true,
+                    Err(error) => error.is_done_already(),
+                };
+                let done = run.iter().zip(&results).filter(|(_, result)| is_done(result));
+                let marks: Vec<String> = done.map(|(effect, _)| journal::mark(effect)).collect();
+                if !marks.is_empty() {
+                    performing.note_undone(marks);
+                }
+            }
+            results
+        })
     }
 
     /// Performs in order, each run after its undo is on the disk.

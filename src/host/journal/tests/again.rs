@@ -67,7 +67,7 @@ fn what_the_client_took_back_is_left_alone() {
     let mut session = begun(root.path());
     let steps = [replace("/etc/a", "1", "2"), replace("/etc/b", "one", "two")];
     assert_eq!(session.perform_reversibly(&steps), vec![Ok(()); 2]);
-    session.perform_unjournaled(&write("/etc/b", "one")).unwrap();
+    assert_eq!(session.perform_unjournaled(&[write("/etc/b", "one")]), [Ok(())]);
     fs::write(root.path().join("etc/b"), "theirs").unwrap();
     drop(session);
     Session::new(root.path(), false).revert(ID).unwrap();
