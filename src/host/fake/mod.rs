@@ -33,6 +33,8 @@ use ipnet::IpNet;
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     holds_lock: bool,
+    /// The transaction that was begun over this connection.
+    performing: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl Default for FakeHost {
 
 impl Clone for FakeHost {
     fn clone(&self) -> Self {
-        FakeHost { state: Arc::clone(&self.state), holds_lock: false }
+        FakeHost { state: Arc::clone(&self.state), holds_lock: false, performing: None }
     }
 }
 
@@ -90,7 +92,7 @@ impl FakeHost {
             performed: Vec::new(),
             failures: BTreeMap::new(),
         };
-        let host = FakeHost { state: Arc::new(Mutex::new(state)), holds_lock: false };
+        let host = FakeHost { state: Arc::new(Mutex::new(state)), holds_lock: false, performing: None };
         let loopback = ["127.0.0.1/8", "::1/128"];
         ["all", "default"].into_iter().for_each(|pseudo| host.state().add_interface_sysctls(pseudo));
         host.with_link("lo", None, &loopback)
@@ -212,17 +214,11 @@ impl Host for FakeHost {
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
-        let mut state = self.state();
-        let place = state.performed.len();
-        if state.cable_is_pulled_at.is_some_and(|at| at <= place) {
-            state.is_reachable = false;
+        let result = self.carry_out(effect);
+        if result.as_ref().map_or_else(HostError::is_done_already, |()| true) {
+            self.note_undone(effect);
         }
-        state.reach()?;
-        state.performed.push(effect.clone());
-        match state.failures.remove(&place) {
-            Some(error) => Err(error),
-            None => state.perform(effect),
-        }
+        result
     }
 
     /// Nobody lets go of it while this one waits.
@@ -250,7 +246,10 @@ impl Host for FakeHost {
     fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
         let mut state = self.state();
         state.reach()?;
-        state.begin(transaction)
+        state.begin(transaction)?;
+        drop(state);
+        self.performing = Some(transaction.id.clone());
+        Ok(())
     }
 
     fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
@@ -259,7 +258,7 @@ impl Host for FakeHost {
         in_runs(&effects, |run| {
             let results = run.iter().zip(steps.by_ref()).map(|(effect, step)| {
                 self.state().intend(step)?;
-                self.perform(effect).inspect_err(|_| self.state().refused())
+                self.carry_out(effect).inspect_err(|_| self.state().refused())
             });
             results.collect()
         })

@@ -48,6 +48,7 @@
 //! file.rs       the journal on the disk
 //! performer.rs  the process that performs
 //! revert.rs     takes back what a journal says
+//! undone.rs     what is back already
 //! rules.rs      whether rules are as they were
 //! unit.rs       has it taken back when the host comes up again
 //! ```
@@ -62,6 +63,7 @@ mod revert;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod undone;
 mod unit;
 
 pub(super) use file::{Journal, forget_last, is_watched, last, tidy, watch};
@@ -69,6 +71,7 @@ pub(super) use performer::{is_running, marker};
 pub(super) use record::{Head, Intent, Record, mark};
 pub(super) use revert::{Attempts, close, revert};
 pub(super) use rules::Rules;
+pub(super) use undone::Undone;
 pub(super) use unit::{PROGRAM, install as install_unit};
 
 use super::Transaction;

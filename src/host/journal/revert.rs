@@ -1,7 +1,5 @@
 //! Takes back what a journal says: last first, then what keepalived has to read again, then the manifest.
 
-use std::collections::{HashMap, HashSet};
-use std::mem::{Discriminant, discriminant};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use super::file::{self, Content, Journal};
 use super::performer;
 use super::record::{self, Intent, Record};
 use super::rules::Rules;
+use super::undone::Undone;
 use crate::effect::{Effect, Undo};
 use crate::host::files::Files;
 use crate::host::session::Session;
@@ -132,7 +131,10 @@ pub(in crate::host) fn close(files: &Files, journal: Journal) -> Result<(), Host
 fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBack, Went) {
     let is_same_boot = content.head.boot == boot();
     let cause = if is_same_boot { cause } else { Cause::Reboot };
-    let mut undone = Undone::of(&content.records);
+    let mut undone = Undone::of(content.records.iter().flat_map(|record| match record {
+        Record::Undone(marks) => marks.as_slice(),
+        _ => &[],
+    }));
     let made = made(content.records);
     let steps = |of: fn(&Made) -> &[Effect], is_reverse: bool| {
         let mut order: Vec<&Made> = made.iter().collect();
@@ -162,50 +164,6 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBac
     }
     let (transaction, at) = (content.head.transaction, lock::now());
     (TakenBack { transaction, at, cause, effects: made.len(), errors }, went)
-}
-
-/// What was taken back already, by the client or in an earlier attempt.
-struct Undone {
-    /// How often each mark was noted.
-    marks: HashMap<String, usize>,
-    /// What the effects that are yet to be done are about.
-    to_do: HashSet<(Discriminant<Effect>, Option<String>)>,
-}
-
-impl Undone {
-    fn of(records: &[Record]) -> Self {
-        let mut marks = HashMap::new();
-        for mark in
-            records.iter().filter_map(|record| if let Record::Undone(marks) = record { Some(marks) } else { None })
-        {
-            mark.iter().for_each(|mark| *marks.entry(mark.clone()).or_default() += 1);
-        }
-        Undone { marks, to_do: HashSet::new() }
-    }
-
-    /// Tells whether an effect is to be done, asked in their order: what is done is done once more if something that may be
-    /// about the same thing comes before it and is not done.
-    fn is_to_be_done(&mut self, effect: &Effect) -> bool {
-        if self.marks.is_empty() {
-            return true;
-        }
-        let is_done = self.marks.get_mut(&record::mark(effect)).is_some_and(|times| {
-            let is_left = *times > 0;
-            *times = times.saturating_sub(1);
-            is_left
-        });
-        let about = match effect {
-            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
-                (discriminant(&Effect::ReloadUnits), Some(path.clone()))
-            }
-            other => (discriminant(other), None),
-        };
-        if is_done && !self.to_do.contains(&about) {
-            return false;
-        }
-        self.to_do.insert(about);
-        true
-    }
 }
 
 /// How it went.
