@@ -54,7 +54,7 @@ pub(super) fn walk(
                 Err(error) => {
                     // After a refusal nothing was done, and what is there may be somebody else's.
                     if made.contains(&true) || !error.is_refusal() {
-                        failed.push(Begun { index, made }.or_tried(plan));
+                        failed.push(Begun { index, made });
                     }
                     stopped = true;
                     (StepState::Failed(error.to_string()), error.help())

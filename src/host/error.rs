@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::rights::Right;
+use crate::effect::Effect;
 
 /// Something that could not be done on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -230,6 +231,17 @@ impl HostError {
         }
     }
 
+    /// Tells whether an effect that failed with this error may have been made all the same.
+    pub fn leaves_in_doubt(&self, effect: &Effect) -> bool {
+        match self {
+            // A program that says no has done nothing, but for one that goes on working.
+            HostError::Program { .. } => {
+                matches!(effect, Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. })
+            }
+            error => !error.is_refusal(),
+        }
+    }
+
     /// Tells whether an error of taking something back says that there is nothing left to do.
     pub fn is_done_already(&self) -> bool {
         matches!(self.errno(), Some("EEXIST" | "ENODEV" | "ENOENT" | "ESRCH" | "EADDRNOTAVAIL"))
@@ -302,6 +314,23 @@ mod tests {
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
         assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
+    }
+
+    #[test]
+    fn what_failed_is_in_doubt_unless_it_was_refused() {
+        let start = Effect::StartKeepalived { configuration: "0".to_owned() };
+        let write = Effect::RemoveFile { path: "/etc/a".to_owned() };
+        let program = HostError::Program {
+            doing: "do this".to_owned(),
+            program: "keepalived".to_owned(),
+            exit: "exit status 1".to_owned(),
+            text: String::new(),
+        };
+        assert!(program.leaves_in_doubt(&start) && !program.leaves_in_doubt(&write));
+        let io = HostError::Io { doing: "write".to_owned(), path: "/etc/a".to_owned(), text: String::new() };
+        let timeout = HostError::Timeout { doing: "do this".to_owned(), within: Duration::ZERO };
+        assert!(io.leaves_in_doubt(&write) && timeout.leaves_in_doubt(&write));
+        assert!(!HostError::NotTried.leaves_in_doubt(&start));
     }
 
     #[test]

@@ -37,7 +37,10 @@ impl Performing {
             Ok(false) => perform(),
             Ok(true) => {
                 let results = perform();
-                let made = run.iter().zip(&results).map(|(effect, result)| may_have_been_made(effect, result));
+                let made = run.iter().zip(&results).map(|(effect, result)| match result {
+                    Ok(()) => true,
+                    Err(error) => error.leaves_in_doubt(effect),
+                });
                 // Without this, all of them count as made.
                 let _ = self.journal.append(&Record::Done(made.collect()), false);
                 self.journal.unlock();
@@ -260,15 +263,4 @@ fn intent(step: &Reversible) -> Result<Intent, HostError> {
         _ => None,
     };
     Ok(Intent { undo: UnmaskedUndo::from(&step.undo), rules })
-}
-
-/// Tells whether an effect was performed, or may have been although it failed.
-fn may_have_been_made(effect: &Effect, result: &Result<(), HostError>) -> bool {
-    let is_daemon = matches!(effect, Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. });
-    match result {
-        Ok(()) => true,
-        // A program that says no has done nothing, but for one that goes on working.
-        Err(HostError::Program { .. }) => is_daemon,
-        Err(error) => !error.is_refusal(),
-    }
 }

@@ -30,21 +30,6 @@ impl FakeHost {
         self.state().journal.stuck.push(what.to_owned());
     }
 
-    /// Performs an effect, whatever a journal says of it.
-    pub(super) fn carry_out(&self, effect: &Effect) -> Result<(), HostError> {
-        let mut state = self.state();
-        let place = state.performed.len();
-        if state.cable_is_pulled_at.is_some_and(|at| at <= place) {
-            state.is_reachable = false;
-        }
-        state.reach()?;
-        state.performed.push(effect.clone());
-        match state.failures.remove(&place) {
-            Some(error) => Err(error),
-            None => state.perform(effect),
-        }
-    }
-
     /// Notes what the client that performs took back itself.
     pub(super) fn note_undone(&self, effect: &Effect) {
         let journal = &mut self.state().journal;
