@@ -134,6 +134,12 @@ pub enum HostError {
         /// What became of it.
         text: String,
     },
+    /// What is to be taken back was done in another network namespace than this one.
+    #[error("Cannot take the apply {id} back: it was made in another network namespace")]
+    OtherNamespace {
+        /// Which transaction.
+        id: String,
+    },
     /// Something before it failed.
     #[error("Not tried, because something before it failed")]
     NotTried,
@@ -164,6 +170,9 @@ impl HostError {
                 Some("Something else changed the host in the meantime; plan again".into())
             }
             HostError::Locked { .. } => Some("Wait until it has ended, or give --lock-timeout, then plan again".into()),
+            HostError::OtherNamespace { .. } => {
+                Some("Run it in there (ip netns exec NAME lvsctl recover --root FOLDER), or apply again".into())
+            }
             HostError::NotOpen { .. } => Some("Plan again: the plan says what is there now".into()),
             HostError::Io { .. }
             | HostError::Kernel { .. }
@@ -218,6 +227,7 @@ impl HostError {
             | HostError::MissingSecret { .. }
             | HostError::Kernel { .. }
             | HostError::NotOpen { .. }
+            | HostError::OtherNamespace { .. }
             | HostError::NotTried => true,
             HostError::Unreachable { .. }
             | HostError::HostKey { .. }

@@ -127,18 +127,15 @@ mod tests {
         let open = || LocalHost { worker: Worker::start(root.path(), None, None).unwrap() };
         let (near, far) = UnixStream::pair().unwrap();
         let host = open();
-        let agent = thread::spawn(move || {
-            serve(Box::new(host), far.try_clone().unwrap(), far, Rhythm::default(), || {})
-        });
+        let agent =
+            thread::spawn(move || serve(Box::new(host), far.try_clone().unwrap(), far, Rhythm::default(), || {}));
         let mut client = RemoteHost::greet(near, Duration::from_secs(60)).unwrap();
         let operator = Operator::default();
         client.lock(&operator, Duration::ZERO).unwrap();
         let id = "0123abcd".to_owned();
         client.begin(&Transaction { id: id.clone(), plan: String::new(), operator, window: None }).unwrap();
-        let steps = ["/etc/a", "/etc/b"].map(|path| Reversible {
-            effect: write(path, "after"),
-            undo: Undo::reverse([write(path, "before")]),
-        });
+        let steps = ["/etc/a", "/etc/b"]
+            .map(|path| Reversible { effect: write(path, "after"), undo: Undo::reverse([write(path, "before")]) });
         assert_eq!(client.perform_reversibly(steps.to_vec()), [Ok(()), Ok(())]);
         client.perform(&write("/etc/b", "before")).unwrap();
         fs::write(root.path().join("etc/b"), "theirs").unwrap();

@@ -224,7 +224,14 @@ impl Session {
                 self.close(id)?;
                 Ok(Recovered::Left(pending))
             }
-            (Phase::Open | Phase::Reverting, _) => self.revert(id).map(Recovered::TakenBack),
+            (Phase::Open | Phase::Reverting, _) => {
+                // Whoever says it by hand may be anywhere, with the folder of a namespace or of the machine.
+                let journal = self.journal_of(id)?;
+                if journal.is_some_and(|journal| journal.glance().is_ok_and(|it| it.head.is_of_another_namespace())) {
+                    return Err(HostError::OtherNamespace { id: id.clone() });
+                }
+                self.revert(id).map(Recovered::TakenBack)
+            }
         }
     }
 

@@ -47,6 +47,7 @@
 //! record.rs     one line of a journal with its checksum: what is torn is not there
 //! file.rs       the journal on the disk
 //! performer.rs  the process that performs
+//! place.rs      the run of the kernel and the network namespace in which that is
 //! revert.rs     takes back what a journal says
 //! undone.rs     what is back already
 //! rules.rs      whether rules are as they were
@@ -58,6 +59,7 @@
 
 mod file;
 mod performer;
+mod place;
 mod record;
 mod revert;
 mod rules;
@@ -85,7 +87,8 @@ impl Head {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             transaction: transaction.clone(),
             began: super::lock::now(),
-            boot: revert::boot(),
+            boot: place::boot(),
+            namespace: place::namespace(),
             performer: performer::own(),
             session: Process::session(std::process::id()).unwrap_or_default(),
             is_agent,

@@ -79,6 +79,9 @@ fn attempt(
     if head.transaction.id != id {
         return Ok(ControlFlow::Break(None));
     }
+    if session.is_machine() && head.is_of_another_namespace() {
+        return Err(HostError::OtherNamespace { id: id.to_owned() });
+    }
     if !journal.lock(PATIENCE)? {
         performer::end(&head)?;
         if !journal.lock(END)? {
@@ -129,8 +132,9 @@ pub(in crate::host) fn close(files: &Files, journal: Journal) -> Result<(), Host
 }
 
 fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBack, Went) {
-    let is_same_boot = content.head.boot == boot();
-    let cause = if is_same_boot { cause } else { Cause::Reboot };
+    // A namespace that stands for a host and was made anew is that host after a reboot.
+    let is_same_kernel = content.head.is_of_this_boot() && !content.head.is_of_another_namespace();
+    let cause = if is_same_kernel { cause } else { Cause::Reboot };
     let mut undone = Undone::of(content.records.iter().flat_map(|record| match record {
         Record::Undone(marks) => marks.as_slice(),
         _ => &[],
@@ -142,7 +146,7 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBac
             order.reverse();
         }
         let each = order.into_iter().flat_map(|made| of(made).iter().map(move |effect| (effect.clone(), made)));
-        each.filter(|(effect, _)| is_same_boot || persists(effect)).collect::<Vec<_>>()
+        each.filter(|(effect, _)| is_same_kernel || persists(effect)).collect::<Vec<_>>()
     };
     let (manifest, mut reverse): (Vec<_>, Vec<_>) =
         steps(|made| &made.undo.reverse, true).into_iter().partition(|(effect, _)| is_manifest(effect));
@@ -250,9 +254,4 @@ fn persists(effect: &Effect) -> bool {
 
 fn is_manifest(effect: &Effect) -> bool {
     matches!(effect, Effect::WriteFile { path, .. } | Effect::RemoveFile { path } if path == MANIFEST)
-}
-
-/// Returns what identifies this run of the kernel; the same text for all of them where it cannot be told.
-pub(in crate::host) fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
