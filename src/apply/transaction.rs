@@ -168,9 +168,9 @@ impl<'a> Open<'a> {
 }
 
 fn complete(taken_back: TakenBack) -> Result<(), HostError> {
-    match taken_back.errors.first() {
-        None => Ok(()),
-        Some(error) => Err(HostError::Malformed { doing: "take everything back".to_owned(), text: error.clone() }),
+    match taken_back.errors.join("; ") {
+        errors if errors.is_empty() => Ok(()),
+        text => Err(HostError::Malformed { doing: "take everything back".to_owned(), text }),
     }
 }
 

@@ -55,7 +55,7 @@ pub(in crate::host) fn revert(
     attempts: Attempts,
 ) -> Result<Option<TakenBack>, HostError> {
     for left in (0..attempts.number()).rev() {
-        match (attempt(session, id, cause, left == 0), attempts) {
+        match (attempt(session, id, cause, (left == 0).then_some(attempts)), attempts) {
             (Ok(ControlFlow::Break(taken_back)), _) => return Ok(taken_back),
             (Err(error), Attempts::Few) => return Err(error),
             (Err(error), Attempts::Many) if left == 0 => return Err(error),
@@ -66,12 +66,16 @@ pub(in crate::host) fn revert(
     Ok(None)
 }
 
-/// Tries to take back; with something left to do the journal stays, unless this is the last attempt.
+/// What is said of something that could not be taken back yet.
+const LEFT: &str = "the watchdog on the host goes on trying";
+
+/// Tries to take back; with something left to do the journal stays, unless this is the `last` attempt and no watchdog is there
+/// that comes after a caller who waited for it.
 fn attempt(
     session: &mut Session,
     id: &str,
     cause: Cause,
-    is_last: bool,
+    last: Option<Attempts>,
 ) -> Result<ControlFlow<Option<TakenBack>>, HostError> {
     let files = session.files().clone();
     let Some(mut journal) = Journal::open(&files)? else { return Ok(ControlFlow::Break(None)) };
@@ -104,10 +108,15 @@ fn attempt(
         // A disk that is full must not keep anything from going back.
         let _ = journal.append(&Record::Reverting, true);
     }
-    let (taken_back, went) = take_back(session, content, cause);
-    if !went.errors.is_empty() && !is_last {
+    let (mut taken_back, went) = take_back(session, content, cause);
+    let is_left = matches!(last, Some(Attempts::Few)) && file::is_watched(&files)?;
+    if !went.errors.is_empty() && (last.is_none() || is_left) {
         // Without this everything is taken back once more.
         let _ = journal.append(&Record::Undone(went.undone.iter().map(record::mark).collect()), false);
+        if is_left {
+            taken_back.errors.push(LEFT.to_owned());
+            return Ok(ControlFlow::Break(Some(taken_back)));
+        }
         return Ok(ControlFlow::Continue(()));
     }
     let noted = file::note_last(&files, &taken_back);
