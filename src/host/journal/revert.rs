@@ -109,7 +109,7 @@ fn attempt(
         let _ = journal.append(&Record::Reverting, true);
     }
     let (mut taken_back, went) = take_back(session, content, cause);
-    let is_left = matches!(last, Some(Attempts::Few)) && file::is_watched(&files)?;
+    let is_left = matches!(last, Some(Attempts::Few)) && file::is_watched(&files).unwrap_or(false);
     if !went.errors.is_empty() && (last.is_none() || is_left) {
         // Without this everything is taken back once more.
         let _ = journal.append(&Record::Undone(went.undone.iter().map(record::mark).collect()), false);
