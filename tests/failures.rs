@@ -158,6 +158,31 @@ fn a_failure_of_which_nobody_knows_what_it_did_is_taken_back() {
     every_failure(&["reference", "keepalived-to-static", "destroy"], OnFailure::Undo, &error, rolls_back);
 }
 
+/// An effect may be made and fail all the same: a file is in place, and its folder cannot be flushed.
+#[test]
+fn what_was_made_and_failed_is_taken_back() {
+    let error = HostError::Timeout { doing: "do this".into(), within: std::time::Duration::from_secs(1) };
+    for name in ["reference", "in-place", "server-removed", "tun"] {
+        for (host, effects) in uninterrupted(name).0 {
+            for place in (0..effects.len()).filter(|place| !is_between_its_like(&effects, *place)) {
+                let what = format!("{name}: effect {place} of {host}, {:?}", effects[place]);
+                let case = Case::load(name);
+                let before = without_modules(case.state());
+                case.fakes[&host].fail_after(place, error.clone());
+                let report = case.apply(OnFailure::Undo);
+                // Rules are put back only by who knows what they were.
+                if matches!(effects[place], Effect::IptablesRestore { .. }) {
+                    assert_eq!(report.outcome, Outcome::Unknown, "{what}: {report:#?}");
+                } else {
+                    assert!([Outcome::RolledBack, Outcome::Failed].contains(&report.outcome), "{what}: {report:#?}");
+                    assert_same(&what, without_modules(case.state()), before);
+                }
+                assert_eq!(case.apply(OnFailure::Undo).outcome, Outcome::Converged, "{what}, again");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_was_applied_is_kept_if_it_is_to_be_kept() {
     let check = |what: &str, case: &Case, apply: &dyn Fn() -> ApplyReport| {

@@ -2,14 +2,14 @@
 
 mod fakes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use fakes::Case;
-use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, OnFailure, Outcome, StepState};
+use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, OnFailure, Outcome, StepState, TakenUp};
 use lvsctl::effect::Management;
 use lvsctl::host::fake::FakeHost;
 use lvsctl::host::{Cause, Host, HostError, Operator, Transaction, Transactions};
@@ -43,7 +43,7 @@ fn apply_on(reach: Reach<'_>, case: &Case, reopen: impl Fn(&HostName, &FakeHost)
         host.beat()?;
         Ok(Box::new(host) as Box<dyn Host>)
     }));
-    apply::take_up(&mut survey).unwrap();
+    assert!(apply::take_up(&mut survey).failures.is_empty());
     let first = survey.plan().unwrap();
     apply::apply(&mut survey, first, conduct(OnFailure::Undo, WINDOW), &mut |_, _| {})
 }
@@ -226,26 +226,39 @@ fn what_a_host_could_not_take_back_makes_the_outcome_unknown() {
     assert!(report.errors.iter().any(|error| error.contains("something that no plan looks at")), "{report:#?}");
 }
 
-/// A client that was stopped for longer than the window finds hosts that went back by themselves.
+/// A client that was stopped for longer than the window, after each wave, finds hosts that went back by themselves: also
+/// those of which the next wave wants nothing, which have no occasion to refuse.
 #[test]
 fn a_client_that_wakes_up_late_takes_nothing_back() {
+    let waves = Case::load(CASE).plan().plan.waves.len();
+    let silent: usize = (0..waves - 1).map(wakes_up_late_after).sum();
+    assert!(silent > 0, "each host had a step in each wave");
+}
+
+/// Stops the client after a wave, and returns how many hosts have begun by then and have no step in the next one.
+fn wakes_up_late_after(wave: usize) -> usize {
     use lvsctl::effect::Effect;
     let case = Case::load(CASE);
     let before = without_modules(case.state());
     let survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts());
     let mut survey = survey.reopening(Box::new(|name| Ok(Box::new(case.fakes[name].clone()) as Box<dyn Host>)));
     let first = survey.plan().unwrap();
-    let mut counts = BTreeMap::new();
+    let hosts_of = |waves: &[Vec<usize>]| -> BTreeSet<HostName> {
+        waves.iter().flatten().map(|step| first.plan.steps[*step].change.id.host.clone()).collect()
+    };
+    let (begun, next) = (hosts_of(&first.plan.waves[..=wave]), hosts_of(&first.plan.waves[wave + 1..=wave + 1]));
+    let (mut counts, mut ended) = (BTreeMap::new(), 0);
     let report = apply::apply(&mut survey, first, conduct(OnFailure::Undo, WINDOW), &mut |_, _| {
-        if counts.is_empty() {
+        if ended == wave {
             for (name, fake) in &case.fakes {
                 fake.let_the_window_pass();
                 counts.insert(name.clone(), fake.performed().len());
             }
         }
+        ended += 1;
     });
-    assert_eq!(report.outcome, Outcome::RolledBack, "{report:#?}");
-    assert!(without_modules(case.state()) == before, "the hosts are not as they were");
+    assert_eq!(report.outcome, Outcome::RolledBack, "after wave {wave}: {report:#?}");
+    assert!(without_modules(case.state()) == before, "after wave {wave} the hosts are not as they were");
     let is_manifest = |effect: &Effect| match effect {
         Effect::WriteFile { path, .. } | Effect::RemoveFile { path } => path.ends_with("/manifest.json"),
         _ => false,
@@ -253,8 +266,9 @@ fn a_client_that_wakes_up_late_takes_nothing_back() {
     for (name, fake) in &case.fakes {
         let late: Vec<Effect> =
             fake.performed()[counts[name]..].iter().filter(|one| !is_manifest(one)).cloned().collect();
-        assert!(late.is_empty(), "{name}: {late:?}");
+        assert!(late.is_empty(), "after wave {wave}, {name}: {late:?}");
     }
+    begun.difference(&next).count()
 }
 
 /// Hosts are asked for earlier applies once and not whenever they are read again.
@@ -284,12 +298,42 @@ fn a_host_that_does_not_come_back_is_unknown() {
     let mut survey = case.survey();
     let codes: Vec<_> = survey.plan().unwrap().problems.iter().map(|problem| problem.code).collect();
     assert!(codes.contains(&"apply-taken-back"), "{codes:?}");
-    let told = apply::take_up(&mut survey).unwrap();
+    let told = ended(&mut survey).told;
     assert!(
         matches!(&told[..], [(host, Earlier::TakenBack(back))] if *host == lost && back.cause == Cause::Unconfirmed)
     );
     assert_eq!(left(&case.fakes[&lost]), Transactions::default());
     assert_eq!(case.apply(OnFailure::Undo).outcome, Outcome::Converged);
+}
+
+/// Ends what earlier applies have left, as a command does that tells it.
+fn ended(survey: &mut Survey<'_>) -> TakenUp {
+    let mut taken_up = apply::take_up(survey);
+    taken_up.forget(survey);
+    assert!(taken_up.failures.is_empty(), "{taken_up:?}");
+    taken_up
+}
+
+#[test]
+fn what_went_back_is_told_even_if_another_host_fails() {
+    let case = Case::load(CASE);
+    for fake in case.fakes.values() {
+        fake.clone().begin(&conduct(OnFailure::Undo, WINDOW).transaction).unwrap();
+    }
+    let lost = case.fakes.keys().nth(1).unwrap();
+    let mut survey = case.survey();
+    case.fakes[lost].pull_the_cable();
+    let mut taken_up = apply::take_up(&mut survey);
+    let told: Vec<_> = taken_up.told.iter().map(|(name, _)| name).collect();
+    assert_eq!(told, case.fakes.keys().filter(|name| *name != lost).collect::<Vec<_>>());
+    let failed: Vec<_> = taken_up.failures.iter().map(|(name, _)| name).collect();
+    assert_eq!((failed, taken_up.has_changed), (vec![lost], true));
+    let others = || case.fakes.iter().filter(|(name, _)| *name != lost);
+    assert!(others().all(|(_, fake)| left(fake).taken_back.is_some()), "nobody was told yet");
+    taken_up.forget(&mut survey);
+    assert!(others().all(|(_, fake)| left(fake) == Transactions::default()));
+    case.fakes[lost].plug_the_cable_in();
+    assert!(left(&case.fakes[lost]).pending.is_some(), "the next one ends it");
 }
 
 #[test]
@@ -301,8 +345,8 @@ fn what_a_dead_apply_left_is_ended_by_the_next() {
         dead.begin(&conduct(OnFailure::Undo, window).transaction).unwrap();
         let warned = case.plan().problems.iter().any(|problem| problem.code == "unfinished-apply");
         assert!(warned, "a plan tells of it");
-        let told = apply::take_up(&mut case.survey()).unwrap();
-        assert_eq!(told.len(), 1);
+        let TakenUp { told, has_changed, .. } = ended(&mut case.survey());
+        assert_eq!((told.len(), has_changed), (1, is_back));
         assert_eq!((&told[0].0, matches!(told[0].1, Earlier::TakenBack(_))), (name, is_back));
         assert_eq!(left(fake), Transactions::default());
     }

@@ -54,6 +54,10 @@ pub(super) fn claim(survey: &mut Survey<'_>, surveyed: &Surveyed, report: &mut A
             && let Err(error) = write_claim(host.as_mut(), &claimed, recorded.as_ref())
         {
             failure = Some((format!("{name}: the manifest cannot be written: {error}"), error.help()));
+            // One that cannot be reached cannot be asked to put it back either.
+            if error.leaves_in_doubt(&manifest::write(&claimed)) && !matches!(error, HostError::Unreachable { .. }) {
+                claims.insert(name.clone(), Claim { recorded, claimed, wanted });
+            }
             break;
         }
         claims.insert(name.clone(), Claim { recorded, claimed, wanted });

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 pub(super) struct Done {
     /// Which step.
     pub(super) index: usize,
-    /// Which of its effects were performed.
+    /// Which of its effects are to be taken back if anything is: they were performed, or may have been.
     pub(super) made: Vec<bool>,
     /// How it ended.
     pub(super) result: Result<(), HostError>,
@@ -24,14 +24,25 @@ impl Done {
         Done { index, made: vec![false; plan.steps[index].effects.len()], result: Err(error) }
     }
 
-    fn note(&mut self, effect: usize, result: Result<(), HostError>) {
-        match result {
-            Ok(()) => self.made[effect] = true,
-            // The error that stopped the others says more than theirs.
-            Err(error) if self.result.is_ok() || self.result == Err(HostError::NotTried) => self.result = Err(error),
-            Err(_) => {}
+    fn note(&mut self, plan: &Plan, place: usize, result: Result<(), HostError>) {
+        let Err(error) = result else {
+            self.made[place] = true;
+            return;
+        };
+        self.made[place] = is_to_be_taken_back(&plan.steps[self.index].effects[place], &error);
+        // The error that stopped the others says more than theirs.
+        if self.result.is_ok() || self.result == Err(HostError::NotTried) {
+            self.result = Err(error);
         }
     }
+}
+
+/// Tells whether what failed is taken back as if it had been made, which harms nobody if it was not.
+///
+/// Rules are the exception: what puts a jump back adds another one where it is in place still. Only the journal knows what
+/// rules there were, and without it the hosts are read again and the outcome is unknown.
+fn is_to_be_taken_back(effect: &Effect, error: &HostError) -> bool {
+    error.leaves_in_doubt(effect) && !matches!(effect, Effect::IptablesRestore { .. })
 }
 
 /// Performs one host's part of a wave.
@@ -57,7 +68,7 @@ pub(super) fn perform(host: &mut dyn Host, plan: &Plan, share: &[usize]) -> Vec<
         if going {
             going = run(host, plan, &mut done, &share);
         } else {
-            share.into_iter().for_each(|(lane, effect)| done[lane].note(effect, Err(HostError::NotTried)));
+            share.into_iter().for_each(|(lane, effect)| done[lane].note(plan, effect, Err(HostError::NotTried)));
         }
     }
     done
@@ -71,7 +82,7 @@ fn run(host: &mut dyn Host, plan: &Plan, done: &mut [Done], what: &[(usize, usiz
     let results = host.perform_reversibly(what.iter().map(reversible).collect());
     let all = results.iter().all(Result::is_ok);
     for ((lane, effect), result) in what.iter().zip(results) {
-        done[*lane].note(*effect, result);
+        done[*lane].note(plan, *effect, result);
     }
     all
 }

@@ -4,6 +4,7 @@
 //! its manifest, walks, reads again, and repeats while something remains that a pass did not do. What it returns is what was read, not what was meant.
 
 mod claim;
+mod earlier;
 mod holders;
 mod lane;
 mod report;
@@ -14,8 +15,9 @@ mod walk;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+pub use earlier::{Earlier, TakenUp, take_up};
 pub use report::{ApplyReport, Outcome, StepReport, StepState};
-pub use transaction::{Conduct, Earlier, take_up};
+pub use transaction::Conduct;
 
 use transaction::Open;
 

@@ -15,20 +15,6 @@ pub(super) struct Begun {
     pub(super) made: Vec<bool>,
 }
 
-impl Begun {
-    /// Adds an effect that failed and may have been performed all the same; taking it back harms nobody.
-    pub(super) fn or_tried(mut self, plan: &Plan) -> Self {
-        let failed = self.made.iter().position(|made| !made);
-        if let Some(at) = failed
-            && let Some(Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. }) =
-                plan.steps[self.index].effects.get(at)
-        {
-            self.made[at] = true;
-        }
-        self
-    }
-}
-
 /// What went wrong while taking back, with the host.
 pub(super) type Errors = Vec<(HostName, String)>;
 

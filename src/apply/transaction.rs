@@ -168,9 +168,9 @@ impl<'a> Open<'a> {
 }
 
 fn complete(taken_back: TakenBack) -> Result<(), HostError> {
-    match taken_back.errors.first() {
-        None => Ok(()),
-        Some(error) => Err(HostError::Malformed { doing: "take everything back".to_owned(), text: error.clone() }),
+    match taken_back.errors.join("; ") {
+        errors if errors.is_empty() => Ok(()),
+        text => Err(HostError::Malformed { doing: "take everything back".to_owned(), text }),
     }
 }
 
@@ -180,41 +180,4 @@ fn is_lost(error: &HostError) -> bool {
 
 fn failures<T>(results: Vec<(HostName, Result<T, HostError>)>) -> Vec<Failure> {
     results.into_iter().filter_map(|(name, result)| Some((name, result.err()?))).collect()
-}
-
-/// What an earlier apply has left on a host, and what became of it.
-#[derive(Clone, Debug)]
-pub enum Earlier {
-    /// It was taken back, by the host itself or just now.
-    TakenBack(TakenBack),
-    /// It died without a watchdog; what it had done by then is what the plan starts from.
-    Left(crate::host::Pending),
-}
-
-/// Ends what earlier applies have left on the locked hosts of a survey, before it plans, and tells of it.
-pub fn take_up(survey: &mut Survey<'_>) -> Result<Vec<(HostName, Earlier)>, (HostName, HostError)> {
-    let mut told = Vec::new();
-    for (name, left) in at_most(survey.parallelism(), survey.hosts.iter_mut(), |_, host| end_earlier(host)) {
-        told.extend(left.map_err(|error| (name.clone(), error))?.map(|earlier| (name, earlier)));
-    }
-    Ok(told)
-}
-
-fn end_earlier(host: &mut dyn Host) -> Result<Option<Earlier>, HostError> {
-    use crate::host::Phase;
-    let left = host.transactions()?;
-    let earlier = match left.pending {
-        None => left.taken_back.map(Earlier::TakenBack),
-        Some(pending) if pending.phase == Phase::Confirmed => {
-            host.close(&pending.transaction.id)?;
-            None
-        }
-        Some(pending) if pending.transaction.window.is_none() && pending.phase == Phase::Open => {
-            host.close(&pending.transaction.id)?;
-            Some(Earlier::Left(pending))
-        }
-        Some(pending) => Some(Earlier::TakenBack(host.revert(&pending.transaction.id)?)),
-    };
-    host.forget()?;
-    Ok(earlier)
 }

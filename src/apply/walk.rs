@@ -38,7 +38,6 @@ pub(super) fn walk(
     let mut applied: Vec<Begun> = Vec::new();
     let mut failed: Vec<Begun> = Vec::new();
     let mut stopped = false;
-    let mut refusing: BTreeSet<HostName> = BTreeSet::new();
     for wave in &plan.waves {
         let mut ended = Vec::with_capacity(wave.len());
         for Done { index, made, result } in perform(limit, hosts, plan, wave) {
@@ -53,12 +52,9 @@ pub(super) fn walk(
                     (StepState::Failed("Not finished, because something beside it failed".to_owned()), None)
                 }
                 Err(error) => {
-                    if matches!(error, HostError::NotOpen { .. }) {
-                        refusing.insert(plan.steps[index].change.id.host.clone());
-                    }
                     // After a refusal nothing was done, and what is there may be somebody else's.
                     if made.contains(&true) || !error.is_refusal() {
-                        failed.push(Begun { index, made }.or_tried(plan));
+                        failed.push(Begun { index, made });
                     }
                     stopped = true;
                     (StepState::Failed(error.to_string()), error.help())
@@ -81,14 +77,14 @@ pub(super) fn walk(
         (false, OnFailure::Keep) => Outcome::Partial,
         (false, OnFailure::Undo) => Outcome::RolledBack,
     };
-    refusing.retain(|name| hosts.get_mut(name).is_some_and(|host| has_gone_back(host.as_mut())));
     let mut begun = match on_failure {
         OnFailure::Undo => applied,
         OnFailure::Keep => Vec::new(),
     };
     begun.extend(failed);
+    let back = gone_back(limit, hosts, begun.iter().map(|begun| &plan.steps[begun.index].change.id.host).collect());
     let (by_themselves, by_us): (Vec<Begun>, Vec<Begun>) =
-        begun.into_iter().partition(|begun| refusing.contains(&plan.steps[begun.index].change.id.host));
+        begun.into_iter().partition(|begun| back.contains(&plan.steps[begun.index].change.id.host));
     let errors = take_back(hosts, plan, &by_us, on_failure == OnFailure::Undo);
     begun = by_us.into_iter().chain(by_themselves).collect();
     let taken_back: Vec<ResourceId> = begun.iter().map(|begun| plan.steps[begun.index].change.id.clone()).collect();
@@ -101,9 +97,16 @@ pub(super) fn walk(
     Walked { report, taken_back, errors }
 }
 
-/// Tells whether a host that did no more has taken itself back, or is about to: once more would be once too often.
-fn has_gone_back(host: &mut dyn Host) -> bool {
-    host.transactions().is_ok_and(|left| left.pending.is_none_or(|pending| pending.phase != Phase::Open))
+/// Returns those of some hosts that have taken themselves back, or are about to: once more would be once too often.
+///
+/// All of them are asked, and not only those that refused to go on: a host without a step in the wave that failed said nothing.
+fn gone_back(limit: NonZeroUsize, hosts: &mut Hosts, begun: BTreeSet<&HostName>) -> BTreeSet<HostName> {
+    let has_gone_back = |_: &HostName, host: &mut dyn Host| {
+        let left = host.transactions()?;
+        Ok::<_, HostError>(left.pending.is_none_or(|pending| pending.phase != Phase::Open))
+    };
+    let asked = at_most(limit, hosts.iter_mut().filter(|(name, _)| begun.contains(name)), has_gone_back);
+    asked.into_iter().filter(|(_, answer)| *answer == Ok(true)).map(|(name, _)| name).collect()
 }
 
 fn perform(limit: NonZeroUsize, hosts: &mut Hosts, plan: &Plan, wave: &[usize]) -> Vec<Done> {

@@ -10,7 +10,7 @@ use super::plan::Format;
 use super::progress::{Progress, ReachArguments};
 use super::site::{Site, SiteArguments};
 use super::{ERROR, GUARDED, Level, Output, STALE};
-use crate::apply::{self, Conduct, Earlier, OnFailure};
+use crate::apply::{self, Conduct, Earlier, OnFailure, Outcome};
 use crate::host::Transaction;
 use crate::plan::GUARDS;
 use crate::survey::{Goal, Stage, Survey, Surveyed};
@@ -104,13 +104,12 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     let reach = progress.reach(&arguments.reach, &hears);
     let mut survey = Survey::connect(&site.topology, &site.secrets, goal, site.only.as_ref(), reach);
     let operator = operator(command_name(goal));
-    let taken_up = survey.lock(&operator, arguments.lock_timeout).and_then(|()| apply::take_up(&mut survey));
-    match taken_up {
-        Ok(earlier) => tell(&earlier, output),
-        Err((host, error)) => {
-            output.error(&format!("{host}: {error}"), error.help().as_deref());
-            return ERROR;
-        }
+    if let Err((host, error)) = survey.lock(&operator, arguments.lock_timeout) {
+        output.error(&format!("{host}: {error}"), error.help().as_deref());
+        return ERROR;
+    }
+    if let Err(code) = take_up(&mut survey, output) {
+        return code;
     }
     let Ok(surveyed) = site.survey(&mut survey, output) else {
         return ERROR;
@@ -170,6 +169,22 @@ fn default_window(site: &Site) -> Window {
     let mut hosts = site.topology.managed_hosts().filter(|host| is_wanted(host));
     let over_ssh = hosts.any(|host| matches!(host.connection.value, Connection::Ssh { .. }));
     Window(site.topology.confirm.or(over_ssh.then_some(SSH_WINDOW)))
+}
+
+/// Ends what earlier applies have left, and tells of it before any host forgets it.
+fn take_up(survey: &mut Survey<'_>, output: &Output) -> Result<(), u8> {
+    let mut taken_up = apply::take_up(survey);
+    tell(&taken_up.told, output);
+    taken_up.forget(survey);
+    for (host, error) in &taken_up.failures {
+        output.error(&format!("{host}: {error}"), error.help().as_deref());
+    }
+    match (taken_up.failures.is_empty(), taken_up.has_changed) {
+        (true, _) => Ok(()),
+        // Hosts went back just now, so that nobody may be told that nothing was changed.
+        (false, true) => Err(Outcome::Unknown.exit_code()),
+        (false, false) => Err(ERROR),
+    }
 }
 
 /// Tells of applies that did not end, each of which is over now.

@@ -28,10 +28,9 @@ pub struct WatchdogArguments {
 
 /// What `lvsctl recover` takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "What an apply without a window had done stays.\n\nExit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
-    back.\n\nExample:\n  lvsctl recover"
-)]
+#[command(after_help = "What an apply without a window had done stays. For a network namespace, run it \
+    inside: what is in the kernel is taken back where it was done, and nowhere else.\n\nExit status: 0 nothing was to be done, or it was done; 1 error; 7 not everything could be taken \
+    back.\n\nExample:\n  lvsctl recover")]
 pub struct RecoverArguments {
     /// The folder that stands for /
     #[arg(long, default_value = "/")]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::rights::Right;
+use crate::effect::Effect;
 
 /// Something that could not be done on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -133,6 +134,12 @@ pub enum HostError {
         /// What became of it.
         text: String,
     },
+    /// What is to be taken back was done in another network namespace than this one.
+    #[error("Cannot take the apply {id} back: it was made in another network namespace")]
+    OtherNamespace {
+        /// Which transaction.
+        id: String,
+    },
     /// Something before it failed.
     #[error("Not tried, because something before it failed")]
     NotTried,
@@ -163,6 +170,9 @@ impl HostError {
                 Some("Something else changed the host in the meantime; plan again".into())
             }
             HostError::Locked { .. } => Some("Wait until it has ended, or give --lock-timeout, then plan again".into()),
+            HostError::OtherNamespace { .. } => {
+                Some("Run it in there (ip netns exec NAME lvsctl recover --root FOLDER), or apply again".into())
+            }
             HostError::NotOpen { .. } => Some("Plan again: the plan says what is there now".into()),
             HostError::Io { .. }
             | HostError::Kernel { .. }
@@ -217,6 +227,7 @@ impl HostError {
             | HostError::MissingSecret { .. }
             | HostError::Kernel { .. }
             | HostError::NotOpen { .. }
+            | HostError::OtherNamespace { .. }
             | HostError::NotTried => true,
             HostError::Unreachable { .. }
             | HostError::HostKey { .. }
@@ -227,6 +238,17 @@ impl HostError {
             | HostError::Program { .. }
             | HostError::Timeout { .. }
             | HostError::Locked { .. } => false,
+        }
+    }
+
+    /// Tells whether an effect that failed with this error may have been made all the same.
+    pub fn leaves_in_doubt(&self, effect: &Effect) -> bool {
+        match self {
+            // A program that says no has done nothing, but for one that goes on working.
+            HostError::Program { .. } => {
+                matches!(effect, Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. })
+            }
+            error => !error.is_refusal(),
         }
     }
 
@@ -302,6 +324,23 @@ mod tests {
         assert_eq!(denied.help().as_deref(), Some("Run as root, or with the capability CAP_SYS_MODULE"));
         let odd = HostError::kernel("add fwm:1", Errno::NOTTY, |_| None);
         assert_eq!(odd.to_string(), "Cannot add fwm:1: Inappropriate ioctl for device (error 25)");
+    }
+
+    #[test]
+    fn what_failed_is_in_doubt_unless_it_was_refused() {
+        let start = Effect::StartKeepalived { configuration: "0".to_owned() };
+        let write = Effect::RemoveFile { path: "/etc/a".to_owned() };
+        let program = HostError::Program {
+            doing: "do this".to_owned(),
+            program: "keepalived".to_owned(),
+            exit: "exit status 1".to_owned(),
+            text: String::new(),
+        };
+        assert!(program.leaves_in_doubt(&start) && !program.leaves_in_doubt(&write));
+        let io = HostError::Io { doing: "write".to_owned(), path: "/etc/a".to_owned(), text: String::new() };
+        let timeout = HostError::Timeout { doing: "do this".to_owned(), within: Duration::ZERO };
+        assert!(io.leaves_in_doubt(&write) && timeout.leaves_in_doubt(&write));
+        assert!(!HostError::NotTried.leaves_in_doubt(&start));
     }
 
     #[test]

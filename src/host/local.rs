@@ -47,13 +47,12 @@ impl Host for LocalHost {
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
-        let effect = effect.clone();
-        self.worker.call(move |session| session.perform_unjournaled(&effect))?
+        self.perform_all(vec![effect.clone()]).into_iter().collect()
     }
 
     fn perform_all(&mut self, effects: Vec<Effect>) -> Vec<Result<(), HostError>> {
         let length = effects.len();
-        match self.worker.call(move |session| session.perform_all(&effects)) {
+        match self.worker.call(move |session| session.perform_unjournaled(&effects)) {
             Ok(results) => results,
             Err(error) => vec![Err(error); length],
         }
@@ -107,7 +106,45 @@ impl Host for LocalHost {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::super::agent::{RemoteHost, Rhythm, serve};
     use super::*;
+    use crate::effect::Undo;
+    use crate::topology::SecretText;
+
+    fn write(path: &str, text: &str) -> Effect {
+        let text = SecretText::plain(text);
+        Effect::WriteFile { path: path.into(), text, mode: 0o600, keepalived_test: false, keep_previous: false }
+    }
+
+    /// A client on another machine that dies while it takes back: the journal knows what it had taken back by then.
+    #[test]
+    fn what_is_taken_back_through_an_agent_is_noted() {
+        let root = tempfile::tempdir().unwrap();
+        let open = || LocalHost { worker: Worker::start(root.path(), None, None).unwrap() };
+        let (near, far) = UnixStream::pair().unwrap();
+        let host = open();
+        let agent =
+            thread::spawn(move || serve(Box::new(host), far.try_clone().unwrap(), far, Rhythm::default(), || {}));
+        let mut client = RemoteHost::greet(near, Duration::from_secs(60)).unwrap();
+        let operator = Operator::default();
+        client.lock(&operator, Duration::ZERO).unwrap();
+        let id = "0123abcd".to_owned();
+        client.begin(&Transaction { id: id.clone(), plan: String::new(), operator, window: None }).unwrap();
+        let steps = ["/etc/a", "/etc/b"]
+            .map(|path| Reversible { effect: write(path, "after"), undo: Undo::reverse([write(path, "before")]) });
+        assert_eq!(client.perform_reversibly(steps.to_vec()), [Ok(()), Ok(())]);
+        client.perform(&write("/etc/b", "before")).unwrap();
+        fs::write(root.path().join("etc/b"), "theirs").unwrap();
+        drop(client);
+        agent.join().unwrap().unwrap();
+        assert_eq!(open().revert(&id).unwrap().errors, Vec::<String>::new());
+        let text = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
+        assert_eq!((text("etc/a"), text("etc/b")), ("before".into(), "theirs".into()));
+    }
 
     #[test]
     fn this_machine_answers_without_any_rights() {

@@ -37,7 +37,10 @@ impl Performing {
             Ok(false) => perform(),
             Ok(true) => {
                 let results = perform();
-                let made = run.iter().zip(&results).map(|(effect, result)| may_have_been_made(effect, result));
+                let made = run.iter().zip(&results).map(|(effect, result)| match result {
+                    Ok(()) => true,
+                    Err(error) => error.leaves_in_doubt(effect),
+                });
                 // Without this, all of them count as made.
                 let _ = self.journal.append(&Record::Done(made.collect()), false);
                 self.journal.unlock();
@@ -47,11 +50,11 @@ impl Performing {
     }
 
     /// Writes down that something was taken back by the client itself, so that nobody does it once more.
-    fn note_undone(&mut self, effect: &Effect) {
+    fn note_undone(&mut self, marks: Vec<String>) {
         if self.journal.is_own() && self.journal.lock(Duration::ZERO) == Ok(true) {
             if self.journal.is_own() {
                 // Without this it is taken back once more.
-                let _ = self.journal.append(&Record::Undone(vec![journal::mark(effect)]), false);
+                let _ = self.journal.append(&Record::Undone(marks), false);
             }
             self.journal.unlock();
         }
@@ -141,14 +144,23 @@ impl Session {
         Watch::arm(&watched, self.has_systemd(), self.heart(), self.beats_itself()).map(Some)
     }
 
-    /// Makes one change that no journal has to know how to take back, or takes one back.
-    pub(super) fn perform_unjournaled(&mut self, effect: &Effect) -> Result<(), HostError> {
-        let result = self.perform(effect);
-        let is_done = result.as_ref().map_or_else(HostError::is_done_already, |()| true);
-        if let Some(performing) = self.performing.as_mut().filter(|_| is_done) {
-            performing.note_undone(effect);
-        }
-        result
+    /// Performs in order what no journal has to know how to take back, or what takes something back: that is noted.
+    pub(super) fn perform_unjournaled(&mut self, effects: &[Effect]) -> Vec<Result<(), HostError>> {
+        in_runs(effects, |run| {
+            let results = self.perform_all(run);
+            if let Some(performing) = &mut self.performing {
+                let is_done = |result: &Result<(), HostError>| match result {
+                    Ok(()) => true,
+                    Err(error) => error.is_done_already(),
+                };
+                let done = run.iter().zip(&results).filter(|(_, result)| is_done(result));
+                let marks: Vec<String> = done.map(|(effect, _)| journal::mark(effect)).collect();
+                if !marks.is_empty() {
+                    performing.note_undone(marks);
+                }
+            }
+            results
+        })
     }
 
     /// Performs in order, each run after its undo is on the disk.
@@ -212,7 +224,14 @@ impl Session {
                 self.close(id)?;
                 Ok(Recovered::Left(pending))
             }
-            (Phase::Open | Phase::Reverting, _) => self.revert(id).map(Recovered::TakenBack),
+            (Phase::Open | Phase::Reverting, _) => {
+                // Whoever says it by hand may be anywhere, with the folder of a namespace or of the machine.
+                let journal = self.journal_of(id)?;
+                if journal.is_some_and(|journal| journal.glance().is_ok_and(|it| it.head.is_of_another_namespace())) {
+                    return Err(HostError::OtherNamespace { id: id.clone() });
+                }
+                self.revert(id).map(Recovered::TakenBack)
+            }
         }
     }
 
@@ -251,15 +270,4 @@ fn intent(step: &Reversible) -> Result<Intent, HostError> {
         _ => None,
     };
     Ok(Intent { undo: UnmaskedUndo::from(&step.undo), rules })
-}
-
-/// Tells whether an effect was performed, or may have been although it failed.
-fn may_have_been_made(effect: &Effect, result: &Result<(), HostError>) -> bool {
-    let is_daemon = matches!(effect, Effect::StartKeepalived { .. } | Effect::ReloadKeepalived { .. });
-    match result {
-        Ok(()) => true,
-        // A program that says no has done nothing, but for one that goes on working.
-        Err(HostError::Program { .. }) => is_daemon,
-        Err(error) => !error.is_refusal(),
-    }
 }

@@ -8,6 +8,7 @@ mod files;
 mod ipvs;
 pub mod network;
 mod rules;
+mod transactions;
 
 use std::fmt::Debug;
 
@@ -54,6 +55,7 @@ pub fn cases() -> Vec<Case> {
         ("keepalived_starts_reloads_and_stops", daemon::keepalived_starts_reloads_and_stops),
         ("keepalived_runs_with_vrrp", daemon::keepalived_runs_with_vrrp),
         ("keepalived_is_started_and_stopped_twice", daemon::keepalived_is_started_and_stopped_twice),
+        ("what_the_client_took_back_is_left_alone", transactions::what_the_client_took_back_is_left_alone),
         ("asking_changes_nothing", network::asking_changes_nothing),
     ]
 }

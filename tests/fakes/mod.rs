@@ -143,7 +143,9 @@ impl Case {
     /// Plans and applies.
     pub fn apply(&self, on_failure: OnFailure) -> ApplyReport {
         let mut survey = self.survey();
-        apply::take_up(&mut survey).unwrap_or_else(|(host, error)| panic!("{host}: {error}"));
+        let mut taken_up = apply::take_up(&mut survey);
+        taken_up.forget(&mut survey);
+        assert!(taken_up.failures.is_empty(), "{taken_up:?}");
         let first = survey.plan().unwrap_or_else(|cycle| panic!("{cycle}"));
         apply::apply(&mut survey, first, on_failure, &mut |_, _| {})
     }

@@ -88,14 +88,25 @@ impl Request {
 pub(super) fn time_of<'a>(effects: impl IntoIterator<Item = &'a Effect>) -> Duration {
     let time = |effect: &Effect| match effect {
         Effect::AwaitService { within, .. }
-        | Effect::AwaitDrained { within, .. }
         | Effect::AwaitNoAddress { within, .. }
         | Effect::AwaitNoSyncDaemon { within } => *within,
         // A batch of tens of thousands is one call.
         Effect::Ipvs(_) => Duration::ZERO,
         _ => EFFECT,
     };
-    effects.into_iter().fold(ANSWER, |sum, effect| sum.saturating_add(time(effect)))
+    let mut sum = ANSWER;
+    // How long the last effects have together, if they are drains: neighbours wait at the same time.
+    let mut draining = Duration::ZERO;
+    for effect in effects {
+        draining = match effect {
+            Effect::AwaitDrained { within, .. } => draining.max(*within),
+            other => {
+                sum = sum.saturating_add(draining).saturating_add(time(other));
+                Duration::ZERO
+            }
+        };
+    }
+    sum.saturating_add(draining)
 }
 
 /// What an agent answers.
@@ -121,4 +132,24 @@ pub(super) enum Reply {
         /// How many.
         requests: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{DestinationKey, IpvsCommand, ServiceKey};
+    use crate::topology::Family;
+
+    #[test]
+    fn drains_that_wait_at_the_same_time_are_counted_once() {
+        let service = ServiceKey::Mark { mark: 1, family: Family::Ipv4 };
+        let destination = DestinationKey { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 80 };
+        let drain = |seconds| Effect::AwaitDrained { service, destination, within: Duration::from_secs(seconds) };
+        let rest = [Effect::Ipvs(IpvsCommand::DeleteService(service)), Effect::StopKeepalived];
+        let first: Vec<Effect> = (0..22_000).map(|_| drain(30)).chain([drain(40)]).collect();
+        let all: Vec<Effect> = first.iter().cloned().chain(rest).chain([drain(5)]).collect();
+        assert_eq!(time_of(&first), ANSWER + Duration::from_secs(40));
+        assert_eq!(time_of(&all), ANSWER + Duration::from_secs(40) + EFFECT + Duration::from_secs(5));
+        assert_eq!(time_of(&[drain(1), drain(u64::MAX)]), Duration::MAX);
+    }
 }

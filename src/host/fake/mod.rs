@@ -4,6 +4,7 @@
 //! clone is another connection to the same host: with it a test looks at the host, or alters it behind the back of the
 //! code under test. What is not modelled: packets, health checks, VRRP, and how iptables rewrites a rule.
 
+mod failures;
 mod iptables;
 mod keepalived;
 mod network;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::failures::Failures;
 use self::iptables::Rules;
 use self::keepalived::Daemon;
 use self::network::Network;
@@ -33,6 +35,8 @@ use ipnet::IpNet;
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     holds_lock: bool,
+    /// The transaction that was begun over this connection.
+    performing: Option<String>,
 }
 
 #[derive(Debug)]
@@ -49,11 +53,9 @@ struct State {
     keepalived: Option<String>,
     is_locked: bool,
     journal: Journal,
-    is_reachable: bool,
     management: Option<Management>,
-    cable_is_pulled_at: Option<usize>,
     performed: Vec<Effect>,
-    failures: BTreeMap<usize, HostError>,
+    failures: Failures,
 }
 
 impl Default for FakeHost {
@@ -64,7 +66,7 @@ impl Default for FakeHost {
 
 impl Clone for FakeHost {
     fn clone(&self) -> Self {
-        FakeHost { state: Arc::clone(&self.state), holds_lock: false }
+        FakeHost { state: Arc::clone(&self.state), holds_lock: false, performing: None }
     }
 }
 
@@ -84,13 +86,11 @@ impl FakeHost {
             keepalived: Some("2.2.7".into()),
             is_locked: false,
             journal: Journal::default(),
-            is_reachable: true,
             management: None,
-            cable_is_pulled_at: None,
             performed: Vec::new(),
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
         };
-        let host = FakeHost { state: Arc::new(Mutex::new(state)), holds_lock: false };
+        let host = FakeHost { state: Arc::new(Mutex::new(state)), holds_lock: false, performing: None };
         let loopback = ["127.0.0.1/8", "::1/128"];
         ["all", "default"].into_iter().for_each(|pseudo| host.state().add_interface_sysctls(pseudo));
         host.with_link("lo", None, &loopback)
@@ -129,30 +129,6 @@ impl FakeHost {
     /// Says by which connection a client is on the host.
     pub fn set_management(&self, management: Management) {
         self.state().management = Some(management);
-    }
-
-    /// Makes an effect fail that is yet to be performed: 0 is the next one.
-    pub fn fail_at(&self, effects_before: usize, error: HostError) {
-        let mut state = self.state();
-        let place = state.performed.len() + effects_before;
-        state.failures.insert(place, error);
-    }
-
-    /// Makes the host unreachable: every question and every effect fails from now on.
-    pub fn pull_the_cable(&self) {
-        self.state().is_reachable = false;
-    }
-
-    /// Makes the host unreachable when it is about to perform an effect: 0 is the next one.
-    pub fn pull_the_cable_at(&self, effects_before: usize) {
-        let mut state = self.state();
-        state.cable_is_pulled_at = Some(state.performed.len() + effects_before);
-    }
-
-    /// Makes the host reachable again.
-    pub fn plug_the_cable_in(&self) {
-        let mut state = self.state();
-        (state.is_reachable, state.cable_is_pulled_at) = (true, None);
     }
 
     /// Returns the names of all parameters that the host has now.
@@ -212,17 +188,11 @@ impl Host for FakeHost {
     }
 
     fn perform(&mut self, effect: &Effect) -> Result<(), HostError> {
-        let mut state = self.state();
-        let place = state.performed.len();
-        if state.cable_is_pulled_at.is_some_and(|at| at <= place) {
-            state.is_reachable = false;
+        let (_, result) = self.carry_out(effect);
+        if result.as_ref().map_or_else(HostError::is_done_already, |()| true) {
+            self.note_undone(effect);
         }
-        state.reach()?;
-        state.performed.push(effect.clone());
-        match state.failures.remove(&place) {
-            Some(error) => Err(error),
-            None => state.perform(effect),
-        }
+        result
     }
 
     /// Nobody lets go of it while this one waits.
@@ -250,7 +220,10 @@ impl Host for FakeHost {
     fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
         let mut state = self.state();
         state.reach()?;
-        state.begin(transaction)
+        state.begin(transaction)?;
+        drop(state);
+        self.performing = Some(transaction.id.clone());
+        Ok(())
     }
 
     fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {
@@ -259,7 +232,11 @@ impl Host for FakeHost {
         in_runs(&effects, |run| {
             let results = run.iter().zip(steps.by_ref()).map(|(effect, step)| {
                 self.state().intend(step)?;
-                self.perform(effect).inspect_err(|_| self.state().refused())
+                let (is_made, result) = self.carry_out(effect);
+                if !is_made {
+                    self.state().refused();
+                }
+                result
             });
             results.collect()
         })
@@ -297,11 +274,6 @@ impl Host for FakeHost {
 }
 
 impl State {
-    fn reach(&self) -> Result<(), HostError> {
-        let unreachable = || HostError::Unreachable { text: "no answer".into() };
-        self.is_reachable.then_some(()).ok_or_else(unreachable)
-    }
-
     fn answer(&self, probe: &Probe) -> Answer {
         match probe {
             Probe::Modules(names) => {

@@ -1,6 +1,8 @@
 //! The transaction of a host in memory: a journal without a disk, and a window that only a test can let pass.
 
 use super::{FakeHost, State};
+use crate::effect::Effect;
+use crate::host::journal::{Undone, mark};
 use crate::host::{Cause, HostError, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
 
 /// What a host knows of applies.
@@ -8,6 +10,8 @@ use crate::host::{Cause, HostError, Pending, Phase, Reversible, TakenBack, Trans
 pub(super) struct Journal {
     pending: Option<(Transaction, Phase)>,
     performed: Vec<Reversible>,
+    /// What the client took back itself.
+    undone: Vec<String>,
     taken_back: Option<TakenBack>,
     /// How often the journal was used to take back.
     times: usize,
@@ -24,6 +28,16 @@ impl FakeHost {
     /// Lets something be left the next time that the open transaction is taken back.
     pub fn cannot_take_back(&self, what: &str) {
         self.state().journal.stuck.push(what.to_owned());
+    }
+
+    /// Notes what the client that performs took back itself.
+    pub(super) fn note_undone(&self, effect: &Effect) {
+        let journal = &mut self.state().journal;
+        if let Some((open, Phase::Open)) = &journal.pending
+            && self.performing.as_ref() == Some(&open.id)
+        {
+            journal.undone.push(mark(effect));
+        }
     }
 
     /// Lets the window of an open transaction pass: what a watchdog does.
@@ -92,7 +106,9 @@ impl State {
         let performed = std::mem::take(&mut self.journal.performed);
         let reverse = performed.iter().rev().flat_map(|step| &step.undo.reverse);
         let afterwards = performed.iter().flat_map(|step| &step.undo.afterwards);
-        let errors = reverse.chain(afterwards).filter_map(|effect| self.perform(effect).err());
+        let mut undone = Undone::of(&std::mem::take(&mut self.journal.undone));
+        let to_do = reverse.chain(afterwards).filter(|effect| undone.is_to_be_done(effect));
+        let errors = to_do.filter_map(|effect| self.perform(effect).err());
         let errors = errors.filter(|error| !error.is_done_already()).map(|error| error.to_string());
         let mut errors: Vec<String> = errors.collect();
         errors.append(&mut self.journal.stuck);

@@ -47,7 +47,9 @@
 //! record.rs     one line of a journal with its checksum: what is torn is not there
 //! file.rs       the journal on the disk
 //! performer.rs  the process that performs
+//! place.rs      the run of the kernel and the network namespace in which that is
 //! revert.rs     takes back what a journal says
+//! undone.rs     what is back already
 //! rules.rs      whether rules are as they were
 //! unit.rs       has it taken back when the host comes up again
 //! ```
@@ -57,11 +59,13 @@
 
 mod file;
 mod performer;
+mod place;
 mod record;
 mod revert;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod undone;
 mod unit;
 
 pub(super) use file::{Journal, forget_last, is_watched, last, tidy, watch};
@@ -69,6 +73,7 @@ pub(super) use performer::{is_running, marker};
 pub(super) use record::{Head, Intent, Record, mark};
 pub(super) use revert::{Attempts, close, revert};
 pub(super) use rules::Rules;
+pub(super) use undone::Undone;
 pub(super) use unit::{PROGRAM, install as install_unit};
 
 use super::Transaction;
@@ -82,7 +87,8 @@ impl Head {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             transaction: transaction.clone(),
             began: super::lock::now(),
-            boot: revert::boot(),
+            boot: place::boot(),
+            namespace: place::namespace(),
             performer: performer::own(),
             session: Process::session(std::process::id()).unwrap_or_default(),
             is_agent,

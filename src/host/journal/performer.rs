@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::place::boot;
 use super::record::Head;
-use super::revert::boot;
 use crate::host::HostError;
 use crate::host::process::{Process, wait_until};
 

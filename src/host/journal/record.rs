@@ -59,6 +59,9 @@ pub(in crate::host) struct Head {
     pub(in crate::host) began: u64,
     /// During which run of the kernel.
     pub(in crate::host) boot: String,
+    /// In which network namespace: the device and the inode of its file, which are numbers of this run of the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::host) namespace: Option<(u64, u64)>,
     /// The process that performs, and when it started in clock ticks.
     pub(in crate::host) performer: (u32, u64),
     /// The session of that process, in which its programs are.

@@ -1,7 +1,5 @@
 //! Takes back what a journal says: last first, then what keepalived has to read again, then the manifest.
 
-use std::collections::{HashMap, HashSet};
-use std::mem::{Discriminant, discriminant};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use super::file::{self, Content, Journal};
 use super::performer;
 use super::record::{self, Intent, Record};
 use super::rules::Rules;
+use super::undone::Undone;
 use crate::effect::{Effect, Undo};
 use crate::host::files::Files;
 use crate::host::session::Session;
@@ -56,7 +55,7 @@ pub(in crate::host) fn revert(
     attempts: Attempts,
 ) -> Result<Option<TakenBack>, HostError> {
     for left in (0..attempts.number()).rev() {
-        match (attempt(session, id, cause, left == 0), attempts) {
+        match (attempt(session, id, cause, (left == 0).then_some(attempts)), attempts) {
             (Ok(ControlFlow::Break(taken_back)), _) => return Ok(taken_back),
             (Err(error), Attempts::Few) => return Err(error),
             (Err(error), Attempts::Many) if left == 0 => return Err(error),
@@ -67,18 +66,25 @@ pub(in crate::host) fn revert(
     Ok(None)
 }
 
-/// Tries to take back; with something left to do the journal stays, unless this is the last attempt.
+/// What is said of something that could not be taken back yet.
+const LEFT: &str = "the watchdog on the host goes on trying";
+
+/// Tries to take back; with something left to do the journal stays, unless this is the `last` attempt and no watchdog is there
+/// that comes after a caller who waited for it.
 fn attempt(
     session: &mut Session,
     id: &str,
     cause: Cause,
-    is_last: bool,
+    last: Option<Attempts>,
 ) -> Result<ControlFlow<Option<TakenBack>>, HostError> {
     let files = session.files().clone();
     let Some(mut journal) = Journal::open(&files)? else { return Ok(ControlFlow::Break(None)) };
     let head = journal.glance()?.head;
     if head.transaction.id != id {
         return Ok(ControlFlow::Break(None));
+    }
+    if session.is_machine() && head.is_of_another_namespace() {
+        return Err(HostError::OtherNamespace { id: id.to_owned() });
     }
     if !journal.lock(PATIENCE)? {
         performer::end(&head)?;
@@ -102,10 +108,15 @@ fn attempt(
         // A disk that is full must not keep anything from going back.
         let _ = journal.append(&Record::Reverting, true);
     }
-    let (taken_back, went) = take_back(session, content, cause);
-    if !went.errors.is_empty() && !is_last {
+    let (mut taken_back, went) = take_back(session, content, cause);
+    let is_left = matches!(last, Some(Attempts::Few)) && file::is_watched(&files).unwrap_or(false);
+    if !went.errors.is_empty() && (last.is_none() || is_left) {
         // Without this everything is taken back once more.
         let _ = journal.append(&Record::Undone(went.undone.iter().map(record::mark).collect()), false);
+        if is_left {
+            taken_back.errors.push(LEFT.to_owned());
+            return Ok(ControlFlow::Break(Some(taken_back)));
+        }
         return Ok(ControlFlow::Continue(()));
     }
     let noted = file::note_last(&files, &taken_back);
@@ -130,9 +141,13 @@ pub(in crate::host) fn close(files: &Files, journal: Journal) -> Result<(), Host
 }
 
 fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBack, Went) {
-    let is_same_boot = content.head.boot == boot();
-    let cause = if is_same_boot { cause } else { Cause::Reboot };
-    let mut undone = Undone::of(&content.records);
+    // A namespace that stands for a host and was made anew is that host after a reboot.
+    let is_same_kernel = content.head.is_of_this_boot() && !content.head.is_of_another_namespace();
+    let cause = if is_same_kernel { cause } else { Cause::Reboot };
+    let mut undone = Undone::of(content.records.iter().flat_map(|record| match record {
+        Record::Undone(marks) => marks.as_slice(),
+        _ => &[],
+    }));
     let made = made(content.records);
     let steps = |of: fn(&Made) -> &[Effect], is_reverse: bool| {
         let mut order: Vec<&Made> = made.iter().collect();
@@ -140,7 +155,7 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBac
             order.reverse();
         }
         let each = order.into_iter().flat_map(|made| of(made).iter().map(move |effect| (effect.clone(), made)));
-        each.filter(|(effect, _)| is_same_boot || persists(effect)).collect::<Vec<_>>()
+        each.filter(|(effect, _)| is_same_kernel || persists(effect)).collect::<Vec<_>>()
     };
     let (manifest, mut reverse): (Vec<_>, Vec<_>) =
         steps(|made| &made.undo.reverse, true).into_iter().partition(|(effect, _)| is_manifest(effect));
@@ -162,50 +177,6 @@ fn take_back(session: &mut Session, content: Content, cause: Cause) -> (TakenBac
     }
     let (transaction, at) = (content.head.transaction, lock::now());
     (TakenBack { transaction, at, cause, effects: made.len(), errors }, went)
-}
-
-/// What was taken back already, by the client or in an earlier attempt.
-struct Undone {
-    /// How often each mark was noted.
-    marks: HashMap<String, usize>,
-    /// What the effects that are yet to be done are about.
-    to_do: HashSet<(Discriminant<Effect>, Option<String>)>,
-}
-
-impl Undone {
-    fn of(records: &[Record]) -> Self {
-        let mut marks = HashMap::new();
-        for mark in
-            records.iter().filter_map(|record| if let Record::Undone(marks) = record { Some(marks) } else { None })
-        {
-            mark.iter().for_each(|mark| *marks.entry(mark.clone()).or_default() += 1);
-        }
-        Undone { marks, to_do: HashSet::new() }
-    }
-
-    /// Tells whether an effect is to be done, asked in their order: what is done is done once more if something that may be
-    /// about the same thing comes before it and is not done.
-    fn is_to_be_done(&mut self, effect: &Effect) -> bool {
-        if self.marks.is_empty() {
-            return true;
-        }
-        let is_done = self.marks.get_mut(&record::mark(effect)).is_some_and(|times| {
-            let is_left = *times > 0;
-            *times = times.saturating_sub(1);
-            is_left
-        });
-        let about = match effect {
-            Effect::WriteFile { path, .. } | Effect::WriteLink { path, .. } | Effect::RemoveFile { path } => {
-                (discriminant(&Effect::ReloadUnits), Some(path.clone()))
-            }
-            other => (discriminant(other), None),
-        };
-        if is_done && !self.to_do.contains(&about) {
-            return false;
-        }
-        self.to_do.insert(about);
-        true
-    }
 }
 
 /// How it went.
@@ -292,9 +263,4 @@ fn persists(effect: &Effect) -> bool {
 
 fn is_manifest(effect: &Effect) -> bool {
     matches!(effect, Effect::WriteFile { path, .. } | Effect::RemoveFile { path } if path == MANIFEST)
-}
-
-/// Returns what identifies this run of the kernel; the same text for all of them where it cannot be told.
-pub(in crate::host) fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

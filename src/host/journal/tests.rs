@@ -265,6 +265,32 @@ fn after_a_reboot_only_what_persists_is_taken_back() {
     assert_eq!(Session::new(root.path(), false).recover(), Ok(Recovered::Nothing));
 }
 
+/// A namespace that stands for a host shares the machine's folder tree: whoever recovers it by hand must be inside.
+#[test]
+fn what_was_done_in_another_namespace_is_not_taken_back_here_by_hand() {
+    let root = tempfile::tempdir().unwrap();
+    let mut session = begun(root.path());
+    let kernel =
+        Effect::WriteSysctl { key: crate::topology::SysctlKey::from_path("net/no/such/parameter"), value: "1".into() };
+    let undo = Undo::reverse([kernel, write("/etc/a", "before")]);
+    assert_eq!(session.perform_reversibly(&[Reversible { effect: write("/etc/a", "after"), undo }]), [Ok(())]);
+    let here = Content::of(&journal_of(root.path())).unwrap();
+    assert!(here.head.namespace.is_some() && !here.head.is_of_another_namespace());
+    let mut head = Head { namespace: Some((0, 0)), ..here.head };
+    head.transaction.window = Some(Duration::from_secs(60));
+    let lines = [Record::Head(head)].into_iter().chain(here.records).map(|record| record::line(&record));
+    fs::write(root.path().join("var/lib/lvsctl/journal/transaction"), lines.collect::<String>()).unwrap();
+    let refused = Session::new(root.path(), false).recover().unwrap_err();
+    assert_eq!(refused, HostError::OtherNamespace { id: ID.into() });
+    let refused = Session::new(root.path(), true).revert(ID).unwrap_err();
+    assert_eq!(refused, HostError::OtherNamespace { id: ID.into() }, "the machine is never another one");
+    assert_eq!(text(root.path(), "/etc/a"), "after");
+    // The next apply enters the namespace by its name: it was made anew, and what was in its kernel is gone.
+    let taken_back = Session::new(root.path(), false).revert(ID).unwrap();
+    assert_eq!((taken_back.cause, taken_back.errors), (Cause::Reboot, Vec::new()));
+    assert_eq!(text(root.path(), "/etc/a"), "before");
+}
+
 /// What cannot be taken back is told, and the manifest goes on claiming what may still be there.
 #[test]
 fn what_cannot_be_taken_back_is_told_and_stays_owned() {

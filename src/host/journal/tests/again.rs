@@ -56,6 +56,26 @@ fn what_fails_is_tried_again_while_the_journal_is_there() {
     assert!(!place.exists());
 }
 
+/// Somebody waits for a revert, and a watchdog is there that has more patience: the journal is its.
+#[test]
+fn what_a_caller_cannot_take_back_is_left_to_the_watchdog() {
+    let root = tempfile::tempdir().unwrap();
+    let mut session = begun(root.path());
+    assert_eq!(session.perform_reversibly(&[replace("/etc/a", "1", "2"), stuck("/etc/b")]), vec![Ok(()); 2]);
+    let watchdog = watch(session.files(), Duration::ZERO).unwrap();
+    let taken_back = session.revert(ID).unwrap();
+    assert_eq!(taken_back.errors.len(), 2, "{taken_back:?}");
+    assert!(taken_back.tell().ends_with("the watchdog on the host goes on trying"), "{}", taken_back.tell());
+    let left = Session::new(root.path(), false).transactions().unwrap();
+    assert_eq!((left.pending.map(|pending| pending.phase), left.taken_back), (Some(Phase::Reverting), None));
+    fs::write(root.path().join("etc/a"), "theirs").unwrap();
+    // The watchdog ends without it, and whoever comes now is the last one.
+    drop(watchdog);
+    let taken_back = Session::new(root.path(), false).revert(ID).unwrap();
+    assert_eq!((taken_back.errors.len(), text(root.path(), "/etc/a")), (1, "theirs".into()), "{taken_back:?}");
+    assert_eq!(Session::new(root.path(), false).transactions().unwrap().pending, None);
+}
+
 fn is_undone(content: &Content) -> bool {
     content.records.iter().any(|record| matches!(record, Record::Undone(_)))
 }
@@ -67,7 +87,7 @@ fn what_the_client_took_back_is_left_alone() {
     let mut session = begun(root.path());
     let steps = [replace("/etc/a", "1", "2"), replace("/etc/b", "one", "two")];
     assert_eq!(session.perform_reversibly(&steps), vec![Ok(()); 2]);
-    session.perform_unjournaled(&write("/etc/b", "one")).unwrap();
+    assert_eq!(session.perform_unjournaled(&[write("/etc/b", "one")]), [Ok(())]);
     fs::write(root.path().join("etc/b"), "theirs").unwrap();
     drop(session);
     Session::new(root.path(), false).revert(ID).unwrap();
