@@ -42,10 +42,6 @@ const NEVER: &[(&str, &str)] = &[
     ("real-server/ssh", "as for directors"),
     ("director/local", "that is the machine itself, and a namespace cannot be it"),
     ("real-server/local", "as for directors"),
-    (
-        "failover/virtual-mac",
-        "the VIPs move to an interface of keepalived's own; tests/kernel/virtual_mac.rs is about it",
-    ),
     ("policy", "it is about the command, and says nothing of a host; tests/kernel/survives.rs is about it"),
     ("director/managed", "real servers only"),
     ("director/offload lro=true", "no interface of the laboratory can merge packets for good"),

@@ -49,6 +49,7 @@ mod routes;
 mod rtnetlink;
 mod session;
 pub mod ssh;
+mod streams;
 mod sysctl;
 mod transact;
 mod transaction;

@@ -5,16 +5,14 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use super::HostError;
 use super::journal::marker;
 use super::rights::Right;
+use super::{HostError, streams};
 
 /// Where Debian keeps system programs.
 const SYSTEM: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
@@ -118,16 +116,10 @@ pub(super) fn run_prepared(
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |error: io::Error| HostError::file("run", program, &error);
     let mut child = command.spawn().map_err(failed)?;
-    // The three pipes are served at once, or a program that prints much before it has read all would stand still.
-    if let Some((mut pipe, text)) = child.stdin.take().zip(input.map(str::to_owned)) {
-        // A program that did not read its input to the end says why by its exit status.
-        thread::spawn(move || pipe.write_all(text.as_bytes()));
-    }
-    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let status = wait(&mut child, within).map_err(failed)?;
-    let deadline = Instant::now() + REST;
-    let ((stdout, is_complete), (stderr, _)) = (text(&stdout, deadline), text(&stderr, deadline));
-    match status {
+    let served = streams::serve(&mut child, input, within, REST).map_err(failed)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr, is_complete) = (text(&served.stdout), text(&served.stderr), served.is_complete);
+    match served.status {
         Some(status) => Ok(Output { status, stdout, stderr, is_complete }),
         None => Err(HostError::Timeout { doing: format!("{doing} ({program})"), within }),
     }
@@ -159,61 +151,6 @@ pub(super) fn failure(doing: &str, program: &str, output: &Output) -> HostError 
     HostError::Program { doing: doing.into(), program: program.into(), exit: output.ending(), text }
 }
 
-/// Waits until a child of ours has ended, and ends it when the deadline is over.
-fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + within;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
-}
-
-/// Reads a pipe on a thread of its own, in pieces, until it is closed or nobody listens.
-fn reader(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (pieces, received) = channel();
-    thread::spawn(move || {
-        let Some(mut pipe) = pipe else { return };
-        let mut buffer = [0; 8192];
-        // What was read before an error is worth showing.
-        while let Ok(length @ 1..) = retry(|| pipe.read(&mut buffer)) {
-            if pieces.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    received
-}
-
-fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Puts together what was read, until the pipe is closed or the deadline is over; tells whether it was closed.
-fn text(pieces: &Receiver<Vec<u8>>, deadline: Instant) -> (String, bool) {
-    let mut bytes = Vec::new();
-    let ended = loop {
-        match pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(piece) => bytes.extend(piece),
-            Err(ended) => break ended,
-        }
-    };
-    (String::from_utf8_lossy(&bytes).into_owned(), ended == RecvTimeoutError::Disconnected)
-}
-
 /// Returns the Debian package that holds a program.
 fn package(program: &str) -> &'static str {
     match Path::new(program).file_name().and_then(OsStr::to_str) {
@@ -228,6 +165,8 @@ fn package(program: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -254,6 +193,20 @@ mod tests {
         assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
         let missing = run("try", "no-such-program", &[], None, Duration::from_secs(1)).unwrap_err();
         assert!(matches!(&missing, HostError::MissingProgram { program, .. } if program == "no-such-program"));
+    }
+
+    #[test]
+    fn a_program_that_prints_before_it_reads_does_not_stand_still_and_one_that_does_not_read_ends() {
+        let text = "word ".repeat(100_000);
+        let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; cat";
+        let told = run("try", "sh", &[&"-c", &script], Some(&text), Duration::from_secs(10)).unwrap();
+        assert!(told.status.success() && told.is_complete);
+        assert_eq!((told.stdout.len(), told.stderr.len()), (300_000 + text.len(), 300_000));
+        let deaf = run("try", "sh", &[&"-c", &"exec <&-; echo said"], Some(&text), Duration::from_secs(10)).unwrap();
+        assert_eq!((deaf.status.code(), deaf.stdout.as_str()), (Some(0), "said\n"));
+        let quiet = "exec >&- 2>&-; sleep 0.2; exit 4";
+        let quiet = run("try", "sh", &[&"-c", &quiet], None, Duration::from_secs(10)).unwrap();
+        assert_eq!((quiet.status.code(), quiet.is_complete), (Some(4), true));
     }
 
     #[test]

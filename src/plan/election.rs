@@ -24,6 +24,10 @@ fn moved(old: &[Instance], new: &[Instance]) -> Vec<String> {
     let passages = passages(old, new);
     let is_staged = passages.iter().any(Passage::is_address);
     let told = |Passage { what, from, to, .. }: &Passage| match is_staged {
+        _ if from == to => format!(
+            "{what} of {to} moves to another interface (virtual MAC): keepalived reads a file without it first, and no director \
+             holds it meanwhile"
+        ),
         true => format!(
             "{what} moves from {from} to {to}: keepalived reads a file without it first, and no director holds it meanwhile"
         ),
@@ -102,6 +106,16 @@ mod tests {
         told("eth0", "eth1", &[&anew("interface")]);
         told(" state", " unicast_peer {\n 192.0.2.3\n }\n state", &[&anew("multicast or unicast")]);
         told(" state", " use_vmac\n state", &[&anew("virtual MAC")]);
+        let peers = " unicast_peer {\n 192.0.2.3\n }\n";
+        let unicast = BEFORE.replace(" state", &format!("{peers} state"));
+        let moves = |what: &str| {
+            format!(
+                "{what} of a moves to another interface (virtual MAC): keepalived reads a file without it first, and no director \
+                 holds it meanwhile"
+            )
+        };
+        let virtually = unicast.replace(" state", " use_vmac\n state");
+        assert_eq!(reload(&unicast, &virtually), [moves("192.0.2.1/32"), moves("192.0.2.9/32")]);
         let reject = |what: &str| {
             format!(
                 "a: the directors reject each other's adverts until all have read it, and two can be master ({what})"

@@ -1,8 +1,10 @@
 //! Network namespaces for the tests, each with an interface and a folder of files of its own.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::LinkNameSpaceType;
@@ -24,17 +26,27 @@ impl Namespace {
 
     /// Makes a namespace with the loopback interface only.
     pub fn bare() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test-{}-{number}", std::process::id());
-        let root = Path::new("/run/lab").join(&name);
-        for folder in ["etc/keepalived", "var/lib", "run"] {
-            fs::create_dir_all(root.join(folder)).expect("the namespace's folder");
-        }
-        check(Command::new("ip").args(["netns", "add", &name]));
-        let namespace = Namespace { name, root };
+        let namespace = Namespace::several(1).remove(0);
         namespace.run(&["ip", "link", "set", "lo", "up"]);
         namespace
+    }
+
+    /// Makes namespaces whose loopback interface is down, with one program for all.
+    pub fn several(count: usize) -> Vec<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let made: Vec<Namespace> = (0..count)
+            .map(|_| {
+                let name = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+                let root = Path::new("/run/lab").join(&name);
+                for folder in ["etc/keepalived", "var/lib", "run"] {
+                    fs::create_dir_all(root.join(folder)).expect("the namespace's folder");
+                }
+                Namespace { name, root }
+            })
+            .collect();
+        let commands: String = made.iter().map(|namespace| format!("netns add {}\n", namespace.name)).collect();
+        feed(&["ip", "-batch", "-"], &commands);
+        made
     }
 
     /// Makes a namespace with an address such as `192.0.2.1/24` on `eth0`.
@@ -65,6 +77,11 @@ impl Namespace {
     /// Runs a command in the namespace, which must succeed, and returns its standard output.
     pub fn run(&self, command: &[&str]) -> String {
         self.enter(|| check(Command::new(command[0]).args(&command[1..])))
+    }
+
+    /// Runs a command in the namespace with a text on its standard input, as [`Namespace::run`] does.
+    pub fn feed(&self, command: &[&str], input: &str) -> String {
+        self.enter(|| feed(command, input))
     }
 
     /// Runs a command in the namespace, whatever comes of it.
@@ -100,16 +117,25 @@ pub fn clear() {
     fs::create_dir_all("/run/lab").expect("the folder of all hosts");
 }
 
+/// Ends a namespace with its processes as `ip netns` would, without starting it twice.
 fn end(namespace: &str) {
-    let pids = Command::new("ip").args(["netns", "pids", namespace]).output();
-    let pids = pids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let own = std::process::id() as i32;
-    for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid != own) {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+    let path = Path::new("/run/netns").join(namespace);
+    let own = std::process::id();
+    let processes = processes_in(&path).into_iter().filter(|pid| *pid != own);
+    for pid in processes.filter_map(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
-    let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
+    let _ = rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH);
+    let _ = fs::remove_file(path);
+}
+
+/// Returns the processes that are in a namespace.
+fn processes_in(namespace: &Path) -> Vec<u32> {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
+    let Some(wanted) = identity(namespace) else { return Vec::new() };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| identity(&Path::new("/proc").join(pid.to_string()).join("ns/net")) == Some(wanted)).collect()
 }
 
 /// Does something on a thread that is in a namespace of any name.
@@ -125,8 +151,31 @@ pub fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Runs a command, which must succeed.
+pub fn run(command: &[&str]) -> String {
+    check(Command::new(command[0]).args(&command[1..]))
+}
+
+/// Runs a command with a short text on its standard input, which must succeed.
+fn feed(command: &[&str], input: &str) -> String {
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the text is read");
+    let output = child.wait_with_output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    succeeded(&output, &format!("{command:?} with {input}"))
+}
+
 fn check(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    succeeded(&output, &format!("{command:?}"))
+}
+
+fn succeeded(output: &Output, command: &str) -> String {
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -1,9 +1,13 @@
-//! Addresses and routes that pass from one instance to another in one file.
+//! Addresses and routes that pass from one instance to another in one file, or from one interface to another.
 //!
 //! keepalived goes through its earlier instances one by one: each lets go of what it is no longer to hold and takes what is new
 //! (`clear_diff_vrrp` in keepalived's `vrrp.c`). Where the taker comes before the giver, it takes what is there already, and the
 //! giver then takes that away from both; it stays away, because the taker thinks that it holds it (tried on 2.2.7). Such a file
 //! is therefore read in two stages: first without what passes, then with it.
+//!
+//! An instance with named peers stays what it is when it is given a virtual hardware address or loses it, and takes its addresses
+//! for those that it has put up already: they go with the one interface and never come to the other (tried on 2.2.7). They pass
+//! from the instance to itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +49,13 @@ pub fn passages(before: &[Instance], after: &[Instance]) -> Vec<Passage> {
     let mut found = Vec::new();
     for (taker, new) in after.iter().enumerate() {
         let Some(was) = before.iter().find(|old| old.identity == new.identity) else { continue };
+        let moving = new.held.intersection(&was.held).filter(|_| was.virtual_mac != new.virtual_mac);
+        found.extend(moving.map(|what| Passage {
+            what: what.clone(),
+            from: was.name.clone(),
+            to: new.name.clone(),
+            taker,
+        }));
         for old in before.iter().filter(|old| old.identity != new.identity) {
             let kept = after.iter().find(|new| new.identity == old.identity);
             let passing = old.floats().filter(|what| new.floats().any(|taken| taken == *what));
@@ -161,6 +172,28 @@ mod tests {
         let stage = file(&[("a", 1, &["10.0.0.1/32"], &[]), ("b", 2, &["10.0.0.3/32"], &[])]);
         assert_eq!(first_stage(&before, &after), Some(stage));
         assert_eq!(first_stage(&before, &before), None);
+    }
+
+    /// With multicast it is another instance to keepalived, which elects anew.
+    #[test]
+    fn what_moves_to_the_interface_of_a_virtual_mac_is_left_out_at_first() {
+        let plain = |peers: &str| {
+            let text = file(&[("a", 1, &["10.0.0.1/32"], &["172.16.0.0/12 via 10.0.0.1"])]).masked();
+            text.replace("    virtual_router_id", &format!("{peers}    virtual_router_id"))
+        };
+        let virtually =
+            |peers: &str| plain(peers).replace("    virtual_router_id", "    use_vmac vrrp.1\n    virtual_router_id");
+        let peers = "    unicast_peer {\n        10.0.0.8\n    }\n";
+        let [one, two] = [plain(peers), virtually(peers)].map(SecretText::plain);
+        assert_eq!(
+            (found(&one, &two), found(&two, &one)),
+            (vec!["10.0.0.1/32 a a".into()], vec!["10.0.0.1/32 a a".into()])
+        );
+        let stage = first_stage(&one, &two).unwrap().masked();
+        assert!(stage.contains("127.0.112.1/32 dev lo\n") && !stage.contains("10.0.0.1/32"), "{stage}");
+        assert!(stage.contains("use_vmac vrrp.1\n") && stage.contains("via 10.0.0.1"), "{stage}");
+        let [one, two] = [plain(""), virtually("")].map(SecretText::plain);
+        assert_eq!(found(&one, &two), [""; 0]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Identity {
     pub interface: String,
     /// Whether adverts go to named peers, and from which address.
     pub unicast: Option<String>,
-    /// Whether the VIPs have a hardware address of their own.
+    /// Whether adverts leave by the interface of a virtual hardware address, which those to named peers do not.
     pub virtual_mac: bool,
 }
 
@@ -32,6 +32,8 @@ pub struct Instance {
     pub name: String,
     /// What it is known by.
     pub identity: Identity,
+    /// Whether the VIPs have a hardware address of their own.
+    pub virtual_mac: bool,
     /// The addresses that adverts name.
     pub advertised: BTreeSet<String>,
     /// All that it holds, those included.
@@ -111,12 +113,13 @@ fn instance(block: &Block) -> Option<Instance> {
     let peers = entries(block, "unicast_peer");
     let source =
         || block.value("unicast_src_ip").or_else(|| block.value("mcast_src_ip")).unwrap_or_default().to_owned();
+    let virtual_mac = block.child("use_vmac").is_some();
     let identity = Identity {
         router_id: block.value("virtual_router_id").unwrap_or_default().to_owned(),
         six: is_sixth(block, &advertised),
         interface: block.value("interface").unwrap_or_default().to_owned(),
         unicast: (!peers.is_empty()).then(source),
-        virtual_mac: block.child("use_vmac").is_some(),
+        virtual_mac: virtual_mac && peers.is_empty(),
     };
     let words = |line: &Block| line.words.iter().skip(1).cloned().collect::<Vec<_>>();
     let agreed = ["version", "advert_int"].into_iter().filter_map(|name| Some((name, words(block.child(name)?))));
@@ -124,7 +127,7 @@ fn instance(block: &Block) -> Option<Instance> {
         ["auth_type", "auth_pass"].into_iter().filter_map(|name| Some((name, words(secret.child(name)?))))
     });
     let agreed = agreed.chain(secrets).collect();
-    Some(Instance { name: name.clone(), identity, advertised, held, routes, agreed })
+    Some(Instance { name: name.clone(), identity, virtual_mac, advertised, held, routes, agreed })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, has_foreign_r
 use super::site::Site;
 use super::state::State;
 use super::{expected, reading, writing};
+use crate::runner::count;
 
 /// How long the directors may take to agree on a master: 8 s where the backup is master first, and as much again several
 /// times over on a busy machine.
@@ -148,15 +149,18 @@ impl Bench {
     fn as_expected(&self, site: &Site) -> Result<(), String> {
         self.await_daemons(site);
         let mut found = Vec::new();
-        let mut floating = BTreeSet::new();
-        for (_, _, place) in self.rig.places() {
+        let (mut floating, mut held) = (BTreeSet::new(), Vec::new());
+        for (is_director, _, place) in self.rig.places() {
             let expected = expected::expected(site, &self.rig, &self.base, &place.name);
             let live = reading::read(&self.rig, &place.name, &expected.parameters);
             found.extend(expected.differences(&live).into_iter().map(|text| format!("{}: {text}", place.name)));
             floating.extend(expected.floating);
+            held.extend(is_director.then_some(live));
         }
         match found.is_empty() {
-            true => self.one_holder_each(&floating),
+            // Most often the directors have agreed by now.
+            true if has_one_holder_each(&held, &floating) => Ok(()),
+            true => self.await_one_holder_each(&floating),
             false => Err(format!("the kernel is not as expected: {}", found.join("\n"))),
         }
     }
@@ -173,10 +177,7 @@ impl Bench {
     }
 
     /// Waits until every floating address is on exactly one director.
-    fn one_holder_each(&self, floating: &BTreeSet<String>) -> Result<(), String> {
-        if floating.is_empty() {
-            return Ok(());
-        }
+    fn await_one_holder_each(&self, floating: &BTreeSet<String>) -> Result<(), String> {
         let limit = Instant::now() + ELECTION;
         let places = || self.rig.ground.directors.iter();
         let holders = |text: &String| places().filter(|place| reading::holds(self.rig.host(&place.name), text)).count();
@@ -186,8 +187,7 @@ impl Bench {
             }
             // Now with interfaces, prefixes, labels and gateways. The backup is master first, and may give way meanwhile.
             let held: Vec<State> = places().map(|place| reading::read_addresses(&self.rig, &place.name)).collect();
-            let count = |text: &String| held.iter().filter(|state| state.addresses.contains(text)).count();
-            if floating.iter().all(|text| count(text) == 1) {
+            if has_one_holder_each(&held, floating) {
                 return Ok(());
             }
             if Instant::now() > limit {
@@ -242,6 +242,12 @@ impl Bench {
     }
 }
 
+/// Tells whether each floating address, with interface, prefix and label, is on exactly one of the directors that were read.
+fn has_one_holder_each(held: &[State], floating: &BTreeSet<String>) -> bool {
+    let count = |text: &String| held.iter().filter(|state| state.addresses.contains(text)).count();
+    floating.iter().all(|text| count(text) == 1)
+}
+
 /// Returns the passwords that topologies refer to.
 fn secrets() -> SecretValues {
     let mut secrets = SecretValues::default();
@@ -255,6 +261,7 @@ fn converge(survey: &mut Survey<'_>, tally: &mut Tally) -> Result<usize, String>
     let surveyed = read(survey)?;
     let plan = changes(&surveyed);
     tally.changes += surveyed.plan.steps.len();
+    count("changes", surveyed.plan.steps.len());
     let (first, mut later) = (surveyed.plan.id.clone(), Vec::new());
     note(&format!("surveyed {} steps", surveyed.plan.steps.len()));
     let report = apply::apply(survey, surveyed, OnFailure::Undo, &mut |plan, steps| {

@@ -2,7 +2,6 @@
 //!
 //! It is read by a reader of the test's own, and what a topology means is said anew.
 
-use super::knobs::filled;
 use super::rig::Rig;
 use super::site::*;
 use super::watch::{TIMES, TOLD, USUAL};
@@ -108,6 +107,12 @@ fn instance(facts: &mut Facts, site: &Site, failover: &Failover, rig: &Rig, inde
                 facts.line(format!("auth_pass {password}"));
             });
         }
+        if let Some(name) = failover.virtual_interface() {
+            facts.line(format!("use_vmac {name}"));
+            if failover.unicast {
+                facts.line("vmac_xmit_base");
+            }
+        }
         match failover.source {
             _ if failover.unicast => {
                 facts.line(format!("unicast_src_ip {}", own(index)));
@@ -125,10 +130,14 @@ fn instance(facts: &mut Facts, site: &Site, failover: &Failover, rig: &Rig, inde
             let block = if is_hidden { "virtual_ipaddress_excluded" } else { "virtual_ipaddress" };
             let label = vip.label.map(|label| format!(" label {label}")).unwrap_or_default();
             let length = if six { 128 } else { 32 };
-            facts.line(format!("{block} / {}/{length} dev {}{label}", vip.address(), vip.interface()));
+            let device = match site.virtual_interface(vip) {
+                Some(_) => String::new(),
+                None => format!(" dev {}", vip.interface()),
+            };
+            facts.line(format!("{block} / {}/{length}{device}{label}", vip.address()));
         }
         for fact in failover.ways.iter().flat_map(|way| way.facts) {
-            let fact = filled(fact, six, &failover.name);
+            let fact = failover.filled(fact);
             match fact.strip_prefix('^') {
                 Some(of_file) => of_the_file.push(of_file.to_owned()),
                 None if fact.starts_with("floating ") => {}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::configuration;
 use super::expected_server::real_server;
-use super::knobs::{filled, tuned};
+use super::knobs::tuned;
 use super::rig::{FOREIGN_LOOPBACK, Rig, Snapshot, foreign_address, mac, second_mac};
 use super::site::*;
 use super::state::{ServiceState, State};
@@ -64,6 +64,8 @@ const PARAMETERS: &[&str] = &[
     "net.ipv4.conf.all.arp_ignore",
     "net.ipv4.conf.lo.arp_ignore",
     "net.ipv4.conf.eth0.arp_ignore",
+    "net.ipv4.conf.all.arp_filter",
+    "net.ipv4.conf.eth0.arp_filter",
     "net.ipv4.conf.all.arp_announce",
     "net.ipv4.conf.lo.arp_announce",
     "net.ipv4.conf.eth0.arp_announce",
@@ -101,9 +103,18 @@ impl Whole<'_> {
         if vips().any(|vip| methods(vip).contains("fullnat")) {
             set(CONNECTION_TRACKING, "1");
         }
+        for failover in self.site.failovers.iter().filter(|failover| failover.virtual_mac) {
+            set("net.ipv4.conf.all.arp_ignore", "1");
+            if !failover.six {
+                set("net.ipv4.conf.all.rp_filter", "0");
+                set("net.ipv4.conf.eth0.arp_ignore", "1");
+                set("net.ipv4.conf.eth0.arp_filter", "1");
+            }
+        }
         for vip in vips() {
             let label = vip.label.map(|label| format!(" {label}")).unwrap_or_default();
-            let text = format!("{} {}/{}{label}", vip.interface(), vip.address(), if vip.six { 128 } else { 32 });
+            let device = self.site.virtual_interface(vip).unwrap_or_else(|| vip.interface().to_owned());
+            let text = format!("{device} {}/{}{label}", vip.address(), if vip.six { 128 } else { 32 });
             match vip.holder {
                 Holder::Failover => state.floating.insert(text),
                 Holder::Director(_) => state.addresses.insert(text),
@@ -112,7 +123,7 @@ impl Whole<'_> {
         for failover in &self.site.failovers {
             let facts = failover.ways.iter().flat_map(|way| way.facts);
             let floating = facts.filter_map(|fact| fact.strip_prefix("floating "));
-            state.floating.extend(floating.map(|fact| filled(fact, failover.six, &failover.name)));
+            state.floating.extend(floating.map(|fact| failover.filled(fact)));
             if let Some([device, rest]) = failover.sync.map(|way| way.facts) {
                 let number = |name: &str, usual: &str| {
                     let mut words = rest.split(' ').skip_while(|word| *word != name);
@@ -164,7 +175,7 @@ impl Whole<'_> {
                     "-A LVSCTL -d {}/{} -i {} {ports} -j MARK --set-xmark 0x{mark:x}/0xffffffff",
                     vip.address(),
                     if six { 128 } else { 32 },
-                    vip.interface(),
+                    self.site.virtual_interface(vip).as_deref().unwrap_or(vip.interface()),
                 ));
             }
         }

@@ -95,6 +95,7 @@ pub struct FailoverDraw {
     pub sync: Option<usize>,
     pub hidden: bool,
     pub weighted: bool,
+    pub virtual_mac: bool,
     pub turns: Turns,
 }
 
@@ -216,10 +217,11 @@ fn failover() -> impl Strategy<Value = FailoverDraw> {
         prop::option::weighted(0.25, 0..knobs::SYNC_DAEMON.len()),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
     );
     (vrrp, further, turns(knobs::FAILOVER, 4)).prop_map(|(vrrp, further, turns)| {
         let (version, preemption, unicast, swapped, interval) = vrrp;
-        let (source, password, sync, hidden, weighted) = further;
+        let (source, password, sync, hidden, weighted, virtual_mac) = further;
         FailoverDraw {
             version,
             preemption,
@@ -231,6 +233,7 @@ fn failover() -> impl Strategy<Value = FailoverDraw> {
             sync,
             hidden,
             weighted,
+            virtual_mac,
             turns,
         }
     })

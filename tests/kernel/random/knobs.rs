@@ -2,7 +2,8 @@
 //!
 //! A knob is a list of ways to write it. What a way comes to is said in the words of the tool that shows it, so that the
 //! table is a meaning of its own. `$1` and `$2` stand for the directors' addresses, `$N` for the address N of the family,
-//! `$name` for the failover, `$mac` for the host's hardware address.
+//! `$name` for the failover, `$mac` for the host's hardware address, `$on` for the interface of its addresses, and `$dev` for what
+//! names that in keepalived.conf.
 
 use std::collections::BTreeMap;
 
@@ -175,7 +176,7 @@ pub const FAILOVER: &[Knob] = &[
         ),
     ],
     &[
-        way("address \"$251/$length\"", &["virtual_ipaddress / $251/$length dev eth0", "floating eth0 $251/$length"]),
+        way("address \"$251/$length\"", &["virtual_ipaddress / $251/$length$dev", "floating $on $251/$length"]),
         way(
             "address \"$other/$length\" interface=\"eth1\"",
             &["virtual_ipaddress / $other/$length dev eth1", "floating eth1 $other/$length"],
@@ -184,8 +185,8 @@ pub const FAILOVER: &[Knob] = &[
             "address \"$251/$length\"\nexclude-from-advert \"$251\"",
             &[
                 "virtual_ipaddress_excluded",
-                "virtual_ipaddress_excluded / $251/$length dev eth0",
-                "floating eth0 $251/$length",
+                "virtual_ipaddress_excluded / $251/$length$dev",
+                "floating $on $251/$length",
             ],
         ),
     ],

@@ -26,20 +26,21 @@ use generate::{Draw, drawn};
 use progress::note;
 use report::report;
 
-use crate::runner::{Test, test};
+use crate::runner::{Test, count, running, test};
 use crate::seed::seed;
 
 /// How many topologies each of the sequences of `make test` goes through.
-const CASES: u64 = 6;
+const CASES: u64 = 25;
+
+/// How many topologies each of the sequences of `make soak` goes through, and what their names begin with.
+const SOAK_CASES: u64 = 40;
+const SOAK: &str = "random::soak_";
 
 /// After how many topologies everything is taken away and compared with the beginning.
 const BETWEEN_DESTROYS: u64 = 20;
 
 /// After how many topologies the hosts are booted again, the first time after half as many.
 const BETWEEN_REBOOTS: u64 = 20;
-
-/// After how many topologies a word is said.
-const BETWEEN_REPORTS: u64 = 50;
 
 /// How many failures are worth hearing of in one run.
 const FAILURES: usize = 5;
@@ -56,17 +57,22 @@ pub fn tests(soak: Option<u64>) -> Vec<Test> {
         ("random::topologies_follow_each_other_7", || run(7, CASES)),
         ("random::topologies_follow_each_other_8", || run(8, CASES)),
     ];
-    let mut tests: Vec<Test> = sequences.into_iter().map(|(name, run)| test(name, run).within(400)).collect();
-    if let Some(cases) = soak {
-        let cases = cases.div_ceil(2);
-        let halves: [(&str, fn()); 2] = [("random::soak_1", || soak_run(1)), ("random::soak_2", || soak_run(2))];
-        tests.extend(halves.into_iter().map(|(name, run)| test(name, run).within(300 + cases * 20)));
-    }
-    tests
+    let tests = sequences.into_iter().map(|(name, run)| test(name, run).within(400));
+    tests.chain(soak.into_iter().flat_map(soak_parts)).collect()
 }
 
-fn soak_run(part: u64) {
-    run(100 + part, crate::soak().expect("LVSCTL_SOAK").div_ceil(2));
+/// Returns the sequences of a long run, which the guests share out between them: each is done in some minutes, so that no guest is
+/// left without work before the end. They live as long as the process.
+fn soak_parts(cases: u64) -> impl Iterator<Item = Test> {
+    let parts = 1..=cases.div_ceil(SOAK_CASES);
+    parts.map(|part| test(format!("{SOAK}{part:04}").leak(), run_soak_part).within(SOAK_CASES * 20))
+}
+
+fn run_soak_part() {
+    let name = running();
+    let part: u64 = name.strip_prefix(SOAK).and_then(|number| number.parse().ok()).expect("the number of a part");
+    let cases = crate::soak().expect("LVSCTL_SOAK");
+    run(100 + part, SOAK_CASES.min(cases - (part - 1) * SOAK_CASES));
 }
 
 /// Runs so many cases from a seed that is printed; each part of the same seed has cases of its own.
@@ -84,26 +90,29 @@ fn run(part: u64, cases: u64) {
         let draw = drawn((seed, part), case);
         note(&format!("case {case}"));
         let result = bench.step(&draw.site(), &mut tally);
+        count("topologies", 1);
         let end = case + 1 == first + cases;
         let boots = (case + BETWEEN_REBOOTS / 2).is_multiple_of(BETWEEN_REBOOTS);
         let result = result.and_then(|()| {
             if boots {
+                count("reboots", 1);
                 bench.reboot(&draw.site())?;
             }
             Ok(())
         });
         let result = result.and_then(|()| match end || (case + 1).is_multiple_of(BETWEEN_DESTROYS) {
-            true => bench.destroy(&draw.site()),
+            true => {
+                count("destroys", 1);
+                bench.destroy(&draw.site())
+            }
             false => Ok(()),
         });
         let Err(problem) = result else {
             previous = Some(draw);
-            if (case + 1).is_multiple_of(BETWEEN_REPORTS) {
-                println!("{} topologies", case + 1 - first);
-            }
             continue;
         };
         note(&format!("FAILED {problem}"));
+        count("failures", 1);
         drop(bench);
         report(seed, case, previous.as_ref(), &draw, &problem);
         failures.push(format!("case {case}: {}", problem.lines().next().unwrap_or_default()));

@@ -52,12 +52,17 @@ pub fn read(rig: &Rig, name: &str, parameters: &BTreeMap<String, String>) -> Sta
     }
     let configuration = fs::read_to_string(host.root().join("etc/keepalived/keepalived.conf"));
     state.configuration = configuration::read(&configuration.unwrap_or_default());
-    if host.proc_net("ip_vs").lines().count() > 3 {
+    if has_services(host) {
         let (rules, listing) = table(host);
         services(&rules, &listing, &mut state);
     }
     state.keepalived = (has_keepalived(host), host.root().join("etc/keepalived/keepalived.conf").exists());
     state
+}
+
+/// Tells whether a host has virtual services, which are listed below three lines of titles.
+pub fn has_services(host: &Namespace) -> bool {
+    host.proc_net("ip_vs").lines().count() > 3
 }
 
 /// Returns the IPVS table as rules and as a listing of one moment: keepalived may take a server out at any time.
@@ -82,8 +87,7 @@ fn table(host: &Namespace) -> (String, String) {
 /// Reads what may be tuned and is no parameter: IPVS's timeouts and daemons, offloads, and what its module is told.
 pub fn tuned(host: &Namespace) -> BTreeMap<String, String> {
     let mut tuned = BTreeMap::new();
-    let is_director = host.proc_net("ip_vs").lines().count() > 3;
-    if is_director {
+    if has_services(host) {
         let timeouts = host.run(&["ipvsadm", "-Ln", "--timeout"]);
         tuned.insert("timeouts".to_owned(), timeouts.rsplit(": ").next().unwrap_or_default().trim().to_owned());
         let daemons = host.run(&["ipvsadm", "-Ln", "--daemon"]);

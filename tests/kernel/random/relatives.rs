@@ -110,6 +110,7 @@ fn blend_failovers(one: &FailoverDraw, two: &FailoverDraw, coin: &mut Coin<'_>) 
         sync: pick(coin, one.sync, two.sync),
         hidden: pick(coin, one.hidden, two.hidden),
         weighted: pick(coin, one.weighted, two.weighted),
+        virtual_mac: pick(coin, one.virtual_mac, two.virtual_mac),
         turns: blend_maps(&one.turns, &two.turns, coin, |one, two, coin| pick(coin, *one, *two)),
     }
 }

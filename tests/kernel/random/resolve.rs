@@ -13,7 +13,7 @@ pub const PASSWORDS: [(&str, &str); 2] = [("(env)\"RANDOM_PASSWORD\"", "cbrt3245
 impl Draw {
     /// Returns the topology that this draw stands for.
     pub fn site(&self) -> Site {
-        let vips: Vec<Vip> = self.vips.iter().map(|(octet, vip)| vip.resolve(*octet, self.translator)).collect();
+        let mut vips: Vec<Vip> = self.vips.iter().map(|(octet, vip)| vip.resolve(*octet, self.translator)).collect();
         let mut failovers = Vec::new();
         let floats = |six: bool| vips.iter().any(|vip| vip.six == six && vip.holder == Holder::Failover);
         let grouped = self.grouped && floats(false) && floats(true);
@@ -30,6 +30,10 @@ impl Draw {
                 failover.sync = None;
             }
             failovers.push(failover);
+        }
+        // An interface that keepalived makes has another name than the label begins with.
+        for vip in vips.iter_mut().filter(|vip| vip.holder == Holder::Failover) {
+            vip.label = vip.label.filter(|_| !failovers.iter().any(|one| one.six == vip.six && one.virtual_mac));
         }
         let synced = failovers.iter().any(|failover| failover.sync.is_some());
         let directors = self.directors.iter().map(|turns| {
@@ -82,6 +86,7 @@ impl FailoverDraw {
             source: self.source,
             password: self.password.filter(|_| version == 2).map(|literal| PASSWORDS[usize::from(literal)]),
             sync: self.sync.and_then(|way| SYNC_DAEMON.get(way)),
+            virtual_mac: self.virtual_mac,
             unadvertised: held.last().copied().filter(|_| self.hidden && held.len() > 1),
             ways,
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::reading::{self, has_keepalived};
 use super::site::{Ground, Place, address};
-use crate::lab::Namespace;
+use crate::lab::{self, Namespace};
 
 /// The foreign address on the loopback interface.
 pub const FOREIGN_LOOPBACK: &str = "192.0.2.77";
@@ -33,48 +33,36 @@ pub struct Rig {
 pub type Snapshot = BTreeMap<String, String>;
 
 impl Rig {
-    /// Lays out the hosts and puts the foreign things there.
+    /// Lays out the hosts and puts the foreign things there, with as few programs as can be: a guest takes tens of
+    /// milliseconds to start one.
     pub fn new() -> Self {
-        let switch = Namespace::bare();
         // Modules stay, and bring parameters with them: what a destroy leaves is compared without those.
-        switch.run(&["modprobe", "-a", "ipv6", "veth", "bridge", "ip_vs", "ip_vs_lblc", "ip_vs_lblcr"]);
-        switch.run(&[
-            "modprobe",
-            "-a",
-            "ipip",
-            "ip6_tunnel",
-            "ip_gre",
-            "ip6_gre",
-            "fou",
-            "fou6",
-            "nf_conntrack",
-            "ip_vs_pe_sip",
-        ]);
-        switch.run(&["ip", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0", "forward_delay", "0"]);
-        switch.run(&["ip", "link", "set", "bridge", "up"]);
+        if !MODULES.iter().all(|name| Path::new("/sys/module").join(name).exists()) {
+            lab::run(&[&["modprobe", "-a"], MODULES].concat());
+        }
+        let mut spaces = Namespace::several(1 + DIRECTORS.len() + REAL_SERVERS.len());
+        let switch = spaces.pop().expect("the switch");
+        let mut cables = BRIDGE.to_owned();
+        for (number, host) in DIRECTORS.iter().chain(REAL_SERVERS).zip(&spaces) {
+            let (host, hardware, port) = (host.name(), mac(*number), format!("port{number}"));
+            cables += &format!(
+                "link add eth0 netns {host} address {hardware} type veth peer name {port}\n\
+                 link set {port} master bridge up\n"
+            );
+        }
+        switch.feed(IP, &cables);
         let mut hosts = BTreeMap::new();
         let mut place = |name: String, number: u8| {
-            let host = Namespace::bare();
-            plug(&host, &switch, number);
+            let host = spaces.remove(0);
+            furnish(&host, number);
             let root = host.root().to_string_lossy().into_owned();
             let place = Place { name: name.clone(), number, namespace: host.name().to_owned(), root };
             hosts.insert(name, host);
             place
         };
-        let directors: Vec<Place> = (1..=2).map(|number| place(format!("d{number}"), number)).collect();
-        let real_servers: Vec<Place> = (1..=2).map(|number| place(format!("w{number}"), 10 + number)).collect();
-        for director in &directors {
-            second_interface(&hosts[&director.name], director.number);
-            foreign_service(&hosts[&director.name]);
-        }
-        for server in &real_servers {
-            foreign_routes(&hosts[&server.name], server.number);
-        }
-        for place in directors.iter().chain(&real_servers) {
-            if has_foreign_rules(place.number) {
-                foreign_rules(&hosts[&place.name]);
-            }
-        }
+        let directors: Vec<Place> = DIRECTORS.iter().map(|number| place(format!("d{number}"), *number)).collect();
+        let real_servers: Vec<Place> =
+            REAL_SERVERS.iter().map(|number| place(format!("w{}", number - 10), *number)).collect();
         Rig { ground: Ground { directors, real_servers }, hosts, _switch: switch }
     }
 
@@ -95,16 +83,39 @@ impl Rig {
     }
 }
 
-fn plug(host: &Namespace, switch: &Namespace, number: u8) {
-    let port = format!("port{number}");
-    let (host_name, hardware) = (host.name(), mac(number));
-    batch(
-        switch,
-        &format!(
-            "link add eth0 netns {host_name} address {hardware} type veth peer name {port}\n\
-             link set {port} master bridge up\n"
-        ),
-    );
+/// The last numbers of the hosts' addresses.
+const DIRECTORS: &[u8] = &[1, 2];
+const REAL_SERVERS: &[u8] = &[11, 12];
+
+/// What topologies may need, and what the foreign things do.
+const MODULES: &[&str] = &[
+    "ipv6",
+    "veth",
+    "bridge",
+    "ip_vs",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
+    "ipip",
+    "ip6_tunnel",
+    "ip_gre",
+    "ip6_gre",
+    "fou",
+    "fou6",
+    "nf_conntrack",
+    "ip_vs_pe_sip",
+];
+
+/// ip with many commands at once.
+const IP: &[&str] = &["ip", "-batch", "-"];
+
+const BRIDGE: &str = "\
+link set lo up
+link add bridge type bridge mcast_snooping 0 forward_delay 0
+link set bridge up
+";
+
+/// Brings the interfaces of a host up, and puts there what is somebody else's.
+fn furnish(host: &Namespace, number: u8) {
     host.enter(|| {
         // An IPv6 address works as soon as it is there.
         for name in ["all", "default", "eth0"] {
@@ -112,7 +123,8 @@ fn plug(host: &Namespace, switch: &Namespace, number: u8) {
         }
     });
     let (four, six) = (address(false, number.into()), address(true, number.into()));
-    let mut commands = format!("address add {four}/24 dev eth0\naddress add {six}/64 dev eth0\nlink set eth0 up\n");
+    let mut commands =
+        format!("link set lo up\naddress add {four}/24 dev eth0\naddress add {six}/64 dev eth0\nlink set eth0 up\n");
     // The end of a tunnel has more parameters from the first time on that it is up.
     for way in ["up", "down"] {
         for device in ["tunl0", "ip6tnl0", "gre0", "ip6gre0"] {
@@ -123,57 +135,44 @@ fn plug(host: &Namespace, switch: &Namespace, number: u8) {
         "address add {FOREIGN_LOOPBACK}/32 dev lo label lo:mine\naddress add {} dev eth0 label eth0:mine\n",
         foreign_address(number)
     );
-    batch(host, &commands);
+    let is_director = DIRECTORS.contains(&number);
+    commands += &if is_director { second_interface(number) } else { foreign_routes(number) };
+    host.feed(IP, &commands);
+    if is_director {
+        host.feed(&["ipvsadm", "-R"], FOREIGN_SERVICES);
+    }
+    if has_foreign_rules(number) {
+        for program in ["iptables-restore", "ip6tables-restore"] {
+            host.feed(&[program, "--noflush"], FOREIGN_RULES);
+        }
+    }
 }
 
-/// Runs many commands of ip at once: a guest takes tens of milliseconds to start a program.
-fn batch(host: &Namespace, commands: &str) {
-    let file = host.root().join("run/batch");
-    fs::write(&file, commands).expect("the commands");
-    host.run(&["ip", "-batch", &file.to_string_lossy()]);
-    fs::remove_file(file).expect("the commands");
+/// Makes a network that only a director is in, and that leads nowhere.
+fn second_interface(number: u8) -> String {
+    let hardware = second_mac(number);
+    format!("link add eth1 address {hardware} type dummy\nlink set eth1 multicast on\nlink set eth1 up\n")
 }
 
-/// A network that only the directors are in, and that leads nowhere.
-fn second_interface(director: &Namespace, number: u8) {
-    director.run(&["ip", "link", "add", "eth1", "address", &second_mac(number), "type", "dummy"]);
-    director.run(&["ip", "link", "set", "eth1", "multicast", "on"]);
-    fs_in(director, "/proc/sys/net/ipv6/conf/eth1/accept_dad", "0");
-    director.run(&["ip", "link", "set", "eth1", "up"]);
-}
-
-fn fs_in(host: &Namespace, path: &str, value: &str) {
-    host.enter(|| fs::write(path, value).expect("a parameter"));
-}
-
-fn foreign_service(director: &Namespace) {
-    director.run(&["ipvsadm", "-A", "-t", "10.9.9.9:99", "-s", "wlc"]);
-    director.run(&["ipvsadm", "-a", "-t", "10.9.9.9:99", "-r", "10.9.0.99:99", "-g", "-w", "7"]);
-    director.run(&["ipvsadm", "-A", "-f", "77", "-s", "sh", "-b", "sh-port"]);
-}
+const FOREIGN_SERVICES: &str = "\
+-A -t 10.9.9.9:99 -s wlc
+-a -t 10.9.9.9:99 -r 10.9.0.99:99 -g -w 7
+-A -f 77 -s sh -b sh-port
+";
 
 /// Half of the real servers route somewhere already, which destroy has to bring back.
-fn foreign_routes(server: &Namespace, number: u8) {
+fn foreign_routes(number: u8) -> String {
+    let mut commands = format!("route add 198.51.100.0/24 via {}\n", address(false, 201));
     if number.is_multiple_of(2) {
-        let metric = number.to_string();
-        server.run(&["ip", "route", "add", "default", "via", &address(false, 200), "metric", &metric]);
-        server.run(&["ip", "-6", "route", "add", "default", "via", &address(true, 200)]);
+        let (four, six) = (address(false, 200), address(true, 200));
+        commands += &format!("route add default via {four} metric {number}\nroute add default via {six}\n");
     }
-    server.run(&["ip", "route", "add", "198.51.100.0/24", "via", &address(false, 201)]);
+    commands
 }
 
 /// Tells whether a host has rules that are somebody else's. Half of them have none, and no table before lvsctl makes one.
 pub fn has_foreign_rules(number: u8) -> bool {
     number % 2 == 1
-}
-
-fn foreign_rules(host: &Namespace) {
-    let file = host.root().join("run/rules");
-    fs::write(&file, FOREIGN_RULES).expect("the rules");
-    for program in ["iptables-restore", "ip6tables-restore"] {
-        host.run(&[program, "--noflush", &file.to_string_lossy()]);
-    }
-    fs::remove_file(file).expect("the rules");
 }
 
 const FOREIGN_RULES: &str = "\
@@ -201,16 +200,13 @@ pub fn foreign_address(number: u8) -> String {
 
 fn snapshot(host: &Namespace) -> Snapshot {
     let mut seen = Snapshot::new();
-    let commands: [&[&str]; 6] = [
-        &["ip", "-j", "address"],
-        &["ip", "-j", "route", "show", "table", "all"],
-        &["ip", "-6", "-j", "route", "show", "table", "all"],
-        &["ip", "rule"],
-        &["ipvsadm", "-Sn"],
-        &["ipvsadm", "-Ln", "--thresholds"],
-    ];
-    for command in commands {
-        seen.insert(command.join(" "), steady(&host.run(command)));
+    // The routes of all tables are those of both families.
+    let shown = host.feed(IP, "address show\nroute show table all\nrule show\n");
+    seen.insert("addresses, routes and rules".into(), steady(&shown));
+    if reading::has_services(host) {
+        for command in [&["ipvsadm", "-Sn"][..], &["ipvsadm", "-Ln", "--thresholds"]] {
+            seen.insert(command.join(" "), steady(&host.run(command)));
+        }
     }
     for program in ["iptables", "ip6tables"] {
         seen.insert(format!("{program}-save"), without_empty_tables(&rules(host, program)));

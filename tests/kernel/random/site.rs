@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::knobs::Way;
+use super::knobs::{Way, filled};
+use super::writing::router_id;
 
 /// Who holds a VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Failover {
     pub password: Option<(&'static str, &'static str)>,
     /// The synchronisation of connections.
     pub sync: Option<&'static Way>,
+    /// Whether the VIPs have a hardware address of their own.
+    pub virtual_mac: bool,
     /// A VIP that adverts do not name.
     pub unadvertised: Option<u8>,
     pub ways: Vec<&'static Way>,
@@ -186,6 +189,23 @@ pub fn failover_name(six: bool) -> &'static str {
     if six { "six" } else { "four" }
 }
 
+impl Failover {
+    /// Returns the interface that keepalived makes for the VIPs' own hardware address, if they have one.
+    pub fn virtual_interface(&self) -> Option<String> {
+        let sort = if self.six { "vrrp6" } else { "vrrp" };
+        self.virtual_mac.then(|| format!("{sort}.{}", router_id(self.six)))
+    }
+
+    /// Puts names, addresses and interfaces into a text: `$on` is where an address is that names no interface, and `$dev` says
+    /// so in keepalived.conf, where it has to be said.
+    pub fn filled(&self, text: &str) -> String {
+        let made = self.virtual_interface();
+        let said = if made.is_some() { "" } else { " dev eth0" };
+        let text = filled(text, self.six, &self.name);
+        text.replace("$dev", said).replace("$on", made.as_deref().unwrap_or("eth0"))
+    }
+}
+
 impl Server {
     /// Tells whether addresses are translated on the way to it.
     pub fn is_translated(&self) -> bool {
@@ -267,6 +287,13 @@ impl Vip {
 }
 
 impl Site {
+    /// Returns the interface on which a VIP is, if keepalived makes it.
+    pub fn virtual_interface(&self, vip: &Vip) -> Option<String> {
+        let floats = vip.holder == Holder::Failover && vip.interface.is_none();
+        let failover = self.failovers.iter().find(|failover| floats && failover.six == vip.six)?;
+        failover.virtual_interface()
+    }
+
     /// Returns the VIPs that a director can hold.
     pub fn vips_on(&self, director: usize) -> impl Iterator<Item = &Vip> {
         self.vips.iter().filter(move |vip| vip.is_on(director))

@@ -90,6 +90,9 @@ fn failover(out: &mut String, failover: &Failover, ground: &Ground) {
     if failover.unicast {
         out.push_str("    unicast #true\n");
     }
+    if failover.virtual_mac {
+        out.push_str("    virtual-mac #true\n");
+    }
     if let Some((from, false)) = failover.source {
         let _ = writeln!(out, "    source-address \"{}\"", address(six, ground.directors[from].number.into()));
     }

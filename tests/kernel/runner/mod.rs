@@ -10,6 +10,7 @@
 //! A test is a process of its own in the guest: what it prints is its own, a panic is an exit status, and one that hangs
 //! is killed at its deadline. Whatever namespaces, daemons and files it left go with it.
 
+mod counted;
 mod declared;
 mod guest;
 mod options;
@@ -28,9 +29,11 @@ use lvsctl::rehearsal::vm::{Machine, MachineError, Outcome};
 use crate::carried::Carried;
 use crate::seed::{SEED_VARIABLE, seed};
 
+pub use counted::count;
 pub use declared::{Test, test};
 pub use guest::{TEST_VARIABLE, run_if_test, run_in_guest, running};
 
+use counted::Counted;
 use guest::{Finished, Request};
 use options::Options;
 
@@ -88,7 +91,7 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
     println!("\nrunning {} tests in {guests} disposable kernels", chosen.len());
     println!("random topologies have the seed {} (again with {SEED_VARIABLE}={0})", seed());
     let started = Instant::now();
-    let finished: Mutex<Vec<Finished>> = Mutex::default();
+    let finished = Mutex::new(Ended { tests: Vec::new(), counted: Counted::default(), started });
     let waiting = Mutex::new(shares(&chosen, guests).into_iter());
     let next = || waiting.lock().expect("no panic").next();
     let outcomes: Vec<Result<Outcome, MachineError>> = thread::scope(|scope| {
@@ -96,8 +99,15 @@ pub fn run_on_host(tests: &[Test]) -> ExitCode {
         let running: Vec<_> = (0..guests).map(|_| scope.spawn(work)).collect();
         running.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
     });
-    let finished = finished.into_inner().expect("no panic");
-    summarise(&options, &chosen, tests.len(), &finished, &outcomes, started.elapsed())
+    let ended = finished.into_inner().expect("no panic");
+    summarise(&options, &chosen, tests.len(), &ended, &outcomes)
+}
+
+/// The tests that have ended, with what they have counted.
+struct Ended {
+    tests: Vec<Finished>,
+    counted: Counted,
+    started: Instant,
 }
 
 /// How many guests are booted after each other where one would do: whoever is done early takes the next. An emulated one
@@ -130,7 +140,7 @@ fn distribution_kernel() -> Result<Kernel, String> {
         .map_err(|error| error.to_string())
 }
 
-fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome, MachineError> {
+fn run_guest(share: &[&Test], finished: &Mutex<Ended>) -> Result<Outcome, MachineError> {
     let mut halves = Vec::new();
     let outcome = boot(share, None, &mut |test: Finished| {
         let goes_on = share.iter().find(|one| one.name == test.name && one.after_reboot.is_some());
@@ -149,10 +159,14 @@ fn run_guest(share: &[&Test], finished: &Mutex<Vec<Finished>>) -> Result<Outcome
     Ok(outcome)
 }
 
-fn finish(test: Finished, finished: &Mutex<Vec<Finished>>) {
+fn finish(test: Finished, finished: &Mutex<Ended>) {
     let verdict = if test.failure.is_some() { "FAILED" } else { "ok" };
     println!("test {} ... {verdict} ({:.2}s)", test.name, test.milliseconds as f64 / 1000.0);
-    finished.lock().expect("no panic").push(test);
+    let mut ended = finished.lock().expect("no panic");
+    if ended.counted.add(&test.output) {
+        println!("  after {:.0}s: {}", ended.started.elapsed().as_secs_f64(), ended.counted);
+    }
+    ended.tests.push(test);
 }
 
 fn boot(
@@ -184,9 +198,8 @@ fn summarise(
     options: &Options,
     chosen: &[&Test],
     all: usize,
-    finished: &[Finished],
+    Ended { tests: finished, counted, started }: &Ended,
     outcomes: &[Result<Outcome, MachineError>],
-    took: Duration,
 ) -> ExitCode {
     let failed: Vec<&Finished> = finished.iter().filter(|test| test.failure.is_some()).collect();
     if options.nocapture {
@@ -208,7 +221,7 @@ fn summarise(
     }
     let lost: Vec<&str> =
         chosen.iter().map(|test| test.name).filter(|name| !finished.iter().any(|test| test.name == *name)).collect();
-    println!();
+    println!("\ncounted: {counted}");
     failed.iter().for_each(|test| println!("{}: {}", test.name, test.failure.as_deref().unwrap_or_default()));
     lost.iter().for_each(|name| println!("{name}: did not run to its end"));
     let is_good = failed.is_empty() && lost.is_empty() && outcomes.iter().all(Result::is_ok);
@@ -218,7 +231,7 @@ fn summarise(
         finished.len() - failed.len(),
         failed.len() + lost.len(),
         all - chosen.len(),
-        took.as_secs_f64()
+        started.elapsed().as_secs_f64()
     );
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
