@@ -50,7 +50,7 @@ impl Bench for Remote {
         thread::spawn(move || {
             serve(Box::new(host), far.try_clone().expect("its other half"), far, Rhythm::default(), || {})
         });
-        Box::new(RemoteHost::greet(Wire(near), Duration::from_secs(20)).expect("the agent"))
+        Box::new(RemoteHost::greet(Wire(near), Duration::from_secs(60)).expect("the agent"))
     }
 }
 

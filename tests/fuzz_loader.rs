@@ -310,5 +310,5 @@ fn a_large_topology_is_read_in_reasonable_time() {
     }
     let start = Instant::now();
     assert!(examine(&text));
-    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 120, "{:?}", start.elapsed());
 }

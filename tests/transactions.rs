@@ -91,7 +91,7 @@ fn meet(here: &(Mutex<usize>, Condvar), all: usize) -> bool {
     let mut count = here.0.lock().unwrap();
     *count += 1;
     here.1.notify_all();
-    let waited = here.1.wait_timeout_while(count, Duration::from_secs(20), |count| *count < all);
+    let waited = here.1.wait_timeout_while(count, Duration::from_secs(60), |count| *count < all);
     !waited.unwrap().1.timed_out()
 }
 

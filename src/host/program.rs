@@ -172,15 +172,15 @@ mod tests {
     #[test]
     fn a_program_reads_its_input_and_its_end_is_told() {
         let text = "word ".repeat(100_000);
-        let echoed = succeed("echo", "cat", &[], Some(&text), Duration::from_secs(10)).unwrap();
+        let echoed = succeed("echo", "cat", &[], Some(&text), Duration::from_secs(60)).unwrap();
         assert_eq!(echoed, text);
-        let failed = succeed("list", "ls", &[&"/nonexistent"], None, Duration::from_secs(10)).unwrap_err();
+        let failed = succeed("list", "ls", &[&"/nonexistent"], None, Duration::from_secs(60)).unwrap_err();
         assert!(failed.to_string().starts_with("Cannot list: ls ended with exit status 2: "), "{failed}");
     }
 
     #[test]
     fn a_program_learns_nothing_of_the_environment_but_where_programs_are() {
-        let told = succeed("look around", "env", &[], None, Duration::from_secs(10)).unwrap();
+        let told = succeed("look around", "env", &[], None, Duration::from_secs(60)).unwrap();
         let mut names: Vec<_> = told.lines().filter_map(|line| line.split('=').next()).collect();
         names.sort_unstable();
         assert_eq!(names, ["LC_ALL", "LVSCTL_PERFORMER", "PATH"]);
@@ -189,9 +189,9 @@ mod tests {
 
     #[test]
     fn a_program_that_takes_too_long_is_ended_and_a_missing_one_is_named() {
-        let slow = run("wait", "sleep", &[&"30"], None, Duration::from_millis(50)).unwrap_err();
+        let slow = run("wait", "sleep", &[&"120"], None, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
-        let missing = run("try", "no-such-program", &[], None, Duration::from_secs(1)).unwrap_err();
+        let missing = run("try", "no-such-program", &[], None, Duration::from_secs(60)).unwrap_err();
         assert!(matches!(&missing, HostError::MissingProgram { program, .. } if program == "no-such-program"));
     }
 
@@ -212,14 +212,15 @@ mod tests {
     #[test]
     fn what_a_program_leaves_running_is_not_waited_for() {
         let begun = Instant::now();
-        let script = "echo said; sleep 30 & exit 3";
-        let left = run("try", "sh", &[&"-c", &script], None, Duration::from_secs(10)).unwrap();
+        let script = "echo said; sleep 120 & exit 3";
+        let left = run("try", "sh", &[&"-c", &script], None, Duration::from_secs(60)).unwrap();
         assert_eq!((left.status.code(), left.stdout.as_str()), (Some(3), "said\n"));
         assert!(!left.is_complete, "somebody may still write");
-        let cut = succeed("read", "sh", &[&"-c", &"echo said; sleep 30 &"], None, Duration::from_secs(10)).unwrap_err();
+        let cut =
+            succeed("read", "sh", &[&"-c", &"echo said; sleep 120 &"], None, Duration::from_secs(60)).unwrap_err();
         assert!(matches!(cut, HostError::Timeout { .. }), "{cut}");
-        let slow = run("wait", "sh", &[&"-c", &"sleep 30; true"], None, Duration::from_millis(50)).unwrap_err();
+        let slow = run("wait", "sh", &[&"-c", &"sleep 120; true"], None, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(slow, HostError::Timeout { .. }), "{slow}");
-        assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(100), "{:?}", begun.elapsed());
     }
 }

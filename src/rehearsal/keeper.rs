@@ -28,8 +28,8 @@ const EVERYWHERE: &str = "-";
 /// What the name of every work folder begins with; the keeper removes no other.
 pub const WORK_PREFIX: &str = "lvsctl-rehearsal-";
 
-/// How long the keeper may take to take the guest down.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the keeper may take to take the guest down; one that is killed before it has would leave the guest behind.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Time between two looks whether it has.
 const POLL: Duration = Duration::from_millis(5);

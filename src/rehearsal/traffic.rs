@@ -14,8 +14,10 @@ use crate::topology::HostName;
 /// that is busy stands still for a second or two.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request that only asks whether a service is ready may take.
+/// How long a request that only asks whether a service is ready may take: the first one, so much longer each further one, and
+/// at most. On a machine that is busy an answer that comes takes its time as well.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
+const LONGEST_READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time between two such requests.
 const READY_PAUSE: Duration = Duration::from_millis(50);
@@ -29,12 +31,14 @@ const QUOTED_ERRORS: usize = 3;
 /// Waits until a service has answered once; tells why not if it does not before the deadline.
 pub fn await_answer(target: &Target, deadline: Instant) -> Result<(), String> {
     within(CLIENT, || {
+        let mut patience = READY_TIMEOUT;
         loop {
-            match one(target, READY_TIMEOUT) {
+            match one(target, patience) {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() >= deadline => return Err(error),
                 Err(_) => std::thread::sleep(READY_PAUSE),
             }
+            patience = (patience + READY_TIMEOUT).min(LONGEST_READY_TIMEOUT);
         }
     })
 }

@@ -10,7 +10,7 @@ use super::ipvs::{key, server, table};
 use super::{Bench, ask, failure, mismatch, succeed};
 
 /// Long enough for keepalived in a slow guest; it is waited for and not slept through.
-const WITHIN: Duration = Duration::from_secs(15);
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn write(text: &str) -> Effect {
     Effect::WriteFile {

@@ -46,7 +46,7 @@ vip "10.0.0.100" failover="ext" forwarding="dr" {
         listen "tcp" 80
         fwmark 7
         scheduler "wrr"
-        check "tcp" interval="1s" timeout="1s" retries=1 retry-delay="1s"
+        check "tcp" interval="1s" timeout="5s" retries=1 retry-delay="1s"
         server "w1" weight=10
     }
     service "static" {

@@ -54,7 +54,7 @@ fn holds(host: &mut dyn Host, address: &str) -> bool {
 
 /// Waits until something is so; the time is for a slow guest.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
@@ -157,9 +157,9 @@ fn keepalived_outlives_its_starter() {
 fn keepalived_says_why_it_fails() {
     let bench = bench();
     let mut host = open(&bench);
-    let started = Instant::now();
     let error = host.perform(&start()).unwrap_err();
-    assert!(matches!(&error, HostError::Program { text, .. } if text.contains("missing")), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(8), "its end is seen at once");
+    let HostError::Program { exit, text, .. } = &error else { panic!("{error}") };
+    assert!(text.contains("missing"), "{error}");
+    assert!(exit.starts_with("exit status "), "its end is seen, and not only that it is not there in time: {error}");
     assert_eq!(state(&mut host), DaemonState::default());
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::commands::{SITE, essence};
+use crate::gate::Gate;
 use crate::laboratory::{Laboratory, eventually, texts, walk};
 use crate::runner::{Test, test};
 
@@ -40,7 +41,13 @@ fn two_operators() {
     let laboratory = Laboratory::new(SITE);
     let mut first = apply_until(&laboratory, "done");
     signal(&first, Signal::STOP);
-    let before = laboratory.snapshot();
+    let mut before = laboratory.snapshot();
+    eventually("the programs that it had started have ended", || {
+        let again = laboratory.snapshot();
+        let is_still = again == before;
+        before = again;
+        is_still
+    });
     for arguments in [&["apply", "--auto-approve"][..], &["destroy", "--auto-approve"]] {
         let second = laboratory.lvsctl(arguments).expect(1);
         let holder = format!("process {}", first.id());
@@ -64,7 +71,7 @@ fn killed(go_on: bool) {
             "" => {
                 let mut command = laboratory.command(&["apply", "--auto-approve"]);
                 let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lvsctl starts");
-                let deadline = Instant::now() + Duration::from_secs(20);
+                let deadline = Instant::now() + Duration::from_secs(60);
                 while !manifest.exists() {
                     assert!(Instant::now() < deadline, "the manifest is never written");
                     std::thread::yield_now();
@@ -97,16 +104,19 @@ fn half_written() {
             .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
             .collect::<Vec<_>>()
     };
+    // keepalived does not look at it yet, and so it stays what it is.
+    let gate = Gate::new();
     let mut command = laboratory.command(&["apply", "--auto-approve"]);
+    gate.put_before(&mut command);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lvsctl starts");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while temporary().is_empty() {
-        assert!(Instant::now() < deadline && child.try_wait().expect("a child").is_none(), "no temporary file is seen");
-        std::thread::yield_now();
-    }
+    eventually("a temporary file", || {
+        assert!(child.try_wait().expect("a child").is_none(), "it has ended");
+        !temporary().is_empty()
+    });
     signal(&child, Signal::KILL);
     child.wait().expect("it ends");
     assert_eq!(temporary().len(), 1, "it was caught in the middle");
+    gate.open();
     laboratory.apply();
     assert_eq!(temporary(), Vec::<std::path::PathBuf>::new());
     eventually("the server is in the table", || laboratory.run("d1", "ipvsadm -Sn").contains("-w 10"));

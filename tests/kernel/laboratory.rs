@@ -206,7 +206,7 @@ impl Laboratory {
     /// Waits until a service answers, sends it requests, and asserts that all arrive; returns who answered how many.
     pub fn serves(&self, service: &str, requests: u32) -> BTreeMap<String, u32> {
         let target = self.target(service);
-        traffic::await_answer(&target, Instant::now() + Duration::from_secs(30)).expect("an answer");
+        traffic::await_answer(&target, Instant::now() + Duration::from_secs(60)).expect("an answer");
         let answers = traffic::ask(&target, requests);
         assert_eq!((answers.answered, answers.failed), (requests, 0), "{answers:?}");
         answers.spread.into_iter().map(|(host, count)| (host.as_str().to_owned(), count)).collect()
@@ -302,8 +302,9 @@ fn files(root: &Path, title: &str, into: &mut BTreeMap<String, String>) {
         if is_restless || is_machinery.iter().any(|start| below.starts_with(start)) {
             continue;
         }
-        let data = fs::symlink_metadata(&path).expect("a file");
-        let content = if data.is_file() { fs::read(&path).expect("a file that is read") } else { Vec::new() };
+        // A daemon may have removed it since; then it is not there.
+        let Ok(data) = fs::symlink_metadata(&path) else { continue };
+        let Ok(content) = (if data.is_file() { fs::read(&path) } else { Ok(Vec::new()) }) else { continue };
         let text = format!("{:o} {}\n{}", data.permissions().mode(), data.uid(), String::from_utf8_lossy(&content));
         into.insert(format!("{title}{below}"), text);
     }
@@ -315,7 +316,7 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for path in entries.map(|entry| entry.expect("an entry").path()) {
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.is_dir() && !path.is_symlink() {
                 folders.push(path.clone());
             }

@@ -20,6 +20,7 @@ mod contract;
 mod drift;
 mod fleet;
 mod fullnat;
+mod gate;
 mod health;
 mod host_contract;
 mod host_keepalived;

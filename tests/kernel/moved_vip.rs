@@ -62,7 +62,8 @@ fn one_director_holds_it_wherever_it_goes() {
         for last in [100, 101, 102] {
             laboratory.serves(&format!("web{last}"), 4);
         }
-        assert_eq!(all(), [[true, false]; 3], "{of_a:?} {of_z:?}, later");
+        // A guest that stood still for some seconds elects once more, and comes back to this.
+        eventually("the preferred master with all VIPs, later", || all() == [[true, false]; 3]);
     }
     let placeholders = laboratory.run("lb1", "ip -o address show dev lo");
     assert!(!placeholders.contains("127.0.112."), "{placeholders}");

@@ -237,7 +237,7 @@ vip "10.0.0.100" failover="ext" forwarding="dr" {
         listen "tcp" 80
         fwmark 7
         scheduler "wrr"
-        check "tcp" interval="1s" timeout="1s" retries=1 retry-delay="1s"
+        check "tcp" interval="1s" timeout="5s" retries=1 retry-delay="1s"
         server "w1" weight=10
     }
     service "static" {
@@ -362,6 +362,7 @@ vip "10.0.0.100" director="d1" forwarding="nat" {
     service "web" {
         listen "tcp" 80
         scheduler "wrr"
+        drain "300s"
         server "w1" port=8080
         server "w2" port=8080
     }
@@ -387,11 +388,11 @@ fn drained() {
     laboratory.serves("web", 4);
     // Somebody is with w1, and stays.
     let mut connection = lab::enter(CLIENT, || {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             assert!(Instant::now() < deadline, "w1 never answers");
             let connection = TcpStream::connect("10.0.0.100:80").expect("a connection");
-            connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+            connection.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
             let mut connection = connection;
             if ask(&mut connection) == "w1" {
                 return connection;
@@ -417,7 +418,7 @@ fn drained() {
     drop(connection);
     let closed = Instant::now();
     assert_eq!(applying.wait().expect("it ends").code(), Some(0));
-    assert!(closed.elapsed() < Duration::from_secs(20), "the end of the connection ends the drain");
+    assert!(closed.elapsed() < Duration::from_secs(60), "the end of the connection ends the drain");
     assert!(!table().contains("10.0.0.11"), "{}", table());
     laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
 }

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::{PATIENCE, Site};
 
-/// How long a test of a deadline may take beyond it on a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
+/// How long a test of a deadline may take beyond it on a busy machine; what hangs does so for as long as anything is waited for.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// Serves one client after the other in its own way.
 fn serve(action: impl Fn(TcpStream) + Send + 'static) -> u16 {
@@ -118,10 +118,10 @@ fn a_frozen_server_is_given_up() {
     let data = vec![0; 1 << 20];
     let error = (0..1000).find_map(|_| program.write_all(&data).err()).expect("it takes everything");
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-    assert!(begun.elapsed() < SLACK * 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
     let begun = Instant::now();
     drop(program);
     drop(session);
-    assert!(begun.elapsed() < Duration::from_secs(2), "leaving took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < SLACK, "leaving took {:?}", begun.elapsed());
     kill_process(pid, Signal::CONT).unwrap();
 }

@@ -8,6 +8,9 @@ use lvsctl::host::ssh::{Ending, SshSession};
 
 use super::site::Site;
 
+/// How long a busy machine may take for what takes no time; what hangs does so for as long as anything is waited for.
+const SLACK: Duration = Duration::from_secs(30);
+
 /// Runs a program and returns what it says.
 pub fn say(session: &mut SshSession, command: &str) -> String {
     let mut said = String::new();
@@ -85,10 +88,16 @@ fn a_program_that_only_complains_is_not_listened_to_for_ever() {
     let mut loud = session.run("cat /dev/zero >&2").unwrap();
     loud.set_timeout(Duration::from_millis(500)).unwrap();
     let begun = Instant::now();
-    let error = loud.read(&mut [0; 10]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-    assert!(loud.complaints().ends_with(" bytes more"), "nor here");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // More than once where the machine is so busy that little has come by then.
+    loop {
+        let error = loud.read(&mut [0; 10]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        if loud.complaints().ends_with(" bytes more") {
+            break;
+        }
+        assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
+    }
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -99,8 +108,8 @@ fn silence_ends_in_a_timeout_and_the_program_may_still_speak() {
     slow.set_timeout(Duration::from_millis(200)).unwrap();
     let begun = Instant::now();
     assert_eq!(slow.read(&mut [0; 10]).unwrap_err().kind(), ErrorKind::TimedOut);
-    assert!(begun.elapsed() >= Duration::from_millis(200) && begun.elapsed() < Duration::from_secs(5));
-    slow.set_timeout(Duration::from_secs(20)).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(200) && begun.elapsed() < SLACK);
+    slow.set_timeout(Duration::from_secs(60)).unwrap();
     slow.write_all(b"late\n").unwrap();
     let mut said = String::new();
     slow.read_to_string(&mut said).unwrap();
@@ -126,5 +135,5 @@ fn a_session_is_ended_from_another_thread() {
     drop(silent);
     assert!(session.run("true").is_err());
     drop(session);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SLACK, "{:?}", begun.elapsed());
 }

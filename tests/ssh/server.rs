@@ -2,14 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server has to begin.
-const PATIENCE: Duration = Duration::from_secs(20);
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// How long a server has to begin, and to say what it does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The ports of the servers, below those that the system gives to clients (`net.ipv4.ip_local_port_range`): nobody is given one
+/// while a server is stopped and another one started in its place.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// A running sshd.
 pub struct Server {
@@ -22,7 +29,7 @@ impl Server {
     /// Starts one with the private keys and further lines of sshd_config.
     pub fn start(folder: &Path, keys: &[PathBuf], lines: &str) -> Self {
         // Another program may take the port between the question and the answer.
-        (0..5).find_map(|_| Self::on_port(folder, free_port(), keys, lines)).expect("no sshd would start")
+        (0..20).find_map(|_| Self::on_port(folder, free_port(), keys, lines)).expect("no sshd would start")
     }
 
     /// Starts one on a port, or tells what it said instead.
@@ -71,6 +78,16 @@ impl Server {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// Waits until the server has said something, which it may do after its client knows it, and returns all that it said.
+    pub fn says(&self, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(what) {
+            assert!(Instant::now() < deadline, "never said {what:?}: {}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.log()
+    }
+
     /// Waits for a client to go and tells whether anybody asked to be let in.
     pub fn was_asked(&self) -> bool {
         let deadline = Instant::now() + PATIENCE;
@@ -88,7 +105,24 @@ impl Drop for Server {
     }
 }
 
-/// Returns a port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Returns a port that nobody has, and another one each time.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Other runs of these tests begin elsewhere.
+    let begin = std::process::id().wrapping_mul(61);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let length = u32::from(PORTS.end - PORTS.start);
+    let next =
+        || PORTS.start + u16::try_from(begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % length).unwrap();
+    std::iter::repeat_with(next).take(length as usize).find(is_free).expect("a free port")
+}
+
+/// Takes a port on which nobody listens and which nobody else is given as long as the socket is there.
+pub fn refusing_port() -> (TcpListener, u16) {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    // Bound, and not listening.
+    let socket = TcpListener::from(socket);
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }

@@ -13,10 +13,10 @@ use super::server::Server;
 
 /// What a test waits for at most.
 pub const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(10),
-    handshake: Duration::from_secs(20),
-    login: Duration::from_secs(20),
-    answer: Duration::from_secs(20),
+    connect: Duration::from_secs(60),
+    handshake: Duration::from_secs(60),
+    login: Duration::from_secs(60),
+    answer: Duration::from_secs(60),
 };
 
 /// A server that the client knows, and a user that the server lets in.

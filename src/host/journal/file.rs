@@ -243,7 +243,12 @@ pub(in crate::host) fn tidy(files: &Files) -> Result<(), HostError> {
 /// Tells whether a watchdog watches.
 pub(in crate::host) fn is_watched(files: &Files) -> Result<bool, HostError> {
     match OpenOptions::new().write(true).open(files.locate(WATCHDOG)?) {
-        Ok(file) => Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock))),
+        Ok(file) => {
+            let is_held = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            // A program that is being started has the file open too, and the next look would find a watchdog that is none.
+            let _ = file.unlock();
+            Ok(is_held)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(HostError::file("lock", WATCHDOG, &error)),
     }

@@ -336,7 +336,7 @@ fn a_run_of_thousands_is_one_line() {
     );
     let [Record::Intent(intents)] = &content.records[..] else { panic!("more than a line") };
     assert_eq!(intents.len(), steps.len());
-    assert!(written < Duration::from_secs(20), "{written:?}");
+    assert!(written < Duration::from_secs(60), "{written:?}");
     // Who only asks how far it is reads none of that.
     journal.append(&Record::Reverting, false).unwrap();
     let outline = record::outline(&journal_of(root.path()));

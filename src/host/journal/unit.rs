@@ -21,7 +21,7 @@ const UNIT: &str = "/etc/systemd/system/lvsctl-recover.service";
 const ENABLEMENT: &str = "/etc/systemd/system/sysinit.target.wants/lvsctl-recover.service";
 
 /// How often, and at what distance, a copy that somebody still has open for writing is tried.
-const ATTEMPTS: u32 = 50;
+const ATTEMPTS: u32 = 1500;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the unit says.

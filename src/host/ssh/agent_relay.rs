@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     /// Longer than anything here takes that does not hang.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// Asks an agent twice through a relay and returns the answers with the trouble.
     fn asked(agent: impl FnOnce(UnixStream) + Send + 'static, within: Duration) -> (Vec<u8>, Option<Trouble>, Relay) {

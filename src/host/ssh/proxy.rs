@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{env, io};
 
@@ -24,10 +24,18 @@ const KEPT: usize = 4096;
 /// How long a proxy has to end by itself when its connection has ended.
 const REST: Duration = Duration::from_millis(500);
 
+/// How long an error waits for a proxy that failed, to say how it ended: a busy machine may not have come to that.
+const ACCOUNT: Duration = Duration::from_secs(2);
+
+/// How long between two looks whether it has.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// A running proxy.
 pub(super) struct Proxy {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
+    /// Reads what it says, to the end.
+    listener: Option<JoinHandle<()>>,
     /// What it is called in errors.
     name: String,
 }
@@ -48,17 +56,24 @@ impl Proxy {
         // The command holds their end of the pair open until it is dropped.
         drop(command);
         let said = Arc::new(Mutex::new(Vec::new()));
-        if let Some(mut pipe) = child.stderr.take() {
+        let listener = child.stderr.take().map(|mut pipe| {
             let said = Arc::clone(&said);
-            thread::spawn(move || listen(&mut pipe, &said));
-        }
-        Ok((ours.into(), Proxy { child, said, name }))
+            thread::spawn(move || listen(&mut pipe, &said))
+        });
+        Ok((ours.into(), Proxy { child, said, listener, name }))
     }
 
     /// Tells what the proxy said, and how it ended if it has.
     pub(super) fn account(&mut self) -> String {
-        let ending = match self.wait(REST) {
-            Some(ending) => format!("{} ended with {ending}", self.name),
+        let deadline = Instant::now() + ACCOUNT;
+        let ending = match self.wait(deadline) {
+            Some(ending) => {
+                // Its last words may not have been read yet, and what it started may never end saying more.
+                while self.listener.as_ref().is_some_and(|one| !one.is_finished()) && Instant::now() < deadline {
+                    thread::sleep(PAUSE);
+                }
+                format!("{} ended with {ending}", self.name)
+            }
             None => format!("{} is still running", self.name),
         };
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,12 +84,11 @@ impl Proxy {
         }
     }
 
-    fn wait(&mut self, within: Duration) -> Option<String> {
-        let deadline = Instant::now() + within;
+    fn wait(&mut self, deadline: Instant) -> Option<String> {
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Some(program::ending(status)),
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                Ok(None) if Instant::now() < deadline => thread::sleep(PAUSE),
                 Ok(None) | Err(_) => return None,
             }
         }
@@ -84,7 +98,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         // Its connection has ended by now, and that ends an `ssh -W`; nothing else may outlive it, not even as a zombie.
-        if self.wait(REST).is_none() {
+        if self.wait(Instant::now() + REST).is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

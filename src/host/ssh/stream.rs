@@ -142,15 +142,21 @@ pub(super) fn plain(error: &io::Error) -> String {
 mod tests {
     use std::net::TcpListener;
 
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
     use super::*;
 
     #[test]
     fn an_address_that_refuses_does_not_hide_the_next_one() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (good, closed) = (listener.local_addr().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-        let refusing = closed.local_addr().unwrap();
-        drop(closed);
-        let within = || Instant::now() + Duration::from_secs(10);
+        let good = listener.local_addr().unwrap();
+        // Bound and not listening: nobody else can take the port meanwhile.
+        let bound =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let bound = TcpListener::from(bound);
+        let refusing = bound.local_addr().unwrap();
+        let within = || Instant::now() + Duration::from_secs(60);
         assert_eq!(try_each(&[refusing, good], within()).unwrap().peer_addr().unwrap(), good);
         let refusals = try_each(&[refusing, refusing], within()).unwrap_err();
         assert_eq!(refusals, format!("{refusing}: Connection refused; {refusing}: Connection refused"));
