@@ -20,6 +20,7 @@ mod contract;
 mod drift;
 mod fleet;
 mod fullnat;
+mod guards;
 mod health;
 mod host_contract;
 mod host_keepalived;
@@ -40,6 +41,7 @@ mod rehearsal;
 mod return_path;
 mod runner;
 mod secrets;
+mod secrets_over_ssh;
 mod seed;
 mod sites;
 mod smoke;
@@ -80,6 +82,8 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         fullnat::tests(),
         order::tests(),
         secrets::tests(),
+        secrets_over_ssh::tests(),
+        guards::tests(),
         health::tests(),
         interrupted::tests(),
         survives::tests(),
