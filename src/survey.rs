@@ -118,7 +118,7 @@ impl<'a> Survey<'a> {
             hosts: Hosts::new(),
             bystanders: Hosts::new(),
             reopen: Some(Box::new(move |name| match topology.hosts.get(name) {
-                Some(host) => connect(host, &reach.patience),
+                Some(host) => connect(host, secrets, &reach.patience),
                 None => Err(HostError::interrupted()),
             })),
             facts: BTreeMap::new(),
@@ -129,7 +129,7 @@ impl<'a> Survey<'a> {
         let reached = fan_out(hosts, reach.parallelism, |host| {
             let name = host.name.value.clone();
             (reach.progress)(&name, Stage::Connecting);
-            let result = connect(host, &reach.patience);
+            let result = connect(host, secrets, &reach.patience);
             (reach.progress)(&name, if result.is_ok() { Stage::Connected } else { Stage::Failed });
             (name, result)
         });
@@ -303,6 +303,8 @@ impl Drop for Survey<'_> {
         let hosts = std::mem::take(&mut self.hosts).into_values();
         let bystanders = std::mem::take(&mut self.bystanders).into_values();
         fan_out(hosts.chain(bystanders).collect(), self.reach.parallelism, drop);
+        // Nobody logs in any more.
+        host::ssh::forget_typed();
     }
 }
 

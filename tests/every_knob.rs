@@ -38,7 +38,7 @@ const TOPOLOGIES: u64 = 600;
 
 /// What no random topology writes, and why.
 const NEVER: &[(&str, &str)] = &[
-    ("director/ssh", "the hosts of the laboratory are namespaces, and lvsctl does not connect over SSH yet"),
+    ("director/ssh", "the hosts of the laboratory are namespaces, and a login has tests of its own"),
     ("real-server/ssh", "as for directors"),
     ("director/local", "that is the machine itself, and a namespace cannot be it"),
     ("real-server/local", "as for directors"),

@@ -95,6 +95,7 @@ fn hosts_have_their_connections_and_parameters() {
         identity: None,
         host_key: None,
         become_root: false,
+        become_password: None,
     };
     assert_eq!(lb.connection.value, own);
     let spare = Connection::Ssh {
@@ -104,6 +105,7 @@ fn hosts_have_their_connections_and_parameters() {
         identity: None,
         host_key: Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".into()),
         become_root: true,
+        become_password: None,
     };
     assert_eq!(host("spare").connection.value, spare);
     assert_eq!(host("a").connection.value, Connection::Namespace { name: "a".into(), root: "/run/lab/a".into() });

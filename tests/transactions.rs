@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use fakes::Case;
-use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, OnFailure, Outcome, StepState, TakenUp};
+use lvsctl::apply::{self, ApplyReport, Conduct, Earlier, HostEnd, OnFailure, Outcome, StepState, TakenUp};
 use lvsctl::effect::Management;
 use lvsctl::host::fake::FakeHost;
 use lvsctl::host::{Cause, Host, HostError, Operator, Transaction, Transactions};
@@ -22,7 +22,7 @@ const CASE: &str = "reference";
 fn conduct(on_failure: OnFailure, window: Option<Duration>) -> Conduct {
     let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
     let transaction = Transaction { id: "0123abcd".into(), plan: "sha256:0".into(), operator, window };
-    Conduct { on_failure, transaction }
+    Conduct { on_failure, transaction, allow: Vec::new() }
 }
 
 /// A window that is over at once where a host is lost.
@@ -63,6 +63,7 @@ fn left(fake: &FakeHost) -> Transactions {
 fn assert_went_back(case: &Case, before: State, report: &ApplyReport) {
     assert_eq!((report.outcome, report.outcome.exit_code()), (Outcome::RolledBack, 6), "{report:#?}");
     assert!(report.verified && report.steps.iter().all(|step| step.state != StepState::Applied), "{report:#?}");
+    assert!(report.hosts.iter().all(|host| host.end == HostEnd::WentBack && host.window == WINDOW), "{report:#?}");
     assert!(without_modules(case.state()) == before, "the hosts are not as they were");
     for (name, fake) in &case.fakes {
         assert_eq!(left(fake), Transactions::default(), "{name}: the report has told it");
@@ -79,6 +80,8 @@ fn every_host_is_confirmed_over_a_connection_of_its_own() {
     });
     assert_eq!(report.outcome, Outcome::Converged, "{report:#?}");
     assert_eq!(opened.into_inner(), case.fakes.len());
+    assert_eq!(report.hosts.len(), case.fakes.len());
+    assert!(report.hosts.iter().all(|host| host.end == HostEnd::Confirmed && host.window == WINDOW), "{report:#?}");
     for (name, fake) in &case.fakes {
         fake.let_the_window_pass();
         assert_eq!(left(fake), Transactions::default(), "{name}");
@@ -223,6 +226,10 @@ fn what_a_host_could_not_take_back_makes_the_outcome_unknown() {
         }
     });
     assert_eq!((report.outcome, report.outcome.exit_code()), (Outcome::Unknown, 7), "{report:#?}");
+    for host in &report.hosts {
+        let end = if host.host == first { HostEnd::Unknown } else { HostEnd::WentBack };
+        assert_eq!(host.end, end, "{report:#?}");
+    }
     assert!(report.errors.iter().any(|error| error.contains("something that no plan looks at")), "{report:#?}");
 }
 
@@ -367,4 +374,41 @@ fn the_address_that_we_came_in_on_is_guarded() {
     assert_eq!(guarded.guards.len(), 1, "{:?}", guarded.guards);
     assert_eq!(guarded.guards[0].name, "management-address");
     assert_eq!(guarded.id, named.id, "what is to be done is the same");
+}
+
+/// What a later pass would do was not shown, and is refused as the first one's is.
+#[test]
+fn a_later_pass_is_guarded_as_the_first_one_is() {
+    use lvsctl::effect::{Effect, IpvsCommand, ServiceKey};
+    use lvsctl::resource::{Action, ResourceKey};
+    use lvsctl::topology::Protocol;
+    for (allow, outcome) in
+        [(Vec::new(), Outcome::Partial), (vec!["management-address".to_owned()], Outcome::Converged)]
+    {
+        let case = Case::load("vip-moved");
+        let mut survey = Survey::over(&case.wish.topology, &case.wish.secrets, case.goal, case.hosts());
+        let first = survey.plan().unwrap();
+        let created = first.plan.steps.iter().filter(|step| step.change.action == Action::Create);
+        let service = created.into_iter().find_map(|step| match step.change.key() {
+            ResourceKey::IpvsService(key @ ServiceKey::Address { protocol: Protocol::Tcp, address, port }) => {
+                Some((step.change.id.host.clone(), *key, Management { address: *address, port: *port, client: None }))
+            }
+            _ => None,
+        });
+        let (host, service, management) = service.expect("a service that is made");
+        let mut waves = 0;
+        let conduct = Conduct { allow, ..conduct(OnFailure::Keep, None) };
+        let report = apply::apply(&mut survey, first, conduct, &mut |plan, _| {
+            waves += 1;
+            if waves == plan.waves.len() {
+                // Somebody takes the service away again, and logs in by its address and port.
+                let away = Effect::Ipvs(IpvsCommand::DeleteService(service));
+                case.fakes[&host].clone().perform(&away).unwrap();
+                case.fakes[&host].set_management(management);
+            }
+        });
+        assert_eq!(report.outcome, outcome, "{report:#?}");
+        let told = report.errors.iter().any(|error| error.contains("Refused by the guard management-address"));
+        assert_eq!(told, outcome == Outcome::Partial, "{report:#?}");
+    }
 }

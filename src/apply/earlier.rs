@@ -9,6 +9,8 @@ use crate::topology::HostName;
 pub enum Earlier {
     /// It was taken back, by the host itself or just now.
     TakenBack(TakenBack),
+    /// It was confirmed here and came to no end, so that what it did stays.
+    Confirmed(Pending),
     /// It died without a watchdog; what it had done by then is what the plan starts from.
     Left(Pending),
 }
@@ -74,7 +76,7 @@ fn end(host: &mut dyn Host) -> Result<(Option<Earlier>, bool), Unended> {
     match (pending.phase, pending.transaction.window) {
         (Phase::Confirmed, _) => {
             host.close(id)?;
-            Ok((left.taken_back.map(Earlier::TakenBack), false))
+            Ok((Some(Earlier::Confirmed(pending)), false))
         }
         (Phase::Open, None) => {
             host.close(id)?;

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use earlier::{Earlier, TakenUp, take_up};
-pub use report::{ApplyReport, Outcome, StepReport, StepState};
+pub use report::{ApplyReport, HostEnd, HostReport, Outcome, StepReport, StepState};
 pub use transaction::Conduct;
 
 use transaction::Open;
@@ -54,22 +54,40 @@ pub fn apply(
 ) -> ApplyReport {
     let conduct = conduct.into();
     let mut open = Open::new(&conduct.transaction);
+    let mut report = perform(survey, first, &conduct, &mut open, progress);
+    report.hosts = open.ends(&report);
+    report
+}
+
+/// Performs passes until nothing remains, and ends the transaction.
+fn perform(
+    survey: &mut Survey<'_>,
+    first: Surveyed,
+    conduct: &Conduct,
+    open: &mut Open<'_>,
+    progress: &mut dyn FnMut(&Plan, &[StepReport]),
+) -> ApplyReport {
     let mut report = ApplyReport::default();
     let mut later: Option<Surveyed> = None;
     for pass in 1..=PASSES {
         report.passes = pass;
         let surveyed = later.as_ref().unwrap_or(&first);
+        // What a pass leaves may ask for something that the first plan did not show.
+        if let Some(guard) = conduct.refusal(&surveyed.plan) {
+            report.fail_before(format!("Refused by the guard {}: {}", guard.name, guard.text), Some(guard.help()));
+            return end_badly(survey, &first, open, (report, conduct));
+        }
         if let Err((host, error)) = open.begin(survey, &surveyed.plan) {
             report.fail_before(format!("{host}: {error}"), error.help());
-            return end_badly(survey, &first, &mut open, (report, &conduct));
+            return end_badly(survey, &first, open, (report, conduct));
         }
         let Some(claims) = claim::claim(survey, surveyed, &mut report) else {
-            return end_badly(survey, &first, &mut open, (report, &conduct));
+            return end_badly(survey, &first, open, (report, conduct));
         };
         let walked = walk::walk(survey, &surveyed.plan, conduct.on_failure, progress);
         if walked.report.outcome != Outcome::Converged {
-            let report = failed(survey, surveyed, (report, walked), (&claims, &conduct));
-            return end_badly(survey, &first, &mut open, (report, &conduct));
+            let report = failed(survey, surveyed, (report, walked), (&claims, conduct));
+            return end_badly(survey, &first, open, (report, conduct));
         }
         report.add(walked.report);
         match settle(survey) {
@@ -77,15 +95,15 @@ pub fn apply(
                 report.read_back(Ok(read.plan));
                 report.held_oddly(holders::check(survey, &first));
                 return match report.outcome {
-                    Outcome::Converged => confirm(survey, &first, &open, report),
-                    _ => end_badly(survey, &first, &mut open, (report, &conduct)),
+                    Outcome::Converged => confirm(survey, &first, open, report),
+                    _ => end_badly(survey, &first, open, (report, conduct)),
                 };
             }
             Ok(read) if pass < PASSES && read.plan.is_complete() => later = Some(read),
             other => {
                 report.outcome = Outcome::Partial;
                 report.read_back(other.map(|read| read.plan));
-                return end_badly(survey, &first, &mut open, (report, &conduct));
+                return end_badly(survey, &first, open, (report, conduct));
             }
         }
     }
@@ -93,7 +111,7 @@ pub fn apply(
 }
 
 /// Confirms what was verified. If a host cannot be confirmed, all of them go back.
-fn confirm(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report: ApplyReport) -> ApplyReport {
+fn confirm(survey: &mut Survey<'_>, first: &Surveyed, open: &mut Open<'_>, mut report: ApplyReport) -> ApplyReport {
     if let Err((host, error)) = open.confirm(survey) {
         report.errors.push(format!("{host} cannot be confirmed, and so all hosts go back: {error}"));
         return revert(survey, first, open, report);
@@ -139,7 +157,7 @@ fn touched(report: &ApplyReport) -> Vec<ResourceId> {
 }
 
 /// Takes everything back on all hosts by their journals, and reports what they are like afterwards.
-fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report: ApplyReport) -> ApplyReport {
+fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &mut Open<'_>, mut report: ApplyReport) -> ApplyReport {
     let failures = open.revert(survey);
     let mut is_complete = failures.is_empty();
     for (host, error) in failures {
@@ -160,9 +178,10 @@ fn revert(survey: &mut Survey<'_>, first: &Surveyed, open: &Open<'_>, mut report
             report.left_behind(&different.unwrap_or(touched), is_read);
         }
     }
-    for host in first.observed.keys().filter(|host| open.is_on(host)) {
-        if take_back::is_manifest_back(first, now.get(host), host) == Some(false) {
+    for host in first.observed.keys() {
+        if open.is_on(host) && take_back::is_manifest_back(first, now.get(host), host) == Some(false) {
             report.errors.push(format!("{host}: the manifest does not name what it named before"));
+            open.doubt(host);
             is_complete = false;
         }
     }

@@ -1,6 +1,7 @@
 //! What an apply did, step by step, and what the hosts were like afterwards.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::plan::{Cycle, Plan};
 use crate::resource::ResourceId;
@@ -61,6 +62,32 @@ pub struct StepReport {
     pub help: Option<String>,
 }
 
+/// What became of an apply on one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostEnd {
+    /// It stays, and was confirmed over a new connection.
+    Confirmed,
+    /// It stays, and nobody had to confirm it.
+    Kept,
+    /// It was taken back, or never came to change anything.
+    WentBack,
+    /// Nobody knows, or not all of it could be taken back.
+    Unknown,
+}
+
+/// How an apply began and ended on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostReport {
+    /// Which host.
+    pub host: HostName,
+    /// How long its watchdog waited for a sign of life; without one nobody watched.
+    pub window: Option<Duration>,
+    /// What became of it.
+    pub end: HostEnd,
+    /// In what way the watchdog was weaker than it should be.
+    pub warning: Option<String>,
+}
+
 /// What an apply did.
 #[derive(Clone, Debug, Default)]
 pub struct ApplyReport {
@@ -70,6 +97,8 @@ pub struct ApplyReport {
     pub passes: usize,
     /// Every step of every pass, in the order in which they were made.
     pub steps: Vec<StepReport>,
+    /// The hosts on which it began.
+    pub hosts: Vec<HostReport>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
     /// What remains to be done, as read back afterwards.
@@ -115,6 +144,18 @@ impl ApplyReport {
         };
         self.errors.push(error);
         self.errors.extend(help);
+    }
+
+    /// Tells how it ended on a host.
+    pub fn end_on(&self, host: &HostName, is_watched: bool) -> HostEnd {
+        let states = || self.steps.iter().filter(|step| step.id.host == *host).map(|step| &step.state);
+        match self.outcome {
+            Outcome::Converged if is_watched => HostEnd::Confirmed,
+            Outcome::Converged => HostEnd::Kept,
+            _ if states().any(|state| matches!(state, StepState::NotUndone(_))) => HostEnd::Unknown,
+            _ if states().any(|state| *state == StepState::Applied) => HostEnd::Kept,
+            _ => HostEnd::WentBack,
+        }
     }
 
     /// Notes what is not held by one director.

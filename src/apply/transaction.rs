@@ -1,11 +1,11 @@
 //! An apply as one transaction over its hosts: begun on each before its first change, then confirmed on all, or taken back on all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::OnFailure;
-use crate::host::{Host, HostError, TakenBack, Transaction};
-use crate::plan::Plan;
+use super::{ApplyReport, HostEnd, HostReport, OnFailure};
+use crate::host::{Armed, Host, HostError, TakenBack, Transaction};
+use crate::plan::{Guard, Plan};
 use crate::survey::{Hosts, Survey, at_most};
 use crate::topology::HostName;
 
@@ -22,6 +22,8 @@ pub struct Conduct {
     pub on_failure: OnFailure,
     /// What hosts are told.
     pub transaction: Transaction,
+    /// The guards whose changes are made all the same.
+    pub allow: Vec<String>,
 }
 
 impl From<OnFailure> for Conduct {
@@ -33,11 +35,16 @@ impl From<OnFailure> for Conduct {
             operator: crate::host::Operator::default(),
             window: None,
         };
-        Conduct { on_failure, transaction }
+        Conduct { on_failure, transaction, allow: Vec::new() }
     }
 }
 
 impl Conduct {
+    /// Returns the first guard of a plan that is not allowed.
+    pub fn refusal<'a>(&self, plan: &'a Plan) -> Option<&'a Guard> {
+        plan.guards.iter().find(|guard| self.allow.iter().all(|allowed| allowed != guard.name))
+    }
+
     /// Tells whether hosts go back to where they were if the apply is not confirmed.
     pub(super) fn is_all_or_nothing(&self) -> bool {
         self.transaction.window.is_some() && self.on_failure == OnFailure::Undo
@@ -50,13 +57,18 @@ pub(super) type Failure = (HostName, HostError);
 /// The hosts on which a transaction is open.
 pub(super) struct Open<'a> {
     transaction: &'a Transaction,
+    /// Where it is open still.
     hosts: BTreeSet<HostName>,
+    /// Where it has begun, ended or not.
+    begun: BTreeMap<HostName, Armed>,
+    /// Where it may not have been taken back, or not all of it.
+    doubtful: BTreeSet<HostName>,
 }
 
 impl<'a> Open<'a> {
     /// Begins nowhere yet.
     pub(super) fn new(transaction: &'a Transaction) -> Self {
-        Open { transaction, hosts: BTreeSet::new() }
+        Open { transaction, hosts: BTreeSet::new(), begun: BTreeMap::new(), doubtful: BTreeSet::new() }
     }
 
     /// Begins on the hosts that a plan changes and on which it has not begun.
@@ -68,7 +80,8 @@ impl<'a> Open<'a> {
         let mut failure = None;
         for (name, result) in begun {
             match result {
-                Ok(()) => {
+                Ok(armed) => {
+                    self.begun.insert(name.clone(), armed);
                     self.hosts.insert(name);
                 }
                 Err(error) => failure = failure.or(Some((name, error))),
@@ -103,6 +116,26 @@ impl<'a> Open<'a> {
             .into_iter()
             .map(|(name, host)| host.map(|host| (name.clone(), host)).map_err(|error| (name, error)))
             .collect()
+    }
+
+    /// Notes that a host may not be as it was before.
+    pub(super) fn doubt(&mut self, host: &HostName) {
+        self.doubtful.insert(host.clone());
+    }
+
+    /// Tells how it ended on each host on which it began.
+    pub(super) fn ends(&self, report: &ApplyReport) -> Vec<HostReport> {
+        let window = self.transaction.window;
+        let end = |(host, armed): (&HostName, &Armed)| HostReport {
+            host: host.clone(),
+            window,
+            end: match self.doubtful.contains(host) {
+                true => HostEnd::Unknown,
+                false => report.end_on(host, window.is_some()),
+            },
+            warning: armed.warning.clone(),
+        };
+        self.begun.iter().map(end).collect()
     }
 
     /// Tells whether it has begun on a host and not ended.
@@ -141,7 +174,13 @@ impl<'a> Open<'a> {
     }
 
     /// Takes it back on every host. One that cannot be reached is looked for until it must have gone back by itself.
-    pub(super) fn revert(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
+    pub(super) fn revert(&mut self, survey: &mut Survey<'_>) -> Vec<Failure> {
+        let failed = self.take_back(survey);
+        self.doubtful.extend(failed.iter().map(|(host, _)| host.clone()));
+        failed
+    }
+
+    fn take_back(&self, survey: &mut Survey<'_>) -> Vec<Failure> {
         let id = self.transaction.id.as_str();
         let deadline = Instant::now() + self.transaction.window.unwrap_or_default() + GRACE;
         let limit = survey.parallelism();

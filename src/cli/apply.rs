@@ -91,10 +91,10 @@ pub fn destroy(arguments: &DestroyArguments, output: &Output) -> u8 {
 }
 
 fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
-    // What is taken away needs no secret.
+    // What is taken away needs no secret but those that lead to its host.
     let loaded = match goal {
         Goal::Converge => Site::load(&arguments.site, output),
-        Goal::Destroy => Site::load_without_secrets(&arguments.site, output),
+        Goal::Destroy => Site::load_to_destroy(&arguments.site, output),
     };
     let Ok(site) = loaded else {
         return ERROR;
@@ -123,10 +123,17 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         output.error("Nothing was changed, because a host could not be read", None);
         return ERROR;
     }
-    let refused = surveyed.plan.guards.iter().find(|guard| arguments.allow.iter().all(|allowed| allowed != guard.name));
-    if let Some(guard) = refused {
-        let help = format!("Reach the host by another address, or give --allow {}", guard.name);
-        output.error(&format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text), Some(&help));
+    let on_failure = match arguments.on_failure {
+        Failure::Undo => OnFailure::Undo,
+        Failure::Keep => OnFailure::Keep,
+    };
+    let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
+    let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
+    let transaction = Transaction { id, plan, operator, window };
+    let conduct = Conduct { on_failure, transaction, allow: arguments.allow.clone() };
+    if let Some(guard) = conduct.refusal(&surveyed.plan) {
+        let text = format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text);
+        output.error(&text, Some(&guard.help()));
         return GUARDED;
     }
     let lasting = view::irreversible(&surveyed.plan);
@@ -137,18 +144,11 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
         Ok(surveyed) => surveyed,
         Err(code) => return code,
     };
-    let on_failure = match arguments.on_failure {
-        Failure::Undo => OnFailure::Undo,
-        Failure::Keep => OnFailure::Keep,
-    };
-    let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
-    let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
     if let (Some(window), false) = (window, surveyed.plan.is_empty()) {
         let text =
             format!("Hosts go back by themselves when nothing is heard of this command for {} s", window.as_secs());
         output.message(Level::Info, &text);
     }
-    let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
     let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
         let lines: Vec<String> = steps.iter().map(|step| view::step(step, output.messages)).collect();
@@ -192,6 +192,7 @@ fn tell(earlier: &[(HostName, Earlier)], output: &Output) {
     for (host, earlier) in earlier {
         let text = match earlier {
             Earlier::TakenBack(taken_back) => format!("{host}: {}", taken_back.tell()),
+            Earlier::Confirmed(pending) => format!("{host}: {}", pending.tell()),
             Earlier::Left(pending) => {
                 format!("{host}: {}; the plan starts from what it left", pending.tell())
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::document::{MAXIMUM_BYTES, ReadSource};
 use crate::source::{Problem, Problems, Span};
-use crate::topology::{Secret, SecretReference, SecretValues, Topology, grammar};
+use crate::topology::{Connection, Secret, SecretReference, SecretValues, Topology, grammar};
 
 /// Reads topologies from the file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,8 +55,49 @@ pub fn secrets(topology: &Topology, base_folder: &Path) -> (SecretValues, Proble
             Err(problem) => problems.push(problem.label(secret.span, "wanted here")),
         }
     }
+    let (passwords, more) = sudo_passwords(topology, base_folder);
+    values.extend(passwords);
+    problems.extend(more);
     problems.sort();
     (values, problems)
+}
+
+/// Looks up the passwords that `sudo` asks for on the hosts, which every command needs that reaches them.
+pub fn sudo_passwords(topology: &Topology, base_folder: &Path) -> (SecretValues, Problems) {
+    let mut values = SecretValues::default();
+    let mut problems = Problems::default();
+    for host in topology.managed_hosts() {
+        let Connection::Ssh { become_password: Some(reference), .. } = &host.connection.value else { continue };
+        match look_up(&reference.value, base_folder) {
+            Ok(value) if !value.is_empty() && !value.contains(['\n', '\0']) => {
+                values.insert(reference.value.clone(), value);
+            }
+            Ok(_) => problems.push(
+                Problem::error("bad-secret", format!("The secret {} is empty or has several lines", reference.value))
+                    .label(reference.span, "wanted here")
+                    .help("Put the password alone there, on one line"),
+            ),
+            Err(problem) => problems.push(problem.label(reference.span, "wanted here")),
+        }
+    }
+    (values, problems)
+}
+
+/// Returns the variables of the environment that hold secrets of a topology.
+pub fn variables(topology: &Topology) -> Vec<String> {
+    let of_failovers = topology.failovers.values().filter_map(|failover| match failover.auth_pass.as_ref()?.value {
+        Secret::Reference(ref reference) => Some(reference),
+        Secret::Literal(_) => None,
+    });
+    let of_hosts = topology.managed_hosts().filter_map(|host| match &host.connection.value {
+        Connection::Ssh { become_password, .. } => Some(&become_password.as_ref()?.value),
+        _ => None,
+    });
+    let named = of_failovers.chain(of_hosts).filter_map(|reference| match reference {
+        SecretReference::Environment(name) => Some(name.clone()),
+        SecretReference::File(_) => None,
+    });
+    named.collect()
 }
 
 fn look_up(reference: &SecretReference, base_folder: &Path) -> Result<String, Problem> {

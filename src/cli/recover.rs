@@ -60,6 +60,10 @@ pub fn run(arguments: &RecoverArguments, output: &Output) -> u8 {
             output.message(Level::Info, "No apply is open on this host");
             0
         }
+        Ok(Recovered::Confirmed(pending)) => {
+            output.message(Level::Info, &pending.tell());
+            0
+        }
         Ok(Recovered::Left(pending)) => {
             output
                 .message(Level::Info, &format!("{}; it had no window, and so what it had done stays", pending.tell()));

@@ -1,13 +1,15 @@
 //! Loads the topology that a command is about, and says what is wrong with it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use super::files::{DiskReader, base_folder, secrets};
+use super::files::{DiskReader, base_folder, secrets, sudo_passwords, variables};
 use super::write::revision;
 use super::{Level, Output};
+use crate::host;
 use crate::lint;
 use crate::plan::HostStatus;
 use crate::source::{Problem, Problems, SourceMap};
@@ -77,8 +79,22 @@ impl Refused {
 impl Site {
     /// Loads a topology with its secrets; errors are printed.
     pub fn load(arguments: &SiteArguments, output: &Output) -> Result<Site, Box<Refused>> {
+        Self::load_with(arguments, output, secrets)
+    }
+
+    /// Loads a topology of which everything is to be taken away, for which its hosts must be reached and no more.
+    pub fn load_to_destroy(arguments: &SiteArguments, output: &Output) -> Result<Site, Box<Refused>> {
+        Self::load_with(arguments, output, sudo_passwords)
+    }
+
+    fn load_with(
+        arguments: &SiteArguments,
+        output: &Output,
+        look_up: fn(&Topology, &Path) -> (SecretValues, Problems),
+    ) -> Result<Site, Box<Refused>> {
         let mut site = Self::load_without_secrets(arguments, output)?;
-        let (values, found) = secrets(&site.topology, base_folder(&site.path));
+        host::ssh::withhold(variables(&site.topology));
+        let (values, found) = look_up(&site.topology, base_folder(&site.path));
         let failed = found.has_errors();
         show(&found, &site.sources, output);
         site.problems.extend(found);

@@ -162,7 +162,10 @@ impl HostError {
             HostError::MissingSecret { .. } => {
                 Some("Set the environment variable, or write the file, that the topology names".into())
             }
-            HostError::Unreachable { .. } => Some("Look at the connection of this host in the topology".into()),
+            HostError::Unreachable { .. } => Some(
+                "Look at the connection of this host in the topology (ssh, local or netns); over SSH, try: ssh -v HOST true"
+                    .into(),
+            ),
             HostError::HostKey { help, .. } | HostError::Login { help, .. } | HostError::Agent { help, .. } => {
                 Some(help.clone())
             }

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::files::Files;
 use super::session::Pauses;
 use super::{HostError, sysctl};
 use crate::effect::{DestinationKey, ServiceKey};
@@ -16,18 +17,48 @@ use crate::topology::SysctlKey;
 /// How long the kernel is given; the rest is left to what the parameter does with later packets.
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// Says that the parameter is set for a moment: whoever dies in it leaves this behind, and the next one puts the parameter
+/// back. After a reboot both are gone.
+const NOTE: &str = "/run/lvsctl.expire_nodest_conn";
+
+/// The value of the parameter in which connections stay.
+const OFF: &str = "0";
+
 /// Every connection of the namespace, a line each.
 const CONNECTIONS: &str = "/proc/thread-self/net/ip_vs_conn";
 
 /// Does something while the kernel ends connections that lost their destination, and puts the parameter back.
-pub(super) fn with_forgetfulness<T>(work: impl FnOnce() -> Result<T, HostError>) -> Result<T, HostError> {
-    let key = SysctlKey::from_path("net/ipv4/vs/expire_nodest_conn");
-    let was = sysctl::read(std::slice::from_ref(&key))?.remove(&key).flatten();
-    let Some(was) = was.filter(|was| was == "0") else { return work() };
-    sysctl::write(&key, "1")?;
-    let result = work();
-    let put_back = sysctl::write(&key, &was);
+pub(super) fn with_forgetfulness<T>(
+    files: &Files,
+    work: impl FnOnce() -> Result<T, HostError>,
+) -> Result<T, HostError> {
+    if value()?.is_none_or(|value| value != OFF) {
+        return work();
+    }
+    files.write(NOTE, OFF, 0o600, false, |_| Ok(()))?;
+    let result = sysctl::write(&key(), "1").and_then(|()| work());
+    let put_back = put_back(files);
     result.and_then(|value| put_back.map(|()| value))
+}
+
+/// Puts the parameter back if it is set for a moment, by this process or by one that died.
+pub(super) fn put_back(files: &Files) -> Result<(), HostError> {
+    if files.read(NOTE)?.is_none() {
+        return Ok(());
+    }
+    // Where the module has gone, so has the parameter.
+    if value()?.is_some() {
+        sysctl::write(&key(), OFF)?;
+    }
+    files.remove(NOTE)
+}
+
+fn key() -> SysctlKey {
+    SysctlKey::from_path("net/ipv4/vs/expire_nodest_conn")
+}
+
+fn value() -> Result<Option<String>, HostError> {
+    Ok(sysctl::read(&[key()])?.remove(&key()).flatten())
 }
 
 /// Waits until a destination has no connection, at most until the deadline, which is no error.

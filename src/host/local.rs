@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::session::Session;
 use super::watchdog::Heart;
 use super::worker::Worker;
-use super::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
+use super::{Armed, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 
 /// A host that this process reaches without a network.
@@ -67,7 +67,7 @@ impl Host for LocalHost {
         self.worker.call(|session| session.transactions())?
     }
 
-    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+    fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         let transaction = transaction.clone();
         self.worker.call(move |session| session.begin(&transaction))?
     }

@@ -61,16 +61,19 @@ pub use error::HostError;
 pub use fan_out::{PARALLELISM, fan_out};
 pub use local::LocalHost;
 pub use ssh::Patience;
-pub use transaction::{Cause, Operator, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions};
+pub use transaction::{
+    Armed, Cause, Operator, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions,
+};
 pub use watchdog::{Heart, Watched, serve as watch};
 
 use std::path::Path;
 use std::time::Duration;
 
 use session::Session;
+use zeroize::Zeroizing;
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::topology::{self, Connection};
+use crate::topology::{self, Connection, SecretValues};
 
 /// A machine, or what stands for one.
 pub trait Host: Send {
@@ -100,7 +103,7 @@ pub trait Host: Send {
     fn transactions(&mut self) -> Result<Transactions, HostError>;
 
     /// Begins a transaction on a locked host: its journal is on the disk, and its watchdog armed, when this returns.
-    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError>;
+    fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError>;
 
     /// Performs as [`Host::perform_all`] does, each run after the journal knows how to take it back.
     fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>>;
@@ -123,14 +126,25 @@ pub trait Host: Send {
 }
 
 /// Opens the host that a topology names; over SSH nothing takes longer than `patience` says.
-pub fn connect(host: &topology::Host, patience: &Patience) -> Result<Box<dyn Host>, HostError> {
+pub fn connect(host: &topology::Host, secrets: &SecretValues, patience: &Patience) -> Result<Box<dyn Host>, HostError> {
     match &host.connection.value {
         Connection::Local => Ok(Box::new(LocalHost::machine()?)),
         Connection::Namespace { name, root } => Ok(Box::new(LocalHost::namespace(name, root.as_ref())?)),
-        Connection::Ssh { become_root, .. } => {
-            let root = if *become_root { agent::Root::Sudo } else { agent::Root::Login };
+        Connection::Ssh { become_root, become_password, .. } => {
             let target = ssh::Target::of(&host.connection.value).ok_or_else(HostError::interrupted)?;
             let mut session = ssh::SshSession::open(&target, patience)?;
+            let user = session.user().to_owned();
+            let password = |wrong: Option<&str>| match become_password {
+                // There is only this one.
+                Some(_) if wrong.is_some() => None,
+                Some(reference) => secrets.get(&reference.value).cloned().map(Zeroizing::new),
+                None => ssh::sudo_password(&user, wrong),
+            };
+            let root = match (*become_root, become_password.is_some() || ssh::is_somebody_there()) {
+                (false, _) => agent::Root::Login,
+                (true, false) => agent::Root::Sudo,
+                (true, true) => agent::Root::SudoWith(&password),
+            };
             Ok(Box::new(agent::start(&mut session, root, patience.answer)?))
         }
     }

@@ -38,7 +38,8 @@ impl Session {
             return Ok(());
         }
         let earlier = live.unwrap_or_else(|| config.clone());
-        forget::with_forgetfulness(|| {
+        let files = self.files().clone();
+        forget::with_forgetfulness(&files, || {
             self.command(&IpvsCommand::DeleteDestination(service, destination))?;
             // Whatever comes of it, the destination goes back.
             let forgotten = forget::wait(&service, &destination);

@@ -15,7 +15,7 @@ use super::rtnetlink::Network;
 use super::transact::Performing;
 use super::watchdog::Heart;
 use super::{
-    HostError, Operator, drain, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
+    HostError, Operator, drain, forget, in_runs, iptables, keepalived_check, lock, management, module, program, sysctl,
 };
 use crate::effect::{Answer, BOOT_PROGRAMS, Capabilities, Effect, IpvsCommand, LiveService, Probe, ServiceKey};
 use crate::topology::{Family, SecretText, SysctlKey};
@@ -234,6 +234,8 @@ impl Session {
     pub(super) fn lock(&mut self, operator: &Operator, patience: Duration) -> Result<(), HostError> {
         if self.lock.is_none() {
             self.lock = Some(lock::take(&self.files, operator, patience)?);
+            // Whoever had it before may have died in the moment for which that is set.
+            forget::put_back(&self.files)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::unmasked::UnmaskedUndo;
 use super::watchdog::{Watch, Watched};
 use super::{
-    Cause, HostError, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions, in_runs, lock,
+    Armed, Cause, HostError, Pending, Phase, Recovered, Reversible, TakenBack, Transaction, Transactions, in_runs, lock,
 };
 use crate::effect::Effect;
 
@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Begins a transaction: nothing may be changed before this has succeeded.
-    pub(super) fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+    pub(super) fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         let id = &transaction.id;
         let refused = |text: String| Err(HostError::NotOpen { id: id.clone(), text });
         let is_plain = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -118,9 +118,9 @@ impl Session {
         let head = Head::new(transaction, !self.beats_itself());
         let journal = Journal::create(self.files(), &head)?;
         match self.arm(transaction) {
-            Ok(watch) => {
+            Ok((watch, armed)) => {
                 self.performing = Some(Performing { id: id.clone(), journal, watch });
-                Ok(())
+                Ok(armed)
             }
             Err(error) => {
                 // Nothing was performed, so there is nothing to take back.
@@ -130,8 +130,8 @@ impl Session {
         }
     }
 
-    fn arm(&mut self, transaction: &Transaction) -> Result<Option<Watch>, HostError> {
-        let Some(window) = transaction.window else { return Ok(None) };
+    fn arm(&mut self, transaction: &Transaction) -> Result<(Option<Watch>, Armed), HostError> {
+        let Some(window) = transaction.window else { return Ok((None, Armed::default())) };
         if self.has_systemd() {
             journal::install_unit(self.files())?;
         }
@@ -141,7 +141,8 @@ impl Session {
             id: transaction.id.clone(),
             window,
         };
-        Watch::arm(&watched, self.has_systemd(), self.heart(), self.beats_itself()).map(Some)
+        let (watch, armed) = Watch::arm(&watched, self.has_systemd(), self.heart(), self.beats_itself())?;
+        Ok((Some(watch), armed))
     }
 
     /// Performs in order what no journal has to know how to take back, or what takes something back: that is noted.
@@ -219,7 +220,10 @@ impl Session {
         let Some(pending) = self.transactions()?.pending else { return Ok(Recovered::Nothing) };
         let id = &pending.transaction.id;
         match (pending.phase, pending.transaction.window) {
-            (Phase::Confirmed, _) => self.close(id).map(|()| Recovered::Nothing),
+            (Phase::Confirmed, _) => {
+                self.close(id)?;
+                Ok(Recovered::Confirmed(pending))
+            }
             (Phase::Open, None) => {
                 self.close(id)?;
                 Ok(Recovered::Left(pending))

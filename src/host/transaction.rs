@@ -39,6 +39,13 @@ pub struct Transaction {
     pub window: Option<Duration>,
 }
 
+/// What a host says when a transaction has begun on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Armed {
+    /// In what way its watchdog is weaker than it should be.
+    pub warning: Option<String>,
+}
+
 /// An effect with what takes it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reversible {
@@ -107,6 +114,8 @@ pub struct TakenBack {
 pub enum Recovered {
     /// None was open, or it was confirmed.
     Nothing,
+    /// It was confirmed here and came to no end: what it had done stays.
+    Confirmed(Pending),
     /// It had no window: what it had done stays.
     Left(Pending),
     /// It was taken back.
@@ -127,7 +136,11 @@ impl Pending {
     pub fn tell(&self) -> String {
         let then = match (self.phase, self.is_performed, self.is_watched) {
             (Phase::Reverting, ..) => "is being taken back",
-            (Phase::Confirmed, ..) => "was confirmed and not closed",
+            (Phase::Confirmed, true, _) => "is confirmed and about to end",
+            (Phase::Confirmed, false, _) => {
+                "was confirmed here and died before its end: this host stays as it left it, and hosts that it had not come \
+                 to go back"
+            }
             (Phase::Open, true, _) => "is at work",
             (Phase::Open, false, true) => {
                 "has died or lost its connection, and is taken back if it is not confirmed soon"

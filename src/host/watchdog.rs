@@ -22,7 +22,7 @@ use super::files::Files;
 use super::journal::{Attempts, Journal, PROGRAM, revert, watch};
 use super::process::wait_until;
 use super::session::Session;
-use super::{Cause, HostError, program};
+use super::{Armed, Cause, HostError, program};
 
 /// The hidden command.
 const COMMAND: &str = "watchdog";
@@ -102,16 +102,19 @@ impl Watch {
     /// Arms a watchdog in the caller's network namespace; it watches when this returns.
     ///
     /// With `beats_itself` this process is the client, and tells by itself that it lives.
-    pub(super) fn arm(watched: &Watched, systemd: bool, heart: &Heart, beats_itself: bool) -> Result<Self, HostError> {
-        let scoped = systemd.then(|| Self::start(scope(watched), heart)).transpose().ok().flatten();
-        let watch = match scoped {
-            Some(watch) => watch,
-            None => Self::start(Ok(plain(watched)), heart)?,
-        };
+    pub(super) fn arm(
+        watched: &Watched,
+        systemd: bool,
+        heart: &Heart,
+        beats_itself: bool,
+    ) -> Result<(Self, Armed), HostError> {
+        let (watch, armed) = in_scope_or_not(systemd.then_some(|| Self::start(scope(watched), heart)), || {
+            Self::start(Ok(plain(watched)), heart)
+        })?;
         if beats_itself {
             heart.go_on();
         }
-        Ok(watch)
+        Ok((watch, armed))
     }
 
     fn start(command: Result<Command, HostError>, heart: &Heart) -> Result<Self, HostError> {
@@ -152,6 +155,22 @@ impl Watch {
         self.heart.set(None);
         wait_until(END, || !self.is_awake());
     }
+}
+
+/// Starts a watchdog in a scope of systemd's; where that fails, without one, which is said.
+fn in_scope_or_not<T>(
+    scoped: Option<impl FnOnce() -> Result<T, HostError>>,
+    plain: impl FnOnce() -> Result<T, HostError>,
+) -> Result<(T, Armed), HostError> {
+    let warning = match scoped.map(|start| start()) {
+        Some(Ok(watch)) => return Ok((watch, Armed::default())),
+        Some(Err(error)) => Some(format!(
+            "the watchdog has no scope of systemd's, and where logind ends what a user has left (KillUserProcesses=yes) it \
+             ends with the login: {error}"
+        )),
+        None => None,
+    };
+    Ok((plain()?, Armed { warning }))
 }
 
 fn arguments(watched: &Watched) -> Vec<std::ffi::OsString> {
@@ -248,4 +267,20 @@ fn signs_of_life() -> Receiver<()> {
         }
     });
     heard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_without_a_scope_is_told_of() {
+        let refused = || Err(HostError::Malformed { doing: "arm the watchdog".into(), text: "no bus".into() });
+        let (name, armed) = in_scope_or_not(Some(refused), || Ok("plain")).unwrap();
+        assert!(name == "plain" && armed.warning.is_some_and(|text| text.contains("no bus")));
+        assert_eq!(in_scope_or_not(Some(|| Ok("scope")), refused), Ok(("scope", Armed::default())));
+        let none: Option<fn() -> Result<&'static str, HostError>> = None;
+        assert_eq!(in_scope_or_not(none, || Ok("plain")), Ok(("plain", Armed::default())), "no systemd, no word of it");
+        assert!(in_scope_or_not(Some(refused), refused).is_err());
+    }
 }

@@ -69,7 +69,7 @@ fn consequence(old: &Instance, new: &[Instance]) -> Option<String> {
 }
 
 /// Returns in what the adverts of a director that has read the file differ from those of one that has not.
-fn disagreements(old: &Instance, new: &Instance) -> Vec<&'static str> {
+pub(super) fn disagreements(old: &Instance, new: &Instance) -> Vec<&'static str> {
     let of = |name: &str| old.agreed.get(name) != new.agreed.get(name);
     let all = [
         (old.advertised != new.advertised, "the advertised addresses"),

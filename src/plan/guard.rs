@@ -1,13 +1,13 @@
 //! What must not happen unless the operator allows it by name.
 //!
 //! `management-address`: a change would cut the address by which lvsctl, or the operator's login, is on the host. To add a guard,
-//! add its name to [`GUARDS`] and what finds it to [`guards`].
+//! add its name to [`GUARDS`] and what finds it to [`guards`]. What keepalived does to such an address is told in `guard_vip`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Step;
+use super::{Reading, Step, guard_vip};
 use crate::effect::{Capabilities, Link, Management, ServiceKey};
-use crate::observe::Observation;
 use crate::resource::{
     Action, ChainRule, Change, PortMatch, Resource, ResourceId, ResourceKey, RuleTarget, ServiceRule,
 };
@@ -31,17 +31,37 @@ pub struct Guard {
 }
 
 /// Returns the guards that the steps of a plan meet.
-pub(super) fn guards<'a>(steps: &[Step], observation: impl Fn(&HostName) -> Option<&'a Observation>) -> Vec<Guard> {
+pub(super) fn guards(steps: &[Step], observed: &BTreeMap<HostName, Reading>) -> Vec<Guard> {
     let mut guards = Vec::new();
-    for change in steps.iter().map(|step| &step.change) {
-        let Some(observed) = observation(&change.id.host) else { continue };
-        let Some(management) = observed.capabilities.management else { continue };
-        if let Some(how) = cuts(change, &management, &observed.capabilities) {
-            let text = format!("{} on {}, the address of this connection, {how}", management.address, change.id.host);
-            guards.push(Guard { name: MANAGEMENT_ADDRESS, id: change.id.clone(), text });
+    let changes: Vec<&Change> = steps.iter().map(|step| &step.change).collect();
+    for change in &changes {
+        let Some(Ok(here)) = observed.get(&change.id.host) else { continue };
+        let Some(management) = here.capabilities.management else { continue };
+        let by_itself = cuts(change, &management, &here.capabilities);
+        if let Some(how) = by_itself.or_else(|| guard_vip::cuts(change, management.address, &changes, observed)) {
+            guards.push(Guard::of(&change.id.host, &management, change.id.clone(), &how));
+        }
+    }
+    for (host, reading) in observed {
+        let management = reading.as_ref().ok().and_then(|here| here.capabilities.management);
+        let Some(management) = management else { continue };
+        if let Some((id, how)) = guard_vip::passes(host, management.address, &changes, observed) {
+            guards.push(Guard::of(host, &management, id, &how));
         }
     }
     guards
+}
+
+impl Guard {
+    /// Returns what to do about it.
+    pub fn help(&self) -> String {
+        format!("Reach the host by another address, or give --allow {}", self.name)
+    }
+
+    fn of(host: &HostName, management: &Management, id: ResourceId, how: &str) -> Self {
+        let text = format!("{} on {host}, the address of this connection, {how}", management.address);
+        Guard { name: MANAGEMENT_ADDRESS, id, text }
+    }
 }
 
 /// Says how a change cuts the address that we came in on, if it does.

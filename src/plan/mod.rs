@@ -9,6 +9,7 @@ mod election;
 mod edges;
 mod graph;
 mod guard;
+mod guard_vip;
 mod impact;
 mod names;
 mod narrow;
@@ -153,7 +154,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
     plan.waves = order.waves;
     impact::mark_cuts(&mut plan.steps, &plan.waves);
     plan.impact = impact::impact(desired, observed, &plan);
-    plan.guards = guard::guards(&plan.steps, |host| observed.get(host).and_then(|reading| reading.as_ref().ok()));
+    plan.guards = guard::guards(&plan.steps, observed);
     plan.id = digest::plan(&plan);
     Ok(plan)
 }

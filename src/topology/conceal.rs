@@ -9,7 +9,7 @@ use crate::document::{Node, Value, suggest};
 use crate::source::{FileId, SourceMap, Span};
 
 /// What nodes and properties that hold a secret are called, or may be called by mistake.
-const NAMES: [&str; 4] = ["auth-pass", "password", "secret", "auth_pass"];
+const NAMES: [&str; 5] = ["auth-pass", "become-password", "password", "secret", "auth_pass"];
 
 /// Hides every value that may be a secret.
 pub fn conceal(nodes: &[Node], sources: &mut SourceMap) {

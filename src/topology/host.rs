@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, SysctlKey, Tuning};
+use super::{HostName, SecretReference, SysctlKey, Tuning};
 use crate::source::Spanned;
 
 /// What a host does in the site.
@@ -94,6 +94,8 @@ pub enum Connection {
         host_key: Option<String>,
         /// Whether to become root with sudo.
         become_root: bool,
+        /// Where the password is that `sudo` asks for.
+        become_password: Option<Spanned<SecretReference>>,
     },
 }
 

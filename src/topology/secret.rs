@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// What stands for a secret wherever one must not be shown.
 const MASK: &str = "(sensitive)";
@@ -59,19 +60,24 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secrets that were looked up, by reference.
+/// The secrets that were looked up, by reference; wiped when they are dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct SecretValues(BTreeMap<SecretReference, String>);
+pub struct SecretValues(BTreeMap<SecretReference, Zeroizing<String>>);
 
 impl SecretValues {
     /// Adds a looked-up secret.
     pub fn insert(&mut self, reference: SecretReference, value: String) {
-        self.0.insert(reference, value);
+        self.0.insert(reference, Zeroizing::new(value));
+    }
+
+    /// Adds what was looked up elsewhere.
+    pub fn extend(&mut self, others: SecretValues) {
+        self.0.extend(others.0);
     }
 
     /// Returns a secret if it was looked up.
     pub fn get(&self, reference: &SecretReference) -> Option<&String> {
-        self.0.get(reference)
+        self.0.get(reference).map(|value| &**value)
     }
 }
 

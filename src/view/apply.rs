@@ -1,12 +1,14 @@
 //! What an apply did, for people and as JSON.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::FORMAT_VERSION;
 use super::describe;
 use super::paint::Paint;
-use crate::apply::{ApplyReport, Outcome, StepReport, StepState};
+use crate::apply::{ApplyReport, HostEnd, HostReport, Outcome, StepReport, StepState};
 use crate::plan::Plan;
 
 /// The document that `lvsctl apply --format json` prints.
@@ -37,6 +39,8 @@ pub struct ApplyDocument {
     pub not_undone: usize,
     /// Every step.
     pub steps: Vec<StepDocument>,
+    /// The hosts on which it began.
+    pub hosts: Vec<HostDocument>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
     /// What remains to be done, as read back.
@@ -57,6 +61,20 @@ pub struct StepDocument {
     pub help: Option<String>,
 }
 
+/// How an apply began and ended on one host.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HostDocument {
+    /// The host's name.
+    pub host: String,
+    /// For how many seconds without a sign of life its watchdog waited; `null` if nobody watched.
+    pub window_seconds: Option<u64>,
+    /// `confirmed`, `kept` (nobody had to confirm), `went_back` or `unknown`.
+    #[schemars(extend("enum" = ["confirmed", "kept", "went_back", "unknown"]))]
+    pub end: &'static str,
+    /// In what way the watchdog was weaker than it should be.
+    pub warning: Option<String>,
+}
+
 /// Makes the document of an apply.
 pub fn document(report: &ApplyReport) -> ApplyDocument {
     let count = |wanted: fn(&StepState) -> bool| report.steps.iter().filter(|step| wanted(&step.state)).count();
@@ -73,6 +91,7 @@ pub fn document(report: &ApplyReport) -> ApplyDocument {
         undone: count(|state| matches!(state, StepState::Undone)),
         not_undone: count(|state| matches!(state, StepState::NotUndone(_))),
         steps: report.steps.iter().map(step_document).collect(),
+        hosts: report.hosts.iter().map(host_document).collect(),
         errors: report.errors.clone(),
         remaining: report.remaining.iter().map(ToString::to_string).collect(),
     }
@@ -86,6 +105,40 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::RolledBack => "rolled_back",
         Outcome::Unknown => "unknown",
     }
+}
+
+fn host_document(host: &HostReport) -> HostDocument {
+    let end = match host.end {
+        HostEnd::Confirmed => "confirmed",
+        HostEnd::Kept => "kept",
+        HostEnd::WentBack => "went_back",
+        HostEnd::Unknown => "unknown",
+    };
+    let window_seconds = host.window.map(|window| window.as_secs());
+    HostDocument { host: host.host.to_string(), window_seconds, end, warning: host.warning.clone() }
+}
+
+/// Says of all hosts that were watched how it ended there, and of which one the watchdog was weak.
+fn hosts(report: &ApplyReport, paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut ends: BTreeMap<HostEnd, Vec<&HostReport>> = BTreeMap::new();
+    for host in &report.hosts {
+        ends.entry(host.end).or_default().push(host);
+        let warning = host.warning.as_deref().map(describe::clean);
+        lines.extend(warning.map(|text| paint.bad(&format!("  warning: {}: {text}", host.host))));
+    }
+    for (end, hosts) in ends {
+        let Some(window) = hosts.first().and_then(|host| host.window) else { continue };
+        let what = match end {
+            HostEnd::Confirmed => "confirmed",
+            HostEnd::Kept => "kept without a confirmation",
+            HostEnd::WentBack => "went back",
+            HostEnd::Unknown => "unknown",
+        };
+        let names: Vec<String> = hosts.iter().map(|host| host.host.to_string()).collect();
+        lines.push(format!("  armed for {} s, {what}: {}", window.as_secs(), names.join(", ")));
+    }
+    lines
 }
 
 fn step_document(step: &StepReport) -> StepDocument {
@@ -138,6 +191,7 @@ pub fn human(report: &ApplyReport, paint: Paint) -> String {
         }
     }
     lines.extend(report.errors.iter().map(|error| paint.bad(&format!("  error: {}", describe::clean(error)))));
+    lines.extend(hosts(report, paint));
     if matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
         lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));
     }

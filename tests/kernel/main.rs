@@ -21,6 +21,7 @@ mod drift;
 mod fleet;
 mod fullnat;
 mod gate;
+mod guards;
 mod health;
 mod host_contract;
 mod host_keepalived;
@@ -41,6 +42,7 @@ mod rehearsal;
 mod return_path;
 mod runner;
 mod secrets;
+mod secrets_over_ssh;
 mod seed;
 mod sites;
 mod smoke;
@@ -81,6 +83,8 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         fullnat::tests(),
         order::tests(),
         secrets::tests(),
+        secrets_over_ssh::tests(),
+        guards::tests(),
         health::tests(),
         interrupted::tests(),
         survives::tests(),

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use lvsctl::apply::{self, OnFailure, Outcome};
 use lvsctl::effect::{Answer, Capabilities, Effect, IpvsCommand, Probe};
-use lvsctl::host::{Host, HostError, Operator, Patience, Reversible, TakenBack, Transaction, Transactions, connect};
+use lvsctl::host::{
+    Armed, Host, HostError, Operator, Patience, Reversible, TakenBack, Transaction, Transactions, connect,
+};
 use lvsctl::rehearsal::layout::CLIENT;
 use lvsctl::rehearsal::live::stand_ins;
 use lvsctl::survey::{Goal, Hosts, Survey};
-use lvsctl::topology::{HostName, Topology};
+use lvsctl::topology::{HostName, SecretValues, Topology};
 
 use crate::lab;
 use crate::laboratory::{Laboratory, eventually, load};
@@ -102,7 +104,7 @@ impl Host for Recorded {
         self.inner.transactions()
     }
 
-    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+    fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         self.inner.begin(transaction)
     }
 
@@ -190,7 +192,7 @@ fn record(laboratory: &Laboratory, text: &str, goal: Goal) -> Record {
     let secrets = stand_ins(&topology);
     let record = Arc::new(Mutex::new(Record::default()));
     let recorded = topology.managed_hosts().map(|host| {
-        let inner = connect(host, &Patience::default()).expect("the host");
+        let inner = connect(host, &SecretValues::default(), &Patience::default()).expect("the host");
         let name = host.name.value.as_str().to_owned();
         let host_name: HostName = host.name.value.clone();
         (host_name, Box::new(Recorded { name, inner, record: record.clone() }) as Box<dyn Host>)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::binary::{self, Binary};
 use super::frame::FrameError;
 use super::opening::{Opening, listen};
+use super::password::{self, Refusal};
 use super::remote::RemoteHost;
 use super::script::{self, FOLDER, Root};
 use super::transport::{Timed, Transport};
@@ -28,14 +29,14 @@ pub trait Session {
 pub type Started = RemoteHost<Box<dyn Transport>>;
 
 /// Starts this program's agent on a host; nobody there may be silent for longer than `silence`.
-pub fn start(session: &mut dyn Session, root: Root, silence: Duration) -> Result<Started, HostError> {
+pub fn start(session: &mut dyn Session, root: Root<'_>, silence: Duration) -> Result<Started, HostError> {
     start_with(session, root, silence, Binary::own()?, &|machine| Binary::beside(machine))
 }
 
 /// Starts an agent on a host; `beside` has programs for processors for which `own` is unfit.
 pub fn start_with(
     session: &mut dyn Session,
-    root: Root,
+    root: Root<'_>,
     silence: Duration,
     own: &Binary,
     beside: &dyn Fn(&str) -> Option<Binary>,
@@ -65,18 +66,20 @@ enum Outcome {
 
 struct Attempt<'a> {
     session: &'a mut dyn Session,
-    root: Root,
+    root: Root<'a>,
     silence: Duration,
 }
 
 impl Attempt<'_> {
     fn start(&mut self, binary: &Binary) -> Result<Outcome, HostError> {
-        let transport = self.session.run(&script::start(binary, self.root))?;
+        let mut transport = self.session.run(&script::start(binary, self.root))?;
+        self.become_root(&mut transport)?;
         self.hear(transport, self.silence)
     }
 
     fn upload(&mut self, binary: &Binary) -> Result<Started, HostError> {
         let mut transport = self.session.run(&script::upload(binary, self.root))?;
+        self.become_root(&mut transport)?;
         // Whatever keeps the far side from taking it, it says so in the end.
         let sent = Timed::new(&mut transport, self.silence, SENDING).write_all(binary.bytes());
         match self.hear(transport, self.silence.max(Duration::from_secs(60)))? {
@@ -86,6 +89,22 @@ impl Attempt<'_> {
                 Err(failed(text, "Try again".to_owned()))
             }
         }
+    }
+
+    fn become_root(&self, transport: &mut Box<dyn Transport>) -> Result<(), HostError> {
+        let Root::SudoWith(answer) = self.root else { return Ok(()) };
+        let user = self.session.user();
+        password::give(transport, self.silence, answer).map_err(|refusal| match refusal {
+            Refusal::Unanswered => failed(
+                format!("{user} does not become root: sudo asks for a password, and nobody gave one"),
+                "Write become-password=(env)\"NAME\" at the host's ssh, or call lvsctl from a terminal".to_owned(),
+            ),
+            Refusal::Wrong => failed(
+                format!("{user} does not become root: sudo does not take the password"),
+                "Look at what become-password names, and whether the account is locked on the host".to_owned(),
+            ),
+            Refusal::Line(error) => self.explain(transport, &error),
+        })
     }
 
     fn hear(&self, mut transport: Box<dyn Transport>, within: Duration) -> Result<Outcome, HostError> {
@@ -140,17 +159,18 @@ impl Attempt<'_> {
 
     /// Makes the error of an agent that did not begin.
     fn explain(&self, transport: &mut Box<dyn Transport>, error: &FrameError) -> HostError {
-        let complaints = transport.complaints();
+        let complaints = transport.complaints().replace(script::PROMPT, "");
         let complaints = quoted(complaints.trim());
         match error {
             FrameError::Noise(noise) => failed(
                 format!("its shell says {} at login, where an agent would begin", quoted(noise)),
                 format!("Make the shell of {} say nothing where there is no terminal", self.session.user()),
             ),
-            FrameError::Ended if self.root == Root::Sudo && !complaints.is_empty() => failed(
+            FrameError::Ended if !matches!(self.root, Root::Login) && !complaints.is_empty() => failed(
                 format!("{} does not become root: {complaints}", self.session.user()),
                 format!(
-                    "Install sudo on the host, and put into /etc/sudoers.d/lvsctl: {} ALL=(root) NOPASSWD: /bin/sh",
+                    "Install sudo on the host, and put into /etc/sudoers.d/lvsctl: {} ALL=(root) NOPASSWD: /bin/sh; or write \
+                     become-password at the host's ssh",
                     self.session.user()
                 ),
             ),

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::effect::{Answer, Capabilities, Effect, Probe};
 use crate::host::unmasked::{Unmasked, UnmaskedUndo};
-use crate::host::{HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
+use crate::host::{Armed, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 
 /// The version of what is said; the two ends are of one build, and so it is the same on both.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// How long an answer may take that waits for nothing, and how long an effect that calls a program.
 pub(super) const ANSWER: Duration = Duration::from_secs(120);
@@ -123,6 +123,8 @@ pub(super) enum Reply {
     Performed(Vec<Result<(), HostError>>),
     /// What earlier applies have left.
     Transactions(Result<Transactions, HostError>),
+    /// That a transaction has begun.
+    Armed(Result<Armed, HostError>),
     /// What became of a transaction that was to be taken back.
     TakenBack(Result<TakenBack, HostError>),
     /// What became of anything else.

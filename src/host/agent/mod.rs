@@ -23,6 +23,7 @@
 //! ```text
 //! bootstrap.rs  from a login to an agent          script.rs     the commands that do it
 //! binary.rs     the program that is sent          opening.rs    who speaks first on the other side
+//! password.rs   what sudo asks for
 //! remote.rs     the client's end, a Host          serve.rs      the agent's end
 //! message.rs    what they say                     frame.rs, transport.rs   how it travels; ear.rs  what is a sign of life
 //! ```
@@ -35,6 +36,7 @@ mod ear;
 mod frame;
 mod message;
 mod opening;
+mod password;
 mod remote;
 mod script;
 mod serve;
@@ -44,6 +46,7 @@ pub use binary::Binary;
 pub use bootstrap::{Session, Started, start, start_with};
 pub use frame::{FrameError, LIMIT, MAGIC};
 pub use message::{Hello, PROTOCOL};
+pub use password::Password;
 pub use remote::RemoteHost;
 pub use script::Root;
 pub use serve::{Rhythm, serve};

@@ -10,7 +10,7 @@ use super::message::{ANSWER, Hello, PROTOCOL, Reply, Request, time_of};
 use super::opening::{Opening, listen};
 use super::transport::{Timed, Transport};
 use crate::effect::{Answer, Capabilities, Effect, Probe};
-use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
+use crate::host::{Armed, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::source::plain::one_line;
 
 /// How often an agent is told that its client is there: several times in the time after which it gives up
@@ -209,8 +209,11 @@ impl<T: Transport> Host for RemoteHost<T> {
         })?
     }
 
-    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
-        self.ask_for_done(&Request::Begin(transaction.clone()), ANSWER)
+    fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
+        self.ask(&Request::Begin(transaction.clone()), ANSWER, |reply| match reply {
+            Reply::Armed(armed) => Some(armed),
+            _ => None,
+        })?
     }
 
     fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {

@@ -1,6 +1,7 @@
 //! The commands that start an agent: constants, a digest and a length, and nothing else.
 //!
-//! The login shell is given one line, `/bin/sh -c '…'`, with `sudo -n --` in front where root is somebody else. Between the single
+//! The login shell is given one line, `/bin/sh -c '…'`, with `sudo` in front where root is somebody else: `-n`, or `-S` with a prompt
+//! of lvsctl's own where a password is at hand. Between the single
 //! quotes are neither quotes of that sort, backslashes, exclamation marks nor line ends, so that every shell takes it alike,
 //! csh and fish included. What the commands have to say begins with a word of its own ([`super::opening::WORD`]).
 //!
@@ -9,17 +10,26 @@
 //! guessed. Where programs may not be run from below /run, which is how Debian mounts it, the folder gets a file system of its own.
 
 use super::binary::Binary;
+use super::password::Password;
 
 /// The folder of agents.
 pub(super) const FOLDER: &str = "/run/lvsctl-agent";
 
+/// By which word `sudo` asks for a password.
+pub(super) const PROMPT: &str = "lvsctl-asks-for-the-password:";
+
+/// What is said once a password is no longer asked for.
+pub(super) const READY: &[u8] = b"lvsctl-start root\n";
+
 /// How root is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
+#[derive(Clone, Copy)]
+pub enum Root<'a> {
     /// The login is root's.
     Login,
     /// By `sudo`, which must ask for no password.
     Sudo,
+    /// By `sudo`, which is given a password if it asks for one.
+    SudoWith(&'a Password<'a>),
 }
 
 /// Starts the agent of a build if it is there, and says `absent`, with the system and the processor, if it is not.
@@ -62,20 +72,22 @@ const UPLOAD: &str = "umask 077; LC_ALL=C; export LC_ALL; D=@FOLDER; T=; \
     exec $D/@DIGEST agent";
 
 /// Returns the command that starts an agent that is there.
-pub(super) fn start(binary: &Binary, root: Root) -> String {
+pub(super) fn start(binary: &Binary, root: Root<'_>) -> String {
     command(START, binary, root)
 }
 
 /// Returns the command that takes an agent and starts it.
-pub(super) fn upload(binary: &Binary, root: Root) -> String {
+pub(super) fn upload(binary: &Binary, root: Root<'_>) -> String {
     command(UPLOAD, binary, root)
 }
 
-fn command(text: &str, binary: &Binary, root: Root) -> String {
-    let prefix = match root {
-        Root::Login => "",
-        Root::Sudo => "sudo -n -- ",
+fn command(text: &str, binary: &Binary, root: Root<'_>) -> String {
+    let (prefix, first) = match root {
+        Root::Login => (String::new(), ""),
+        Root::Sudo => ("sudo -n -- ".to_owned(), ""),
+        Root::SudoWith(_) => (format!("sudo -S -p {PROMPT} -- "), "echo \"@WORD root\"; "),
     };
+    let text = format!("{first}{text}");
     let text = text
         .replace("@FOLDER", FOLDER)
         .replace("@WORD", "lvsctl-start")
@@ -91,13 +103,16 @@ mod tests {
     #[test]
     fn every_shell_takes_the_commands_alike() {
         let binary = Binary::of(b"\x7fELF".to_vec());
-        for command in [start(&binary, Root::Login), upload(&binary, Root::Sudo)] {
+        let asking = Root::SudoWith(&|_| None);
+        for command in [start(&binary, Root::Login), upload(&binary, Root::Sudo), upload(&binary, asking)] {
             let inside = command.split_once('\'').unwrap().1.strip_suffix('\'').unwrap();
             assert!(!inside.contains(['\'', '\\', '!', '\n', '@', '`']), "{inside}");
             assert!(inside.contains(binary.digest()));
             // A lock on what others may open is one that they may hold, and a lock is not waited for without an end.
             assert_eq!(inside.matches("flock").count(), inside.matches("exec 9<$D; flock -w ").count(), "{inside}");
-            let known = command.starts_with("/bin/sh -c '") || command.starts_with("sudo -n -- /bin/sh -c '");
+            let known = ["", "sudo -n -- ", "sudo -S -p lvsctl-asks-for-the-password: -- "]
+                .iter()
+                .any(|prefix| command.starts_with(&format!("{prefix}/bin/sh -c '")));
             assert!(known, "{command}");
             let word = String::from_utf8(super::super::opening::WORD.to_vec()).unwrap();
             assert!(inside.contains(&format!("echo \"{word}")), "{inside}");

@@ -207,7 +207,7 @@ fn reply(host: &mut dyn Host, request: Request, is_over: &AtomicBool) -> Reply {
         }
         Request::Lock { operator, patience } => Reply::Done(host.lock(&operator, patience)),
         Request::Transactions => Reply::Transactions(host.transactions()),
-        Request::Begin(transaction) => Reply::Done(host.begin(&transaction)),
+        Request::Begin(transaction) => Reply::Armed(host.begin(&transaction)),
         Request::Beat => Reply::Done(host.beat()),
         Request::Confirm(id) => Reply::Done(host.confirm(&id)),
         Request::Revert(id) => Reply::TakenBack(host.revert(&id)),

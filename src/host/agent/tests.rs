@@ -14,7 +14,7 @@ use crate::effect::{
 };
 use crate::host::fake::FakeHost;
 use crate::host::process::wait_until;
-use crate::host::{Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
+use crate::host::{Armed, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions};
 use crate::topology::{Family, Forwarding, SecretText, TextPiece, Tunnel};
 use message::Request;
 
@@ -61,7 +61,7 @@ fn frame(payload: &str) -> Vec<u8> {
 }
 
 fn greeting() -> Vec<u8> {
-    let hello = format!(r#"{{"protocol":1,"version":"{}","process":1}}"#, env!("CARGO_PKG_VERSION"));
+    let hello = format!(r#"{{"protocol":{PROTOCOL},"version":"{}","process":1}}"#, env!("CARGO_PKG_VERSION"));
     [&MAGIC[..], &frame(&hello)].concat()
 }
 
@@ -122,7 +122,7 @@ fn transactions_are_kept_by_the_far_side() {
     let transaction = Transaction { id: "7".into(), plan: "0f".into(), operator: operator.clone(), window };
     assert_eq!(remote.lock(&operator, Duration::ZERO), Ok(()));
     assert!(matches!(host.clone().lock(&operator, Duration::ZERO), Err(HostError::Locked { .. })));
-    assert_eq!(remote.begin(&transaction), Ok(()));
+    assert_eq!(remote.begin(&transaction), Ok(Armed::default()));
     assert!(matches!(remote.begin(&transaction), Err(HostError::NotOpen { .. })));
     let effect = Effect::LoadModule("ip_vs".into());
     let undo = Undo::reverse([Effect::RemoveFile { path: "/etc/x".into() }]);
@@ -292,8 +292,8 @@ impl<W: FnMut() + Send> Host for Slow<W> {
         Ok(Transactions::default())
     }
 
-    fn begin(&mut self, _transaction: &Transaction) -> Result<(), HostError> {
-        Ok(())
+    fn begin(&mut self, _transaction: &Transaction) -> Result<Armed, HostError> {
+        Ok(Armed::default())
     }
 
     fn beat(&mut self) -> Result<(), HostError> {

@@ -22,7 +22,9 @@ use self::keepalived::Daemon;
 use self::network::Network;
 use self::table::Table;
 use self::transaction::Journal;
-use super::{Cause, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, in_runs, program};
+use super::{
+    Armed, Cause, Host, HostError, Operator, Reversible, TakenBack, Transaction, Transactions, in_runs, program,
+};
 use crate::effect::{
     Answer, Capabilities, DestinationConfig, DestinationKey, Effect, FileState, IptablesVariant, IpvsCommand, Link,
     LinkAddress, Management, Probe, ServiceKey,
@@ -217,7 +219,7 @@ impl Host for FakeHost {
         Ok(state.transactions())
     }
 
-    fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+    fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         let mut state = self.state();
         state.reach()?;
         state.begin(transaction)?;

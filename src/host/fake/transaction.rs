@@ -3,7 +3,7 @@
 use super::{FakeHost, State};
 use crate::effect::Effect;
 use crate::host::journal::{Undone, mark};
-use crate::host::{Cause, HostError, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
+use crate::host::{Armed, Cause, HostError, Pending, Phase, Reversible, TakenBack, Transaction, Transactions};
 
 /// What a host knows of applies.
 #[derive(Debug, Default)]
@@ -62,12 +62,12 @@ impl State {
         Transactions { pending, taken_back: self.journal.taken_back.clone() }
     }
 
-    pub(super) fn begin(&mut self, transaction: &Transaction) -> Result<(), HostError> {
+    pub(super) fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         if let Some((open, _)) = &self.journal.pending {
             return Err(not_open(&transaction.id, format!("{} is", open.id)));
         }
         self.journal = Journal { pending: Some((transaction.clone(), Phase::Open)), ..Journal::default() };
-        Ok(())
+        Ok(Armed::default())
     }
 
     /// Notes what is about to be performed.

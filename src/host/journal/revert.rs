@@ -11,7 +11,7 @@ use super::undone::Undone;
 use crate::effect::{Effect, Undo};
 use crate::host::files::Files;
 use crate::host::session::Session;
-use crate::host::{Cause, HostError, Phase, TakenBack, are_one_run, lock};
+use crate::host::{Cause, HostError, Phase, TakenBack, are_one_run, forget, lock};
 
 /// The manifest says what is on the host, so it goes back only with everything else (`kinds::manifest::PATH`).
 const MANIFEST: &str = "/var/lib/lvsctl/manifest.json";
@@ -104,6 +104,7 @@ fn attempt(
         return Ok(ControlFlow::Break(None));
     }
     performer::end_orphans(&head)?;
+    forget::put_back(&files)?;
     if content.phase() != Phase::Reverting {
         // A disk that is full must not keep anything from going back.
         let _ = journal.append(&Record::Reverting, true);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ssh2::ErrorCode;
+use zeroize::Zeroizing;
 
 use super::agent_relay::{Door, Trouble};
 use super::config::Endpoint;
@@ -164,9 +165,11 @@ impl Attempts<'_> {
             self.to_add.get_or_insert(name);
             return Ok(false);
         }
-        let mut wrong: Option<String> = None;
+        let mut wrong: Option<Zeroizing<String>> = None;
         for _ in 0..QUESTIONS {
-            let Some(passphrase) = prompt::passphrase(&file.path, wrong.as_deref()) else { break };
+            let Some(passphrase) = prompt::passphrase(&file.path, wrong.as_ref().map(|wrong| wrong.as_str())) else {
+                break;
+            };
             self.deadline = Instant::now() + self.within;
             match self.ask_file(file, Some(&passphrase)) {
                 Ok(Tried::Unreadable) => wrong = Some(passphrase),

@@ -39,7 +39,8 @@ mod stream;
 mod wire;
 
 pub use channel::{Ending, SshChannel};
-pub use prompt::is_asking;
+pub use prompt::{forget_typed, is_asking, is_possible as is_somebody_there, sudo_password};
+pub use proxy::withhold;
 pub use session::{Canceller, SshSession};
 
 use std::path::PathBuf;
@@ -69,14 +70,16 @@ impl Target {
     /// Returns the target of a connection, if it is one over SSH.
     pub fn of(connection: &Connection) -> Option<Self> {
         match connection {
-            Connection::Ssh { host, user, port, identity, host_key, become_root: _ } => Some(Target {
-                host: host.clone(),
-                user: user.clone(),
-                port: *port,
-                identity: identity.clone(),
-                host_key: host_key.clone(),
-                configuration: None,
-            }),
+            Connection::Ssh { host, user, port, identity, host_key, become_root: _, become_password: _ } => {
+                Some(Target {
+                    host: host.clone(),
+                    user: user.clone(),
+                    port: *port,
+                    identity: identity.clone(),
+                    host_key: host_key.clone(),
+                    configuration: None,
+                })
+            }
             Connection::Local | Connection::Namespace { .. } => None,
         }
     }

@@ -4,6 +4,7 @@
 //! that it may explain, and it is ended and reaped with the connection. Both programs are the operator's own, run where `ssh`
 //! would run them, and so they have the operator's environment.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -133,10 +134,25 @@ fn jump(endpoint: &Endpoint, hops: &str) -> Result<Command, HostError> {
     Ok(command)
 }
 
+/// Variables of the environment that hold secrets of the topology.
+static WITHHELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Keeps variables of the environment from OpenSSH's programs and a ProxyCommand: what a topology's secrets are in.
+pub fn withhold(names: impl IntoIterator<Item = String>) {
+    WITHHELD.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+}
+
+fn without_secrets(command: &mut Command) {
+    for name in WITHHELD.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        command.env_remove(name);
+    }
+}
+
 /// Prepares OpenSSH's client, with the operator's environment, without a terminal and without what it may forward.
 pub(super) fn ssh(doing: &str, configuration: Option<&std::path::Path>) -> Result<Command, HostError> {
     let path = program::find("ssh").ok_or_else(|| program::missing(doing, "ssh"))?;
     let mut command = Command::new(path);
+    without_secrets(&mut command);
     command.args(["-T", "-a", "-x"]);
     if let Some(file) = configuration {
         command.arg("-F").arg(file);
@@ -148,6 +164,7 @@ pub(super) fn ssh(doing: &str, configuration: Option<&std::path::Path>) -> Resul
 fn shell(endpoint: &Endpoint, text: &str) -> Result<Command, HostError> {
     let shell = env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| OsString::from("/bin/sh"));
     let mut command = Command::new(shell);
+    without_secrets(&mut command);
     command.arg("-c").arg(format!("exec {}", endpoint.for_shell(text)?));
     Ok(command)
 }

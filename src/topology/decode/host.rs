@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::tuning;
-use crate::document::{Literal, Node};
+use crate::document::{Literal, Node, Value};
 use crate::source::{Problem, Problems, Spanned};
 use crate::topology::grammar::is_host_address;
-use crate::topology::{Connection, Host, HostName, Interface, MacAddress, Role, SysctlKey};
+use crate::topology::{Connection, Host, HostName, Interface, MacAddress, Role, SecretReference, SysctlKey};
 
 /// Decodes a host, whatever state it is in: other nodes refer to it.
 pub fn host(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Host {
@@ -74,7 +74,17 @@ fn connection(node: &Node, name: Spanned<&str>, problems: &mut Problems) -> Span
         identity: None,
         host_key: None,
         become_root: false,
+        become_password: None,
     };
+    if let Some(password) = first.and_then(|way| way.property("become-password"))
+        && first.and_then(|way| way.property("become")).and_then(|value| value.flag()) != Some(true)
+    {
+        problems.push(
+            Problem::error("conflict", "`become-password` is for `become=#true`")
+                .label(password.span, "nobody would ask for it")
+                .help("Write become=#true beside it, or take it away"),
+        );
+    }
     match first {
         None => Spanned::new(own, name.span),
         Some(way) => Spanned::new(reached(way).unwrap_or(own), way.span),
@@ -94,8 +104,20 @@ fn reached(way: &Node) -> Option<Connection> {
             identity: named("identity"),
             host_key: named("host-key"),
             become_root: way.property("become").and_then(|value| value.flag()).unwrap_or(false),
+            become_password: way.property("become-password").and_then(reference),
         }),
     }
+}
+
+/// Decodes a reference to a secret; a literal one was refused.
+fn reference(value: &Value) -> Option<Spanned<SecretReference>> {
+    let text = value.text()?.value.to_owned();
+    let reference = match value.annotation.as_ref()?.value.as_str() {
+        "env" => SecretReference::Environment(text),
+        "file" => SecretReference::File(text),
+        _ => return None,
+    };
+    Some(Spanned::new(reference, value.span))
 }
 
 fn managed(node: &Node, role: Role, problems: &mut Problems) -> bool {

@@ -46,6 +46,12 @@ const SSH: NodeRule = NodeRule {
             "The fingerprint of the host's key, which is then the only one that it may have",
         ),
         optional("become", Shape::Flag, "#false", "Whether to become root with sudo"),
+        optional(
+            "become-password",
+            Shape::Secret(&text::REFERENCE),
+            "none; asked for on a terminal if sudo wants one",
+            "A reference to the password that sudo asks for",
+        ),
     ],
     ..NODE
 };

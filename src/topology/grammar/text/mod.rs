@@ -19,6 +19,13 @@ pub use network::{GROUP, HOST_ADDRESS, INTERFACE, LABEL, MAC, PORTS, SERVER, VIP
 /// The longest text that becomes part of a line of `keepalived.conf`.
 const LONGEST: usize = 255;
 
+/// A secret that is never written in the topology itself.
+pub static REFERENCE: TextRule = TextRule {
+    what: "a reference to a secret",
+    rule: "Write (env)\"NAME\" for a variable, or (file)\"PATH\" for a file",
+    check: |_| Err("a password has no place in a topology".into()),
+};
+
 /// A password of VRRP version 2.
 pub static PASSWORD: TextRule = TextRule {
     what: "a VRRP password",
