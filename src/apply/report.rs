@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::holders::Told;
 use crate::plan::{Cycle, Plan};
 use crate::resource::ResourceId;
 use crate::topology::HostName;
@@ -72,6 +73,8 @@ pub struct ApplyReport {
     pub steps: Vec<StepReport>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
+    /// What is worth knowing and no error.
+    pub warnings: Vec<String>,
     /// What remains to be done, as read back afterwards.
     pub remaining: Vec<ResourceId>,
     /// Whether every host could be read back.
@@ -118,11 +121,12 @@ impl ApplyReport {
     }
 
     /// Notes what is not held by one director.
-    pub fn held_oddly(&mut self, told: Vec<String>) {
-        if !told.is_empty() && self.outcome == Outcome::Converged {
+    pub(super) fn held_oddly(&mut self, told: Told) {
+        if !told.errors.is_empty() && self.outcome == Outcome::Converged {
             self.outcome = Outcome::Partial;
         }
-        self.errors.extend(told);
+        self.errors.extend(told.errors);
+        self.warnings.extend(told.warnings);
     }
 
     /// Notes what was read afterwards; a host that cannot be read makes the outcome unknown.

@@ -22,10 +22,12 @@ pub struct Conduct {
     pub on_failure: OnFailure,
     /// What hosts are told.
     pub transaction: Transaction,
+    /// Whether a failover that begins is waited for until it has elected a master.
+    pub awaits_elections: bool,
 }
 
 impl From<OnFailure> for Conduct {
-    /// Without a window: nobody has to confirm.
+    /// Without a window, because nobody has to confirm, and without waiting for elections.
     fn from(on_failure: OnFailure) -> Self {
         let transaction = Transaction {
             id: "0".to_owned(),
@@ -33,7 +35,7 @@ impl From<OnFailure> for Conduct {
             operator: crate::host::Operator::default(),
             window: None,
         };
-        Conduct { on_failure, transaction }
+        Conduct { on_failure, transaction, awaits_elections: false }
     }
 }
 

@@ -149,7 +149,8 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
             format!("Hosts go back by themselves when nothing is heard of this command for {} s", window.as_secs());
         output.message(Level::Info, &text);
     }
-    let conduct = Conduct { on_failure, transaction: Transaction { id, plan, operator, window } };
+    let transaction = Transaction { id, plan, operator, window };
+    let conduct = Conduct { on_failure, transaction, awaits_elections: true };
     let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, steps| {
         // All lines of a wave are one write: a large site has tens of thousands.
         let lines: Vec<String> = steps.iter().map(|step| view::step(step, output.messages)).collect();

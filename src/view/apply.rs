@@ -39,6 +39,8 @@ pub struct ApplyDocument {
     pub steps: Vec<StepDocument>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
+    /// What is worth knowing and no error.
+    pub warnings: Vec<String>,
     /// What remains to be done, as read back.
     pub remaining: Vec<String>,
 }
@@ -74,6 +76,7 @@ pub fn document(report: &ApplyReport) -> ApplyDocument {
         not_undone: count(|state| matches!(state, StepState::NotUndone(_))),
         steps: report.steps.iter().map(step_document).collect(),
         errors: report.errors.clone(),
+        warnings: report.warnings.clone(),
         remaining: report.remaining.iter().map(ToString::to_string).collect(),
     }
 }
@@ -138,6 +141,7 @@ pub fn human(report: &ApplyReport, paint: Paint) -> String {
         }
     }
     lines.extend(report.errors.iter().map(|error| paint.bad(&format!("  error: {}", describe::clean(error)))));
+    lines.extend(report.warnings.iter().map(|text| paint.bad(&format!("  warning: {}", describe::clean(text)))));
     if matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
         lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));
     }
