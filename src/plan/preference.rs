@@ -96,7 +96,7 @@ pub(super) fn elections(
             }
             false => Vec::new(),
         };
-        (!from.is_empty()).then(|| Election { failover, begins: earlier.is_empty(), from, to, takeover })
+        (!from.is_empty()).then_some(Election { failover, begins: earlier.is_empty(), from, to, takeover })
     });
     found.collect()
 }

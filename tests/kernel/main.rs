@@ -31,6 +31,7 @@ mod laboratory;
 mod moved_vip;
 mod machine;
 mod native;
+mod nf_tables;
 mod order;
 mod over_ssh;
 mod plan_changes_nothing;
@@ -72,6 +73,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         becomes_direct::tests(),
         keepalived::tests(),
         native::tests(),
+        nf_tables::tests(),
         rehearsal::tests(),
         sites::tests(),
         traffic::tests(),
