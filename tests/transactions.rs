@@ -22,7 +22,7 @@ const CASE: &str = "reference";
 fn conduct(on_failure: OnFailure, window: Option<Duration>) -> Conduct {
     let operator = Operator { user: "alice".into(), from: "desk".into(), command: "lvsctl apply".into() };
     let transaction = Transaction { id: "0123abcd".into(), plan: "sha256:0".into(), operator, window };
-    Conduct { on_failure, transaction, allow: Vec::new() }
+    Conduct { on_failure, transaction, allow: Vec::new(), awaits_elections: false }
 }
 
 /// A window that is over at once where a host is lost.

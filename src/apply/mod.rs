@@ -10,6 +10,7 @@ mod lane;
 mod report;
 mod take_back;
 mod transaction;
+mod vetoes;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -93,7 +94,7 @@ fn perform(
         match settle(survey) {
             Ok(read) if read.plan.is_empty() => {
                 report.read_back(Ok(read.plan));
-                report.held_oddly(holders::check(survey, &first));
+                report.held_oddly(holders::check(survey, &first, conduct.awaits_elections));
                 return match report.outcome {
                     Outcome::Converged => confirm(survey, &first, open, report),
                     _ => end_badly(survey, &first, open, (report, conduct)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::holders::Told;
 use crate::plan::{Cycle, Plan};
 use crate::resource::ResourceId;
 use crate::topology::HostName;
@@ -101,6 +102,8 @@ pub struct ApplyReport {
     pub hosts: Vec<HostReport>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
+    /// What is worth knowing and no error.
+    pub warnings: Vec<String>,
     /// What remains to be done, as read back afterwards.
     pub remaining: Vec<ResourceId>,
     /// Whether every host could be read back.
@@ -159,11 +162,12 @@ impl ApplyReport {
     }
 
     /// Notes what is not held by one director.
-    pub fn held_oddly(&mut self, told: Vec<String>) {
-        if !told.is_empty() && self.outcome == Outcome::Converged {
+    pub(super) fn held_oddly(&mut self, told: Told) {
+        if !told.errors.is_empty() && self.outcome == Outcome::Converged {
             self.outcome = Outcome::Partial;
         }
-        self.errors.extend(told);
+        self.errors.extend(told.errors);
+        self.warnings.extend(told.warnings);
     }
 
     /// Notes what was read afterwards; a host that cannot be read makes the outcome unknown.

@@ -24,10 +24,12 @@ pub struct Conduct {
     pub transaction: Transaction,
     /// The guards whose changes are made all the same.
     pub allow: Vec<String>,
+    /// Whether a failover that begins is waited for until it has elected a master.
+    pub awaits_elections: bool,
 }
 
 impl From<OnFailure> for Conduct {
-    /// Without a window: nobody has to confirm.
+    /// Without a window, because nobody has to confirm, and without waiting for elections.
     fn from(on_failure: OnFailure) -> Self {
         let transaction = Transaction {
             id: "0".to_owned(),
@@ -35,7 +37,7 @@ impl From<OnFailure> for Conduct {
             operator: crate::host::Operator::default(),
             window: None,
         };
-        Conduct { on_failure, transaction, allow: Vec::new() }
+        Conduct { on_failure, transaction, allow: Vec::new(), awaits_elections: false }
     }
 }
 

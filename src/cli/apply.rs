@@ -130,7 +130,7 @@ fn converge(arguments: &Common, goal: Goal, output: &Output) -> u8 {
     let (id, plan) = (new_id(&surveyed.plan.id), surveyed.plan.id.clone());
     let window = arguments.confirm.unwrap_or_else(|| default_window(&site)).0;
     let transaction = Transaction { id, plan, operator, window };
-    let conduct = Conduct { on_failure, transaction, allow: arguments.allow.clone() };
+    let conduct = Conduct { on_failure, transaction, allow: arguments.allow.clone(), awaits_elections: true };
     if let Some(guard) = conduct.refusal(&surveyed.plan) {
         let text = format!("Nothing was changed, because of the guard {}: {}", guard.name, guard.text);
         output.error(&text, Some(&guard.help()));

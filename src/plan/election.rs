@@ -142,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_moves_by_itself_is_told() {
+        let route = " virtual_routes {\n 172.16.0.0/12 via 192.0.2.7\n }\n";
+        let second = BEFORE.replace("instance a", "instance b").replace("router_id 1", "router_id 2");
+        let second = second.replace("2.1/32", "2.2/32").replace("2.9/32", "2.8/32");
+        let with = |text: &str| text.replacen(" virtual_ipaddress {", &format!("{route} virtual_ipaddress {{"), 1);
+        let told = reload(&(with(BEFORE) + &second), &(BEFORE.to_owned() + &with(&second)));
+        assert_eq!(
+            told,
+            [
+                "172.16.0.0/12 via 192.0.2.7 moves from a to b in one reload, which can leave it on no director; take it out in \
+              one apply and put it in with the next"
+            ]
+        );
+    }
+
+    #[test]
     fn a_changed_synchronisation_is_told() {
         let global = |line: &str| format!("global_defs {{\n {line}\n}}\n{BEFORE}");
         let id = |id: u8| global(&format!("lvs_sync_daemon eth0 a id {id}"));

@@ -13,6 +13,7 @@ mod guard_vip;
 mod impact;
 mod names;
 mod narrow;
+mod preference;
 mod reload;
 mod reload_edits;
 mod sorts;
@@ -26,6 +27,7 @@ pub use graph::Cycle;
 pub use guard::{GUARDS, Guard};
 pub use impact::Impact;
 pub use names::{Names, ServiceName};
+pub use preference::Election;
 pub use reload::{ReloadAct, ReloadEffect, reload};
 
 use succession::Successions;
@@ -94,6 +96,8 @@ pub struct Plan {
     pub waves: Vec<Vec<usize>>,
     /// What the plan does to each virtual service that feels it.
     pub impact: Vec<Impact>,
+    /// The failovers that will change their director by themselves.
+    pub elections: Vec<Election>,
     /// What differs and is not lvsctl's business.
     pub runtime: Vec<RuntimeState>,
     /// What is neither wanted nor owned.
@@ -154,6 +158,7 @@ pub fn plan(desired: &Desired, observed: &BTreeMap<HostName, Reading>) -> Result
     plan.waves = order.waves;
     impact::mark_cuts(&mut plan.steps, &plan.waves);
     plan.impact = impact::impact(desired, observed, &plan);
+    plan.elections = preference::elections(desired, observed, &preference::started(&plan.steps, &plan.waves));
     plan.guards = guard::guards(&plan.steps, observed);
     plan.id = digest::plan(&plan);
     Ok(plan)

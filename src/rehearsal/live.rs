@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::converge::Converger;
 use super::report::{ApplySummary, PlanSummary};
-use crate::apply::{self, OnFailure, Outcome, StepState};
+use crate::apply::{self, Conduct, OnFailure, Outcome, StepState};
 use crate::host::Operator;
 use crate::plan::{HostStatus, Plan};
 use crate::resource::Action;
@@ -32,7 +32,8 @@ impl Converger for LiveConverger {
         let operator = Operator { command: "lvsctl rehearse".to_owned(), ..Operator::default() };
         survey.lock(&operator, Duration::ZERO).map_err(|(host, error)| format!("{host}: {error}"))?;
         let surveyed = read(&mut survey)?;
-        let report = apply::apply(&mut survey, surveyed, OnFailure::Keep, &mut |_, _| {});
+        let conduct = Conduct { awaits_elections: true, ..OnFailure::Keep.into() };
+        let report = apply::apply(&mut survey, surveyed, conduct, &mut |_, _| {});
         let mut failures = report.errors.clone();
         for step in &report.steps {
             match &step.state {

@@ -43,6 +43,8 @@ pub struct ApplyDocument {
     pub hosts: Vec<HostDocument>,
     /// What went wrong outside a step.
     pub errors: Vec<String>,
+    /// What is worth knowing and no error.
+    pub warnings: Vec<String>,
     /// What remains to be done, as read back.
     pub remaining: Vec<String>,
 }
@@ -93,6 +95,7 @@ pub fn document(report: &ApplyReport) -> ApplyDocument {
         steps: report.steps.iter().map(step_document).collect(),
         hosts: report.hosts.iter().map(host_document).collect(),
         errors: report.errors.clone(),
+        warnings: report.warnings.clone(),
         remaining: report.remaining.iter().map(ToString::to_string).collect(),
     }
 }
@@ -191,6 +194,7 @@ pub fn human(report: &ApplyReport, paint: Paint) -> String {
         }
     }
     lines.extend(report.errors.iter().map(|error| paint.bad(&format!("  error: {}", describe::clean(error)))));
+    lines.extend(report.warnings.iter().map(|text| paint.bad(&format!("  warning: {}", describe::clean(text)))));
     lines.extend(hosts(report, paint));
     if matches!(report.outcome, Outcome::Partial | Outcome::Unknown) {
         lines.extend(document.remaining.iter().map(|id| format!("  remains: {id}")));

@@ -23,6 +23,7 @@ pub fn render(plan: &Plan, subject: &str, sources: &SourceMap, paint: Paint) -> 
         lines.extend(traffic::lines(plan, paint));
         lines.extend(drift(plan, paint));
         lines.extend(order(plan, paint));
+        lines.extend(elections(plan));
         lines.extend(plan_changes::lines(plan, sources, paint));
     }
     lines.extend(runtime(plan, paint));
@@ -150,6 +151,16 @@ fn order(plan: &Plan, paint: Paint) -> Vec<String> {
     let lines = lines.into_iter().enumerate();
     let lines = lines.flat_map(|(number, words)| wrapped(&format!("  {:>2}", number + 1), &words, 5));
     std::iter::once("Order:".to_owned()).chain(lines.map(|line| paint.faint(&line))).collect()
+}
+
+/// Says which VIPs begin on another director than they will be on, or leave theirs.
+fn elections(plan: &Plan) -> Vec<String> {
+    let told = plan.elections.iter().flat_map(|election| {
+        let text = describe::clean(&election.text());
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        wrapped("Election:", &words, 2)
+    });
+    told.collect()
 }
 
 fn several(count: usize, sort: &str) -> String {

@@ -7,7 +7,7 @@ use super::FORMAT_VERSION;
 use super::problems::Diagnostic;
 use super::resource_json::{ActionDocument, ReasonDocument, ResourceDocument, resource};
 use crate::effect::ServiceKey;
-use crate::plan::{Guard, HostStatus, Plan, ReloadAct, Step, reload};
+use crate::plan::{Election, Guard, HostStatus, Plan, ReloadAct, Step, reload};
 use crate::resource::{Action, Resource, ResourceKey};
 use crate::source::{Problems, SourceMap};
 
@@ -40,10 +40,29 @@ pub struct PlanDocument<'a> {
     pub waves: Vec<Vec<String>>,
     /// What the plan does to virtual services.
     pub impact: Vec<ImpactDocument>,
+    /// The failovers whose VIPs will change their director by themselves, or begin on another one than the preferred.
+    pub elections: Vec<ElectionDocument>,
     /// How many changes of which sort.
     pub summary: Summary,
     /// What is wrong with the topology; after an error there are no changes to go by.
     pub diagnostics: Vec<Diagnostic<'a>>,
+}
+
+/// A failover whose VIPs will change their director by themselves.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ElectionDocument {
+    /// The failover.
+    pub failover: String,
+    /// Whether no director had it before.
+    pub begins: bool,
+    /// The directors that start first, or the one that holds the VIPs.
+    pub from: Vec<String>,
+    /// The director with the highest priority.
+    pub to: String,
+    /// After how many seconds that one takes over from another master; `null` if it leaves it alone.
+    pub takeover_seconds: Option<u64>,
+    /// The same in words.
+    pub text: String,
 }
 
 /// A guard that was asked.
@@ -276,6 +295,7 @@ pub fn document<'a>(plan: &Plan, sources: &SourceMap, source: Source, problems: 
             })
             .collect(),
         impact: plan.impact.iter().map(impact).collect(),
+        elections: plan.elections.iter().map(election).collect(),
         summary: Summary {
             create: plan.count(Action::Create),
             update: plan.count(Action::Update),
@@ -349,6 +369,17 @@ fn reloads(plan: &Plan, step: &Step) -> Option<Vec<ReloadDocument>> {
         text: effect.text(),
     });
     (!effects.is_empty()).then(|| documents.collect())
+}
+
+fn election(election: &Election) -> ElectionDocument {
+    ElectionDocument {
+        failover: election.failover.clone(),
+        begins: election.begins,
+        from: election.from.iter().map(ToString::to_string).collect(),
+        to: election.to.to_string(),
+        takeover_seconds: election.takeover.map(|delay| delay.as_secs()),
+        text: election.text(),
+    }
 }
 
 fn impact(impact: &crate::plan::Impact) -> ImpactDocument {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::columns::{separated, wrapped};
-use super::describe::count;
+use super::describe::{self, count};
 use super::paint::Paint;
 use super::plan_changes::{listed, service_heading};
 use crate::effect::{Effect, ServiceKey};
@@ -52,6 +52,9 @@ fn headline(plan: &Plan, services: &BTreeMap<ServiceKey, Vec<&Impact>>) -> (bool
     }
     for (moved, text) in disruptions(plan) {
         risks.push(format!("{text} ({moved})"));
+    }
+    for election in plan.elections.iter().filter(|election| !election.begins) {
+        risks.push(format!("failover {} moves to {}", describe::clean(&election.failover), election.to));
     }
     if fewer > 0 {
         rest.push(format!("{} fewer usable servers", verb(fewer, "service has", "services have")));

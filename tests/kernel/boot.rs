@@ -126,7 +126,7 @@ vip "fd00::100" director="d1" forwarding="dr" {
 const HOSTS: [&str; 4] = ["d1", "d2", "w1", "w2"];
 
 /// What the unit runs, below the folder that is the host's `/`.
-const RESTORE: &str = "$(sed -n 's/^ExecStart=//p' $ROOT/etc/systemd/system/lvsctl-restore.service \
+pub const RESTORE: &str = "$(sed -n 's/^ExecStart=//p' $ROOT/etc/systemd/system/lvsctl-restore.service \
                        | sed \"s|/etc/|$ROOT/etc/|\")";
 
 fn a_site_is_applied() {

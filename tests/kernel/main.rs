@@ -33,6 +33,7 @@ mod laboratory;
 mod moved_vip;
 mod machine;
 mod native;
+mod nf_tables;
 mod order;
 mod over_ssh;
 mod plan_changes_nothing;
@@ -75,6 +76,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         becomes_direct::tests(),
         keepalived::tests(),
         native::tests(),
+        nf_tables::tests(),
         rehearsal::tests(),
         sites::tests(),
         traffic::tests(),

@@ -222,10 +222,10 @@ impl Host for FakeHost {
     fn begin(&mut self, transaction: &Transaction) -> Result<Armed, HostError> {
         let mut state = self.state();
         state.reach()?;
-        state.begin(transaction)?;
+        let armed = state.begin(transaction)?;
         drop(state);
         self.performing = Some(transaction.id.clone());
-        Ok(())
+        Ok(armed)
     }
 
     fn perform_reversibly(&mut self, steps: Vec<Reversible>) -> Vec<Result<(), HostError>> {

@@ -213,6 +213,12 @@ fn what_keepalived_would_rewrite_is_refused() {
         failover(topology).sync_daemon = None;
     };
     assert_eq!(with(&unknown), ["failover-interface-unknown"]);
+    // keepalived would fall back to multicast.
+    let without_peer = |topology: &mut Topology| {
+        topology.hosts.get_mut(&HostName::new("lb02")).unwrap().addresses.clear();
+        failover(topology).unicast = true;
+    };
+    assert_eq!(with(&without_peer), ["unicast-without-address"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What keepalived itself says to the configurations that lvsctl writes, and what it does with the kernel's table.
 
+mod begins;
 mod daemon;
 mod edits;
 mod floating;
@@ -27,6 +28,7 @@ pub fn tests() -> Vec<Test> {
         test("keepalived::random_sites_are_accepted", random_sites_are_accepted).within(600),
         test("keepalived::a_file_written_by_hand_is_complained_of", a_file_written_by_hand_is_complained_of),
     ];
+    tests.extend(begins::tests());
     tests.extend(daemon::tests());
     tests.extend(floating::tests());
     tests.extend(prediction::tests());
