@@ -15,6 +15,9 @@ pub fn tests() -> Vec<Test> {
         test("sites::the_reference_site_serves_and_fails_over", the_reference_site_serves_and_fails_over).within(120),
         test("sites::nf_tables_carries_a_site", nf_tables_carries_a_site).within(120).on_distribution_kernel(),
         test("sites::tunnels_serve_and_fail_over_over_ipv6", tunnels_serve_and_fail_over_over_ipv6).within(120),
+        test("sites::direct_routing_serves_over_ipv6", direct_routing_serves_over_ipv6).within(90),
+        test("sites::translation_serves_and_fails_over_over_ipv6", translation_serves_and_fails_over_over_ipv6)
+            .within(120),
         test("sites::one_director_translates_in_every_way", one_director_translates_in_every_way).within(240),
         test("sites::every_other_example_serves", every_other_example_serves).within(400),
     ]
@@ -142,11 +145,31 @@ fn every_other_example_serves() {
     }
 }
 
+/// Rehearses an example after its addresses became those of IPv6.
+fn rehearse_over_ipv6(example: &str, replaced: &[(&str, &str)]) -> Report {
+    let text = fs::read_to_string(format!("examples/{example}/topology.kdl")).expect("the example");
+    let text = replaced.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{from} is not in {example}");
+        text.replace(from, to)
+    });
+    let path = format!("/run/{example}-6.kdl");
+    fs::write(&path, text).expect("the topology");
+    rehearse(&path)
+}
+
 fn tunnels_serve_and_fail_over_over_ipv6() {
-    let text = fs::read_to_string("examples/tun-sync/topology.kdl").expect("the example");
-    let text = text.replace("192.168.2.", "fd00:168:2::").replace("/24", "/64");
-    let text = text.replace("auth-pass (env)\"VRRP_PASS\"", "version 3");
-    fs::write("/run/tun-sync-6.kdl", text).expect("the topology");
-    let report = rehearse("/run/tun-sync-6.kdl");
+    let replaced = [("192.168.2.", "fd00:168:2::"), ("/24", "/64"), ("auth-pass (env)\"VRRP_PASS\"", "version 3")];
+    let report = rehearse_over_ipv6("tun-sync", &replaced);
+    assert_eq!(report.failovers.len(), 1);
+}
+
+fn direct_routing_serves_over_ipv6() {
+    let report = rehearse_over_ipv6("dr-loopback", &[("192.168.11.", "fd00:168:11::"), ("/23", "/64")]);
+    assert_eq!(report.services.len(), 6);
+}
+
+fn translation_serves_and_fails_over_over_ipv6() {
+    let replaced = [("192.0.2.", "fd00:192:2::"), ("10.20.0.", "fd00:20::"), ("/24", "/64")];
+    let report = rehearse_over_ipv6("nat-failover", &replaced);
     assert_eq!(report.failovers.len(), 1);
 }

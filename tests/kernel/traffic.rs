@@ -26,8 +26,9 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// The requests of each site, over all of its changes.
-const REQUESTS: usize = 5000;
+/// The requests of a site, over all of its changes, and of one whose marks come and go.
+const REQUESTS: usize = 10_000;
+const REQUESTS_OF_MARKS: usize = 5000;
 
 /// How long a request may take; a lost first packet is sent again after a second.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,7 +117,7 @@ fn no_request_is_lost_under_nat() {
     let last = "        server \"w2\" weight=2 port=8080\n";
     let with_third = "        server \"w2\" weight=2 port=8080\n        server \"w3\" weight=2 port=8080\n";
     let lost = change_under_load(
-        NAT,
+        (NAT, REQUESTS),
         third,
         &[
             ("gains a server", last, with_third),
@@ -135,7 +136,7 @@ fn no_request_is_lost_under_dr() {
     let last = "        server \"w2\" weight=2\n";
     let with_third = "        server \"w2\" weight=2\n        server \"w3\" weight=2\n";
     let lost = change_under_load(
-        DR,
+        (DR, REQUESTS),
         third,
         &[
             ("gains a server", last, with_third),
@@ -154,7 +155,7 @@ fn no_request_is_lost_under_dr() {
 fn marks_come_and_go(site: &str) {
     let third = site.lines().find(|line| line.contains("server \"w3\" weight=2")).expect("the third server");
     let lost = change_under_load(
-        site,
+        (site, REQUESTS_OF_MARKS),
         &format!("{third}\n"),
         &[
             ("gets a mark", "listen \"tcp\" 80", "listen \"tcp\" 80 443\n        fwmark 7"),
@@ -167,7 +168,7 @@ fn marks_come_and_go(site: &str) {
 
 /// Lays out a site, takes `without` out of it, and makes one change after the other while clients ask; returns what was
 /// lost in which step.
-fn change_under_load(whole: &str, without: &str, steps: &[Step]) -> Vec<String> {
+fn change_under_load((whole, requests): (&str, usize), without: &str, steps: &[Step]) -> Vec<String> {
     // The servers listen as the whole site wants it, before some of it is taken away again.
     let laboratory = Laboratory::new(whole);
     let mut text = replaced(whole, without, "");
@@ -198,7 +199,7 @@ fn change_under_load(whole: &str, without: &str, steps: &[Step]) -> Vec<String> 
             let announced: Vec<_> = changes.iter().filter(is_announced).collect();
             assert!(announced.is_empty(), "the plan says that something is lost when the site {what}: {announced:#?}");
             laboratory.apply();
-            load.await_requests(REQUESTS * (number + 1) / steps.len());
+            load.await_requests(requests * (number + 1) / steps.len());
             let failed = load.failed() - told;
             told += failed;
             println!("{what}: {failed} lost, {} requests so far", load.asked());
@@ -210,7 +211,7 @@ fn change_under_load(whole: &str, without: &str, steps: &[Step]) -> Vec<String> 
     if load.failed() > told {
         lost.push(format!("afterwards: {} requests, {:?}", load.failed() - told, load.errors()));
     }
-    assert!(load.asked() >= REQUESTS);
+    assert!(load.asked() >= requests);
     println!("the slowest answer came after {:?}", load.slowest());
     laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
     lost
