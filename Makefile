@@ -33,6 +33,7 @@ soak: setup
 
 bench: setup
 	@tools/fetch-kernel
+	@tools/build-static --release
 	cargo bench --locked --bench kernel
 	cargo bench --locked --bench ssh
 

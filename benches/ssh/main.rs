@@ -1,10 +1,12 @@
-//! How long a login on many hosts takes, beside OpenSSH's own client: `cargo bench --bench ssh`, on a machine with nothing else to do.
+//! How long a login on many hosts takes, and a whole plan of them, beside OpenSSH's own client: `make bench`, on a machine with nothing
+//! else to do. The plan needs root and the build of `make release`.
 //!
-//! Both open [`SESSIONS`] sessions to a real sshd on the loopback interface, [`AT_ONCE`] at a time, and run `true` in each; the same
+//! In the first part both open [`SESSIONS`] sessions to a real sshd on the loopback interface, [`AT_ONCE`] at a time, and run `true` in each; the same
 //! keys, the same server, one after the other, [`ROUNDS`] times. The best round counts: what disturbs a machine only ever adds.
 
 #![allow(dead_code, clippy::disallowed_methods)]
 
+mod plan;
 #[path = "../../tests/ssh/server.rs"]
 mod server;
 #[path = "../../tests/ssh/site.rs"]
@@ -32,19 +34,25 @@ const PATIENCE: Patience = Patience {
 };
 
 fn main() -> ExitCode {
+    if let Some(code) = plan::apart() {
+        return code;
+    }
     // The server must take as many at once as there are (sshd_config(5), MaxStartups). With a higher SHLVL, bash leaves out the
     // user's .bashrc, which may take longer than all the rest.
     let site = Site::with("LogLevel VERBOSE\nMaxStartups 500:30:1000\nSetEnv SHLVL=5");
-    let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
-    for _ in 0..ROUNDS {
-        ours = ours.min(timed(|| lvsctl(&site)));
-        theirs = theirs.min(timed(|| xargs(&site)));
-    }
+    let (ours, theirs) = duel(|| lvsctl(&site), || xargs(&site));
     println!("{SESSIONS} sessions, {AT_ONCE} at once, best of {ROUNDS} rounds");
-    println!("lvsctl                    {:>8.3} s", ours.as_secs_f64());
-    println!("xargs -P{AT_ONCE} ssh HOST true  {:>8.3} s", theirs.as_secs_f64());
-    println!("ratio                     {:>8.3}", ours.as_secs_f64() / theirs.as_secs_f64());
+    plan::row("lvsctl", ours);
+    plan::row(&format!("xargs -P{AT_ONCE} ssh HOST true"), theirs);
+    println!("{:<28}{:>9.3}", "ratio", ours.as_secs_f64() / theirs.as_secs_f64());
+    plan::compare(&site);
     ExitCode::SUCCESS
+}
+
+/// Does two things in turn and returns the time of the quickest round of each.
+fn duel(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (Duration, Duration) {
+    let rounds = (0..ROUNDS).map(|_| (timed(&mut ours), timed(&mut theirs)));
+    rounds.fold((Duration::MAX, Duration::MAX), |best, round| (best.0.min(round.0), best.1.min(round.1)))
 }
 
 fn timed(action: impl FnOnce()) -> Duration {
