@@ -168,8 +168,11 @@ fn what_a_dead_performer_left_running_is_ended_and_a_daemon_is_not() {
     let mut stranger = start("sleep", &["60"], "1-1");
     let session_of = |pid: u32| crate::host::process::Process::session(pid);
     assert!(crate::host::process::wait_until(Duration::from_secs(20), || session_of(daemon.id()) == Some(daemon.id())));
-    fs::write(root.path().join("var/lib/lvsctl/journal/transaction"), record::line(&Record::Head(content.head)))
-        .unwrap();
+    fs::write(
+        root.path().join("var/lib/lvsctl/journal/transaction"),
+        record::line(&Record::Head(Box::new(content.head))),
+    )
+    .unwrap();
     Session::new(root.path(), false).revert(ID).unwrap();
     use std::os::unix::process::ExitStatusExt;
     assert_eq!(orphan.wait().unwrap().signal(), Some(9));
