@@ -50,7 +50,7 @@ impl Journal {
             let mut file = options.read(true).append(true).create(true).mode(0o600).open(&new)?;
             // A crash may have left one that was never put in place.
             file.set_len(0)?;
-            let line = record::line(&Record::Head(head.clone()));
+            let line = record::line(&Record::Head(Box::new(head.clone())));
             file.write_all(line.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &place)?;
@@ -191,7 +191,7 @@ impl Content {
         }
         match records.next() {
             Some(Record::Head(head)) if head.version == record::VERSION => {
-                Ok(Content { head, records: records.collect(), is_damaged })
+                Ok(Content { head: *head, records: records.collect(), is_damaged })
             }
             Some(Record::Head(_)) => Err(foreign()),
             _ => Err(malformed("it has no head")),

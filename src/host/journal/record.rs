@@ -22,7 +22,7 @@ const SHORT: usize = 64;
 #[serde(rename_all = "snake_case")]
 pub(in crate::host) enum Record {
     /// What it is about; always the first.
-    Head(Head),
+    Head(Box<Head>),
     /// That a run of effects is about to be performed, and what takes each of them back.
     Intent(Vec<Intent>),
     /// Which effects of the last intent were performed, or may have been.

@@ -256,7 +256,7 @@ fn after_a_reboot_only_what_persists_is_taken_back() {
     let mut head = Head { boot: "another run of the kernel".into(), ..booted.head };
     assert!(!is_running(&head), "its number is somebody else's by now");
     head.transaction.window = Some(Duration::from_secs(60));
-    let lines = [Record::Head(head)].into_iter().chain(booted.records).map(|record| record::line(&record));
+    let lines = [Record::Head(Box::new(head))].into_iter().chain(booted.records).map(|record| record::line(&record));
     fs::write(&place, lines.collect::<String>()).unwrap();
     let recovered = Session::new(root.path(), false).recover().unwrap();
     let Recovered::TakenBack(taken_back) = recovered else { panic!("{recovered:?}") };
@@ -278,7 +278,7 @@ fn what_was_done_in_another_namespace_is_not_taken_back_here_by_hand() {
     assert!(here.head.namespace.is_some() && !here.head.is_of_another_namespace());
     let mut head = Head { namespace: Some((0, 0)), ..here.head };
     head.transaction.window = Some(Duration::from_secs(60));
-    let lines = [Record::Head(head)].into_iter().chain(here.records).map(|record| record::line(&record));
+    let lines = [Record::Head(Box::new(head))].into_iter().chain(here.records).map(|record| record::line(&record));
     fs::write(root.path().join("var/lib/lvsctl/journal/transaction"), lines.collect::<String>()).unwrap();
     let refused = Session::new(root.path(), false).recover().unwrap_err();
     assert_eq!(refused, HostError::OtherNamespace { id: ID.into() });

@@ -175,8 +175,11 @@ fn what_a_dead_performer_left_running_is_ended_and_a_daemon_is_not() {
     // A started program has its environment a moment later.
     let environment = || fs::read(format!("/proc/{}/environ", orphan.id())).unwrap();
     assert!(wait_until(&|| String::from_utf8_lossy(&environment()).contains(&marker)));
-    fs::write(root.path().join("var/lib/lvsctl/journal/transaction"), record::line(&Record::Head(content.head)))
-        .unwrap();
+    fs::write(
+        root.path().join("var/lib/lvsctl/journal/transaction"),
+        record::line(&Record::Head(Box::new(content.head))),
+    )
+    .unwrap();
     Session::new(root.path(), false).revert(ID).unwrap();
     use std::os::unix::process::ExitStatusExt;
     assert_eq!(orphan.wait().unwrap().signal(), Some(9));
