@@ -17,19 +17,18 @@ pub fn disruption(change: &Change) -> Option<String> {
             Some("packets are lost between keepalived's removal and lvsctl's creation")
         }
         (Action::Delete, ResourceKey::IpvsService(_)) => Some("this director serves it no longer"),
-        (Action::Delete, ResourceKey::Address { .. }) if sorts::gives_up_vip(change) => Some(
-            "a VIP leaves its director, and its connections are cut; no gratuitous ARP tells of a director that takes \
-                 it, so that neighbours find it there when their entries have aged, within a minute",
-        ),
+        // lvsctl sends no gratuitous ARP for an address that it moves itself.
+        (Action::Delete, ResourceKey::Address { .. }) if sorts::gives_up_vip(change) => {
+            Some("a VIP leaves its director: its connections are cut, and neighbours find it elsewhere within a minute")
+        }
         (Action::Update, ResourceKey::Address { .. }) if sorts::is_away_for_a_moment(change) => {
             Some("the address is taken away and put back, and whoever sends to it meanwhile hears that it is nowhere")
         }
-        (_, ResourceKey::DefaultRoute(_)) if sorts::leads_elsewhere(change) => Some(
-            "what leaves this host goes another way; of the route that was there only the gateway is kept, and no \
-             further gateway, source address or MTU",
-        ),
+        (_, ResourceKey::DefaultRoute(_)) if sorts::leads_elsewhere(change) => {
+            Some("what leaves this host goes another way; of the old default route only the gateway can be put back")
+        }
         (Action::Delete | Action::Update, ResourceKey::Sysctl(key)) if sorts::ends_forwarding(change, key) => {
-            Some("this host forwards no packet any more, also for whoever else has come to rely on it")
+            Some("this host forwards no packet any more, for anybody")
         }
         (Action::Delete, ResourceKey::KeepalivedDaemon) => {
             Some("keepalived gives up its VIPs, and their connections are cut")

@@ -30,7 +30,7 @@ use crate::runner::{Test, count, running, test};
 use crate::seed::seed;
 
 /// How many topologies each of the sequences of `make test` goes through.
-const CASES: u64 = 25;
+const CASES: u64 = 12;
 
 /// How many topologies each of the sequences of `make soak` goes through, and what their names begin with.
 const SOAK_CASES: u64 = 40;
