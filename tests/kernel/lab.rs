@@ -96,11 +96,23 @@ pub fn clear() {
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         end(&entry.file_name().to_string_lossy());
     }
+    // The disks of its hosts.
+    for line in fs::read_to_string("/proc/mounts").unwrap_or_default().lines() {
+        if let Some(disk) = line.split(' ').nth(1).filter(|place| place.starts_with("/run/lab/")) {
+            let _ = rustix::mount::unmount(disk, rustix::mount::UnmountFlags::DETACH);
+        }
+    }
     let _ = fs::remove_dir_all("/run/lab");
     fs::create_dir_all("/run/lab").expect("the folder of all hosts");
 }
 
 fn end(namespace: &str) {
+    kill_all(namespace);
+    let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
+}
+
+/// Kills every process in a namespace but this one.
+pub fn kill_all(namespace: &str) {
     let pids = Command::new("ip").args(["netns", "pids", namespace]).output();
     let pids = pids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let own = std::process::id() as i32;
@@ -109,7 +121,6 @@ fn end(namespace: &str) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
-    let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
 }
 
 /// Does something on a thread that is in a namespace of any name.

@@ -105,12 +105,18 @@ pub struct Laboratory {
 impl Laboratory {
     /// Lays out the hosts of a topology, with web servers, and writes it down.
     pub fn new(text: &str) -> Self {
+        let laboratory = Laboratory::without_servers(text);
+        servers::start(&laboratory.layout, &offers(&laboratory.topology)).expect("the servers");
+        laboratory
+    }
+
+    /// Lays out the hosts of a topology, on which nothing listens, and writes it down.
+    pub fn without_servers(text: &str) -> Self {
         lab::clear();
         let topology = load(text);
         let layout = Layout::of(&topology);
         network::build(&layout).expect("the network");
         names::resolve(&topology).expect("the names");
-        servers::start(&layout, &offers(&topology)).expect("the servers");
         fs::create_dir_all(FOLDER).expect("the operator's folder");
         let laboratory = Laboratory { layout, topology };
         laboratory.write(text);
@@ -126,6 +132,13 @@ impl Laboratory {
     /// Writes another topology down over the same hosts.
     pub fn write(&self, text: &str) {
         fs::write(self.file(), self.led_here(text)).expect("the topology is written");
+    }
+
+    /// Writes the topology of some of the hosts down, and returns its path.
+    pub fn write_part(&self, name: &str, text: &str) -> PathBuf {
+        let path = Path::new(FOLDER).join(name);
+        fs::write(&path, self.led_here(text)).expect("the topology is written");
+        path
     }
 
     /// Returns the path of the topology.
@@ -169,8 +182,13 @@ impl Laboratory {
 
     /// Prepares lvsctl with the operator's environment; the topology's path comes last.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_for(&self.file(), arguments)
+    }
+
+    /// Prepares lvsctl with the operator's environment and a topology.
+    pub fn command_for(&self, topology: &Path, arguments: &[&str]) -> Command {
         let mut command = self.command_without_topology(arguments);
-        command.arg(self.file()).env("VRRP_PASS", PASSWORD);
+        command.arg(topology).env("VRRP_PASS", PASSWORD);
         command
     }
 
@@ -214,8 +232,15 @@ impl Laboratory {
 
     /// Returns everything of all hosts that lvsctl could change, by host and sort.
     pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.snapshot_of(|_| true);
+        snapshot.0.insert("modules".to_owned(), modules().join("\n"));
+        snapshot
+    }
+
+    /// Returns everything of some hosts that lvsctl could change, by host and sort.
+    pub fn snapshot_of(&self, is_wanted: impl Fn(&HostName) -> bool) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for (name, place) in &self.layout.places {
+        for (name, place) in self.layout.places.iter().filter(|(name, _)| is_wanted(name)) {
             let text = lab::within(&place.namespace, &["sh", "-c", LOOK]);
             let mut section = String::new();
             for line in text.lines() {
@@ -238,7 +263,6 @@ impl Laboratory {
             }
             files(Path::new(&place.root), &format!("{name} file "), &mut snapshot.0);
         }
-        snapshot.0.insert("modules".to_owned(), modules().join("\n"));
         snapshot
     }
 }
@@ -298,7 +322,17 @@ fn files(root: &Path, title: &str, into: &mut BTreeMap<String, String>) {
         let below = path.strip_prefix(root).expect("a path below the root").to_string_lossy().into_owned();
         let is_restless = below.starts_with("run/nginx") || below.ends_with(".log") || below == "run/lvsctl.lock";
         // What makes the host a machine, and lvsctl itself.
-        let is_machinery = ["work", "run/lvsctl-agent", "run/ssh", "run/sudo", "run/xtables.lock", "var/lib/sudo"];
+        let is_machinery = [
+            "boot",
+            "run/lvsctl-agent",
+            "run/ssh",
+            "run/sudo",
+            "run/xtables.lock",
+            "sbin",
+            "var/lib/sudo",
+            "var/work",
+            "work",
+        ];
         if is_restless || is_machinery.iter().any(|start| below.starts_with(start)) {
             continue;
         }

@@ -14,15 +14,20 @@ overlay /etc overlay lowerdir=/etc,upperdir=@/etc,workdir=@/work 0 0
 @/var/lib /var/lib none bind 0 0
 @/var/log /var/log none bind 0 0
 @/root /root none bind 0 0
+@/sbin /usr/local/sbin none bind 0 0
+@/boot /proc/sys/kernel/random/boot_id none bind 0 0
 @/run /run none bind 0 0
 ";
 
 /// Prepares a program in a namespace with the files below a folder.
 pub fn command(namespace: &str, root: &Path, program: &[&str]) -> Command {
-    for folder in ["etc", "var/lib", "var/log", "root", "run", "work"] {
+    for folder in ["etc", "var/lib", "var/log", "root", "run", "sbin", "work"] {
         fs::create_dir_all(root.join(folder)).expect("a folder of the machine");
     }
     fs::set_permissions(root.join("root"), fs::Permissions::from_mode(0o700)).expect("the mode of root's folder");
+    if !root.join("boot").exists() {
+        boot(root);
+    }
     let table = root.join("files");
     fs::write(&table, FILES.replace('@', &root.to_string_lossy())).expect("the table of files");
     let mut command = Command::new("ip");
@@ -30,6 +35,12 @@ pub fn command(namespace: &str, root: &Path, program: &[&str]) -> Command {
     command.args(["netns", "exec", namespace, "sh", "-c", "mount -a -T \"$1\" && shift && exec \"$@\"", "sh"]);
     command.arg(table).args(program);
     command
+}
+
+/// Gives a machine another run of the kernel, as far as it can tell.
+pub fn boot(root: &Path) {
+    let fresh = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("a random number");
+    fs::write(root.join("boot"), fresh).expect("the run of the kernel");
 }
 
 /// Returns the path of lvsctl for hosts, made once in a guest.

@@ -18,6 +18,7 @@ mod commands;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod drift;
+mod faults;
 mod fleet;
 mod fullnat;
 mod health;
@@ -91,6 +92,7 @@ fn tests(soak: Option<u64>) -> Vec<Test> {
         moved_vip::tests(),
         boot::tests(),
         over_ssh::tests(),
+        faults::tests(soak),
         random::tests(soak),
     ];
     files.into_iter().flatten().flat_map(Test::by_kernel).collect()

@@ -70,7 +70,9 @@ fn a_fleet() {
     let before = fleet.site.snapshot();
     let timed = |arguments: &[&str], code: i32| {
         let begun = Instant::now();
-        let ran = fleet.lvsctl(arguments).expect(code);
+        // How soon ten logins are done on one busy processor is not what this is about.
+        let patient = if arguments.contains(&"--timeout") { &[][..] } else { &["--timeout", "2m"] };
+        let ran = fleet.lvsctl(&[arguments, patient].concat()).expect(code);
         println!("{arguments:?} took {:?}", begun.elapsed());
         ran
     };
@@ -82,7 +84,6 @@ fn a_fleet() {
     assert_eq!(applied["verified"], true, "{applied:#}");
     let spread = fleet.site.serves("http", 16);
     assert_eq!(spread.len(), SERVERS as usize, "{spread:?}");
-    timed(&["plan", "--detailed-exitcode"], 0);
     // The master's machine goes, and with it the way to it: the rest is served, and the plan says which one is missing.
     lab::within("switch", &["ip", "link", "set", "p0", "down"]);
     fleet.site.serves("http", 16);

@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use lvsctl::topology::HostName;
 use rustix::process::{Pid, Signal};
 
 use crate::carried;
@@ -15,8 +18,8 @@ use crate::runner::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("survives::a_client_killed_at_every_second_step_goes_back", || killed_at_every_step(true)).within(600),
-        test("survives::a_client_killed_at_every_other_step_is_repaired", || killed_at_every_step(false)).within(600),
+        test("survives::a_client_killed_at_every_second_step_goes_back", || killed_at_every_step(true)).within(180),
+        test("survives::a_client_killed_at_every_other_step_is_repaired", || killed_at_every_step(false)).within(180),
         test("survives::a_stopped_client_is_taken_back_and_can_do_no_more", stopped).within(90),
         test("survives::a_command_that_takes_longer_than_the_window_is_no_death", slow).within(90),
         test("survives::a_watchdog_that_dies_ends_the_apply", without_watchdog).within(90),
@@ -40,9 +43,9 @@ fn journals(laboratory: &Laboratory) -> [PathBuf; 2] {
 }
 
 /// Counts the runs of effects that were begun on both hosts.
-fn intents(laboratory: &Laboratory) -> usize {
-    let count = |path: PathBuf| fs::read_to_string(path).unwrap_or_default().matches(" {\"intent\":").count();
-    journals(laboratory).map(count).iter().sum()
+fn intents(journals: &[PathBuf]) -> usize {
+    let count = |path: &PathBuf| fs::read_to_string(path).unwrap_or_default().matches(" {\"intent\":").count();
+    journals.iter().map(count).sum()
 }
 
 fn is_open(laboratory: &Laboratory) -> bool {
@@ -57,19 +60,24 @@ fn start(laboratory: &Laboratory, arguments: &[&str]) -> Child {
 /// Starts an apply and returns it as soon as so many runs were begun; `None` if it ended before.
 fn apply_until(laboratory: &Laboratory, runs: usize) -> Option<Child> {
     let child = start(laboratory, CONFIRMED);
-    until(laboratory, child, runs)
+    until(&journals(laboratory), child, runs)
 }
 
-fn until(laboratory: &Laboratory, mut child: Child, runs: usize) -> Option<Child> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while intents(laboratory) < runs {
+fn until(journals: &[PathBuf], mut child: Child, runs: usize) -> Option<Child> {
+    await_runs(journals, &mut child, runs).then_some(child)
+}
+
+/// Waits until so many runs were begun; tells whether the apply goes on.
+fn await_runs(journals: &[PathBuf], child: &mut Child, runs: usize) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while intents(journals) < runs {
         assert!(Instant::now() < deadline, "the apply stands still");
         if child.try_wait().expect("a child").is_some() {
-            return None;
+            return false;
         }
-        std::thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
     }
-    Some(child)
+    true
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -78,18 +86,15 @@ fn signal(child: &Child, signal: Signal) {
 
 /// Waits until both hosts have gone back, and returns how long that took.
 fn await_back(laboratory: &Laboratory, since: Instant, what: &str) -> Duration {
-    while is_open(laboratory) {
-        assert!(since.elapsed() < WINDOW + BACK, "{what}: not taken back after {:?}", since.elapsed());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    since.elapsed()
+    await_gone(|| is_open(laboratory), since, what)
 }
 
-/// Asserts that the next plan tells that the apply was taken back, and that the hosts are as they were.
-fn assert_back(laboratory: &Laboratory, before: &Snapshot, what: &str) {
-    let planned = laboratory.lvsctl(&["plan"]).expect(0);
-    assert!(planned.stderr.contains("apply-taken-back"), "{}", planned.stderr);
-    essence_without_journal(before).assert_equal(&essence_without_journal(&laboratory.snapshot()), what);
+fn await_gone(is_open: impl Fn() -> bool, since: Instant, what: &str) -> Duration {
+    while is_open() {
+        assert!(since.elapsed() < WINDOW + BACK, "{what}: not taken back after {:?}", since.elapsed());
+        thread::sleep(Duration::from_millis(20));
+    }
+    since.elapsed()
 }
 
 /// What is left of a journal is what the next plan tells; the numbers of processes are never the same.
@@ -99,40 +104,135 @@ fn essence_without_journal(snapshot: &Snapshot) -> Snapshot {
     snapshot
 }
 
+/// How many sites stand side by side, so that most of the waiting is done at once.
+const PARTS: usize = 4;
+
+/// One of the sites.
+struct Part<'a> {
+    laboratory: &'a Laboratory,
+    number: usize,
+    hosts: [String; 2],
+    topology: PathBuf,
+}
+
+impl<'a> Part<'a> {
+    /// Returns the topology of a site of its own.
+    fn text(number: usize) -> String {
+        let mut text = SITE.replace("10.0.0.", &format!("10.0.{number}."));
+        for name in ["d1", "w1", "checked", "static"] {
+            text = text.replace(&format!("\"{name}\""), &format!("\"{name}-{number}\""));
+        }
+        text
+    }
+
+    fn new(laboratory: &'a Laboratory, number: usize) -> Self {
+        let hosts = ["d1", "w1"].map(|host| format!("{host}-{number}"));
+        let topology = laboratory.write_part(&format!("part-{number}.kdl"), &Part::text(number));
+        Part { laboratory, number, hosts, topology }
+    }
+
+    fn journals(&self) -> [PathBuf; 2] {
+        self.hosts.each_ref().map(|host| self.laboratory.root(host).join("var/lib/lvsctl/journal/transaction"))
+    }
+
+    fn is_open(&self) -> bool {
+        self.journals().iter().any(|journal| journal.exists())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let is_own = |name: &HostName| self.hosts.iter().any(|host| host == name.as_str());
+        essence_without_journal(&self.laboratory.snapshot_of(is_own))
+    }
+
+    fn lvsctl(&self, arguments: &[&str]) -> Ran {
+        self.laboratory.command_for(&self.topology, arguments).output().expect("lvsctl starts").into()
+    }
+
+    /// Kills an apply as soon as so many runs were begun; `None` if it came to its end before.
+    fn killed_at(&self, runs: usize, arguments: &[&str]) -> Option<Instant> {
+        for _ in 0..TRIES {
+            let mut command = self.laboratory.command_for(&self.topology, arguments);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("lvsctl starts");
+            if await_runs(&self.journals(), &mut child, runs) {
+                signal(&child, Signal::KILL);
+                let killed = Instant::now();
+                child.wait().expect("it ends");
+                return Some(killed);
+            }
+            if child.wait().expect("it ends").success() {
+                return None;
+            }
+            // On a machine that has no time for it even a client that lives is not heard within the shortest window.
+        }
+        panic!("the machine is too busy for this test");
+    }
+}
+
+/// How often an apply is started that the machine leaves no time.
+const TRIES: usize = 5;
+
 /// After every second run of effects the watchdogs are left to it, and after the others the next apply comes at once.
 fn killed_at_every_step(goes_back: bool) {
-    let laboratory = Laboratory::new(SITE);
-    let empty = laboratory.snapshot();
-    laboratory.apply();
-    let end = laboratory.snapshot();
-    laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
-    let (mut runs, mut slowest, mut count) = (1 + usize::from(goes_back), Duration::ZERO, 0);
-    while let Some(mut child) = apply_until(&laboratory, runs) {
+    let all: String = (1..=PARTS).map(Part::text).collect();
+    let laboratory = Laboratory::new(&all);
+    let tally: Mutex<(usize, Duration)> = Mutex::default();
+    thread::scope(|scope| {
+        for number in 1..=PARTS {
+            let (laboratory, tally) = (&laboratory, &tally);
+            scope.spawn(move || {
+                let part = Part::new(laboratory, number);
+                let (count, slowest) = killed_at_some_steps(&part, goes_back);
+                let mut tally = tally.lock().expect("no panic");
+                *tally = (tally.0 + count, tally.1.max(slowest));
+            });
+        }
+    });
+    let (count, slowest) = tally.into_inner().expect("no panic");
+    let what = if goes_back { "went back" } else { "were repaired by the next one" };
+    println!("{count} applies {what}, the slowest went back after {slowest:?}");
+    assert!(count > 5, "only {count} runs were seen");
+}
+
+/// Kills applies of one site at its share of the steps; returns how many there were, and how long the slowest took.
+fn killed_at_some_steps(part: &Part<'_>, goes_back: bool) -> (usize, Duration) {
+    let empty = part.snapshot();
+    let end = (!goes_back).then(|| {
+        part.lvsctl(&["apply", "--auto-approve"]).expect(0);
+        let end = part.snapshot();
+        part.lvsctl(&["destroy", "--auto-approve"]).expect(0);
+        end
+    });
+    let (mut count, mut slowest) = (0, Duration::ZERO);
+    let mut runs = 2 * part.number - usize::from(!goes_back);
+    // Only where the watchdogs are awaited is the window short.
+    let patient = ["apply", "--auto-approve", "--confirm", "1m"];
+    let arguments = if goes_back { CONFIRMED } else { &patient };
+    while let Some(killed) = part.killed_at(runs, arguments) {
         let what = format!("killed at run {runs}");
-        signal(&child, Signal::KILL);
-        let killed = Instant::now();
-        child.wait().expect("it ends");
-        if !is_open(&laboratory) {
+        if !part.is_open() {
             // It had just confirmed.
-            laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
             break;
         }
-        if goes_back {
-            slowest = slowest.max(await_back(&laboratory, killed, &what));
-            assert_back(&laboratory, &empty, &what);
-        } else {
-            let applied = laboratory.lvsctl(CONFIRMED).expect(0);
-            assert!(applied.stderr.contains("was taken back, because it did not end"), "{what}: {}", applied.stderr);
-            laboratory.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
-            essence_without_journal(&end).assert_equal(&essence_without_journal(&laboratory.snapshot()), &what);
-            laboratory.lvsctl(&["destroy", "--auto-approve"]).expect(0);
+        match &end {
+            None => {
+                slowest = slowest.max(await_gone(|| part.is_open(), killed, &what));
+                let planned = part.lvsctl(&["plan"]).expect(0);
+                assert!(planned.stderr.contains("apply-taken-back"), "{}", planned.stderr);
+                empty.assert_equal(&part.snapshot(), &what);
+            }
+            Some(end) => {
+                let applied = part.lvsctl(&patient).expect(0);
+                let told = "was taken back, because it did not end";
+                assert!(applied.stderr.contains(told), "{what}: {}", applied.stderr);
+                part.lvsctl(&["plan", "--detailed-exitcode"]).expect(0);
+                end.assert_equal(&part.snapshot(), &what);
+                part.lvsctl(&["destroy", "--auto-approve"]).expect(0);
+            }
         }
         count += 1;
-        runs += 2;
+        runs += 2 * PARTS;
     }
-    let what = if goes_back { "went back" } else { "were repaired by the next one" };
-    println!("{count} of {runs} applies {what}, the slowest went back after {slowest:?}");
-    assert!(count > 5, "only {runs} runs were seen");
+    (count, slowest)
 }
 
 /// A client that is held up for longer than the window finds, when it goes on, that it is too late.
@@ -140,7 +240,7 @@ fn stopped() {
     let laboratory = Laboratory::new(&format!("{SITE}policy {{ confirm \"5s\" }}\n"));
     let empty = laboratory.snapshot();
     let child = start(&laboratory, &["apply", "--auto-approve"]);
-    let mut child = until(&laboratory, child, 6).expect("an apply that works");
+    let mut child = until(&journals(&laboratory), child, 6).expect("an apply that works");
     signal(&child, Signal::STOP);
     await_back(&laboratory, Instant::now(), "stopped");
     signal(&child, Signal::CONT);

@@ -51,7 +51,7 @@ const TIMEOUT: Duration = Duration::from_secs(1800);
 const DISTRIBUTION_KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/distribution-kernel");
 
 /// The kernels' memory in mebibytes; the emulated one begins with its initial root in it, twice for a moment.
-const USER_MODE_MEMORY: u32 = 512;
+const USER_MODE_MEMORY: u32 = 1024;
 const DISTRIBUTION_MEMORY: u32 = 1024;
 
 /// Runs the tests that the command line asks for; what cargo and libtest know, as far as it makes sense here.
