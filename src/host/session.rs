@@ -142,7 +142,8 @@ impl Session {
                 self.network()?.add_address(device, *address, *prefix, label.as_deref())
             }
             Effect::RemoveAddress { device, address, prefix } => {
-                self.network()?.remove_address(device, *address, *prefix)
+                let network = self.network()?;
+                sysctl::with_promotion(device, *address, || network.remove_address(device, *address, *prefix))
             }
             Effect::ReplaceDefaultRoute { via, device } => {
                 self.network()?.replace_default_route(*via, device.as_deref())

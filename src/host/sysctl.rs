@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
@@ -32,6 +33,23 @@ pub(super) fn write(key: &SysctlKey, value: &str) -> Result<(), HostError> {
     // Opened without "create": /proc/sys would answer a missing one with the wrong error.
     let file = fs::OpenOptions::new().write(true).open(path);
     file.and_then(|mut file| file.write_all(value.as_bytes())).map_err(|error| refused(&doing, &error))
+}
+
+/// Removes an address while the kernel keeps the others of its network: unless it promotes one of them, they go with the first.
+/// (`__inet_del_ifa` in `net/ipv4/devinet.c`; IPv6 has no such thing.)
+pub(super) fn with_promotion(
+    device: &str,
+    address: IpAddr,
+    remove: impl FnOnce() -> Result<(), HostError>,
+) -> Result<(), HostError> {
+    let key = SysctlKey::interface(device, "promote_secondaries");
+    if address.is_ipv6() || read_one(&key)?.as_deref() != Some("0") {
+        return remove();
+    }
+    write(&key, "1")?;
+    let removed = remove();
+    // Who is killed here leaves a parameter behind that keeps addresses.
+    removed.and(write(&key, "0"))
 }
 
 /// The kernel separates the words of a value by tabs or spaces as it likes.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::passage::{self, passages};
 use super::vrrp::instances;
@@ -15,10 +14,6 @@ use crate::topology::{SecretText, SyncState, TextPiece};
 
 /// What makes keepalived run the daemons that synchronise connections.
 const SYNC_DAEMON: &str = "lvs_sync_daemon ";
-
-/// How long keepalived may take to end a daemon that its new file does not name. 2.2.7 leaves it running, also where instances of
-/// VRRP stay; whichever ends it does so as soon as it reads the file.
-const END: Duration = Duration::from_secs(1);
 
 /// Returns what makes a keepalived that runs let go of what passes between its instances, before the file is put in place that
 /// gives it to the other one.
@@ -76,7 +71,7 @@ pub(super) fn let_go(context: &Context<'_>) -> impl Iterator<Item = Effect> {
     let gone = held(context.observed).into_iter().filter(move |address| !kept.contains(address));
     let ended = ended_daemons(context);
     let ends_itself = !ended.is_empty() && says(context.desired, "vrrp_instance ");
-    let awaited = ends_itself.then_some(Effect::AwaitNoSyncDaemon { within: END });
+    let awaited = ends_itself.then_some(Effect::AwaitNoSyncDaemon { within: RELOAD });
     gone.map(|(device, address)| Effect::AwaitNoAddress { device, address, within: RELOAD }).chain(awaited).chain(ended)
 }
 
@@ -113,7 +108,7 @@ mod tests {
         assert_eq!(effects(with, with), []);
         assert_eq!(effects(without, with), []);
         let gone = effects(with, without);
-        assert_eq!((&gone[0], &gone[1..]), (&Effect::AwaitNoSyncDaemon { within: END }, &stopped[..]));
+        assert_eq!((&gone[0], &gone[1..]), (&Effect::AwaitNoSyncDaemon { within: RELOAD }, &stopped[..]));
         // Without an instance keepalived stops nothing by itself.
         assert_eq!(effects(with, "global_defs {\n}\n"), stopped);
     }
